@@ -1,0 +1,20 @@
+"""What tests share: the real photographs, where they are at hand."""
+
+import os
+import pathlib
+
+import pytest
+
+import tf_landmarks  # noqa: F401  (sets the Keras switch before any test imports TensorFlow)
+
+
+@pytest.fixture(scope="session")
+def photographs() -> pathlib.Path:
+    """The folder of real data sets; skips the test where TF_LANDMARKS_DATA is not set."""
+    folder = os.environ.get("TF_LANDMARKS_DATA", "")
+    if os.path.isdir(folder):
+        return pathlib.Path(folder)
+    reason = f"TF_LANDMARKS_DATA={folder!r} is not a folder of real data sets"
+    if os.environ.get("TF_LANDMARKS_REQUIRE_DATA"):
+        pytest.fail(reason)
+    pytest.skip(reason)

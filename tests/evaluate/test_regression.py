@@ -1,0 +1,331 @@
+import numpy as np
+import pytest
+
+from tf_landmarks.evaluate import metrics, regression
+
+NAN = np.nan
+
+
+def data(n=12, features=5, landmarks=3, seed=0, noise=1.0):
+    """Points that depend linearly on features of unequal size, with an offset and noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, features)) * np.linspace(1, 9, features) + 40
+    y = np.tensordot(x, rng.normal(size=(features, landmarks, 2)), 1) + 100
+    return x, y + noise * rng.normal(size=y.shape)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("ridge", [0, "auto"])
+def test_affine_data_are_fitted_exactly_with_a_bias(ridge):
+    x, y = data(noise=0)
+    fit = regression.fit_linear(x, y, bias=True, ridge=ridge)
+    np.testing.assert_allclose(fit.predict(x), y, rtol=0, atol=1e-4)
+    assert fit.weights.shape == (5, 3, 2)
+    assert fit.intercept.shape == (3, 2)
+    assert fit.ridge.shape == (3,)
+
+
+@pytest.mark.core
+def test_an_offset_is_not_absorbed_without_a_bias():
+    x, y = data(noise=0)
+    fit = regression.fit_linear(x - x.mean(axis=0), y, bias=False, ridge=0)
+    # Centred features sum to zero over the rows, so the mean residual is the mean of y.
+    residual = (y - fit.predict(x - x.mean(axis=0))).mean(axis=0)
+    np.testing.assert_allclose(residual, y.mean(axis=0))
+    np.testing.assert_array_equal(fit.intercept, 0)
+
+
+@pytest.mark.core
+def test_a_constant_feature_acts_as_a_bias_and_a_zero_predicts_zero():
+    y = np.array([[[1, 5]], [[3, 9]]], np.float64)  # Mean (2, 7).
+    fit = regression.fit_linear(np.ones((2, 1)), y, bias=False, ridge=0)
+    np.testing.assert_allclose(fit.predict([[1]]), [[[2, 7]]])
+    fit = regression.fit_linear(np.zeros((2, 1)), y, bias=False, ridge=0)
+    np.testing.assert_array_equal(fit.predict([[0]]), [[[0, 0]]])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("ridge", [0, 2.0, "auto"])
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e6 / 3])
+def test_constant_features_predict_the_mean_with_a_bias(ridge, constant):
+    _, y = data(n=7)
+    fit = regression.fit_linear(np.full((7, 4), constant), y, bias=True, ridge=ridge)
+    np.testing.assert_array_equal(fit.weights, 0)
+    np.testing.assert_allclose(fit.predict(np.full((1, 4), 5.0))[0], y.mean(axis=0))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("n", [1, 3, 8])
+def test_fewer_rows_than_features_give_the_pseudo_inverse(n):
+    x, y = data(n=n, features=10)
+    fit = regression.fit_linear(x, y, bias=False, ridge=0)
+    expected = np.linalg.pinv(x) @ y.reshape(n, -1)
+    np.testing.assert_allclose(fit.weights.reshape(10, -1), expected, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(fit.predict(x), y)
+
+
+@pytest.mark.core
+def test_a_repeated_landmark_gives_the_minimum_norm():
+    # Two equal columns share the weight 6 of one: 3 each.
+    x = np.array([[1.0, 1], [2, 2]])
+    fit = regression.fit_linear(x, 6 * x[:, None], bias=False, ridge=0)
+    np.testing.assert_allclose(fit.weights[:, 0], 3)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("ridge", [0, 3.0, "auto"])
+def test_one_label_with_a_bias_predicts_that_label(ridge):
+    x, y = data(n=1, features=100)
+    fit = regression.fit_linear(x, y, bias=True, ridge=ridge)
+    np.testing.assert_allclose(fit.predict(x + 5), y)
+
+
+@pytest.mark.core
+def test_one_label_without_a_bias_is_reproduced_by_auto():
+    x, y = data(n=1)
+    fit = regression.fit_linear(x, y, bias=False, ridge="auto")
+    np.testing.assert_allclose(fit.predict(x), y, rtol=1e-5)
+
+
+@pytest.mark.core
+def test_ridge_solves_the_penalised_normal_equations():
+    x, y = data()
+    fit = regression.fit_linear(x, y, bias=False, ridge=7.0)
+    expected = np.linalg.solve(x.T @ x + 7 * np.eye(5), x.T @ y.reshape(12, -1))
+    np.testing.assert_allclose(fit.weights.reshape(5, -1), expected)
+    # With a bias: a column of ones that the penalty leaves out.
+    ones = np.column_stack([x, np.ones(12)])
+    penalty = 7 * np.diag([1, 1, 1, 1, 1, 0])
+    expected = np.linalg.solve(ones.T @ ones + penalty, ones.T @ y.reshape(12, -1))
+    fit = regression.fit_linear(x, y, bias=True, ridge=7.0)
+    np.testing.assert_allclose(fit.weights.reshape(5, -1), expected[:5])
+    np.testing.assert_allclose(fit.intercept.reshape(-1), expected[5])
+
+
+@pytest.mark.core
+def test_an_endless_ridge_predicts_zero_or_the_mean():
+    x, y = data()
+    fit = regression.fit_linear(x, y, bias=False, ridge=1e15)
+    np.testing.assert_allclose(fit.predict(x), 0, atol=1e-6)
+    fit = regression.fit_linear(x, y, bias=True, ridge=1e15)
+    np.testing.assert_allclose(fit.predict(x), np.broadcast_to(y.mean(axis=0), y.shape))
+
+
+def brute_force_leave_one_out(x, y, bias, ridge):
+    """Mean distance of each row to its prediction by a fit on all other rows."""
+    distances = []
+    for row in range(len(x)):
+        others = np.arange(len(x)) != row
+        fit = regression.fit_linear(x[others], y[others], bias=bias, ridge=ridge)
+        distances.append(np.linalg.norm(fit.predict(x[row : row + 1])[0] - y[row], axis=-1))
+    return np.mean(distances)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("n", "features"), [(12, 5), (3, 2), (6, 5), (6, 6), (7, 6), (5, 20)])
+def test_leave_one_out_errors_are_those_of_refitting_without_each_row(bias, n, features):
+    x, y = data(n=n, features=features, seed=n, noise=9.0)
+    targets = y.reshape(n, -1)
+    if bias:
+        targets = targets - targets.mean(axis=0)
+    varying = x - x.mean(axis=0) if bias else x
+    rank = min(n - bias, features)
+    u, s, _ = np.linalg.svd(varying, full_matrices=False)
+    grid = regression.RIDGE_GRID[::5] * np.sum(varying**2) / features
+    errors = regression._leave_one_out_errors(u[:, :rank], s[:rank], targets, bias, grid)
+    expected = [brute_force_leave_one_out(x, y, bias, ridge) for ridge in grid]
+    np.testing.assert_allclose(errors, expected, rtol=1e-6)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("noise", [0.1, 30.0, 300.0])
+def test_auto_is_the_grid_ridge_of_least_brute_force_leave_one_out_error(bias, noise):
+    x, y = data(n=12, seed=4, noise=noise)
+    varying = x - x.mean(axis=0) if bias else x
+    grid = regression.RIDGE_GRID * np.sum(varying**2) / 5
+    best = np.argmin([brute_force_leave_one_out(x, y, bias, ridge) for ridge in grid])
+    np.testing.assert_allclose(
+        regression.fit_linear(x, y, bias=bias, ridge="auto").ridge, grid[best]
+    )
+
+
+@pytest.mark.core
+def test_auto_takes_little_ridge_for_clean_data_and_much_for_noise():
+    x, y = data(n=60, noise=1e-3)
+    clean = regression.fit_linear(x, y, bias=True, ridge="auto").ridge
+    useless = np.random.default_rng(9).normal(size=y.shape)
+    noisy = regression.fit_linear(x, useless, bias=True, ridge="auto").ridge
+    assert (noisy > 1e4 * clean).all()
+
+
+@pytest.mark.core
+def test_auto_does_not_depend_on_the_unit_of_the_features():
+    x, y = data(noise=20.0)
+    x_new, _ = data(seed=1)
+    fits = [regression.fit_linear(x * unit, y, bias=True, ridge="auto") for unit in (1, 1e-3, 1e4)]
+    for fit, unit in zip(fits, (1, 1e-3, 1e4), strict=True):
+        np.testing.assert_allclose(fit.predict(x_new * unit), fits[0].predict(x_new))
+        np.testing.assert_allclose(fit.ridge, fits[0].ridge * unit**2)
+
+
+@pytest.mark.core
+def test_each_landmark_is_fitted_on_its_own_labelled_rows():
+    x, y = data(n=15, landmarks=4)
+    y[3:6, 1] = NAN
+    y[8, 2] = (NAN, 5.0)  # Half a point is no point.
+    y[3:6, 3] = NAN  # The same rows as landmark 1.
+    for ridge in (0, 5.0, "auto"):
+        fit = regression.fit_linear(x, y, bias=True, ridge=ridge)
+        for group in ([0], [1, 3], [2]):
+            rows = ~np.isnan(y[:, group[0]]).any(axis=-1)
+            alone = regression.fit_linear(x[rows], y[rows][:, group], bias=True, ridge=ridge)
+            np.testing.assert_allclose(fit.weights[:, group], alone.weights)
+            np.testing.assert_allclose(fit.intercept[group], alone.intercept)
+            np.testing.assert_allclose(fit.ridge[group], alone.ridge)
+
+
+@pytest.mark.core
+def test_rows_without_labels_change_nothing():
+    x, y = data()
+    more_x = np.concatenate([x, x + 3])
+    more_y = np.concatenate([y, np.full_like(y, NAN)])
+    fit = regression.fit_linear(more_x, more_y, bias=False, ridge=0)
+    alone = regression.fit_linear(x, y, bias=False, ridge=0)
+    np.testing.assert_allclose(fit.weights, alone.weights)
+    as_zero = regression.fit_linear(more_x, np.nan_to_num(more_y), bias=False, ridge=0)
+    assert np.abs(as_zero.weights - alone.weights).max() > 0.1
+
+
+@pytest.mark.core
+def test_a_landmark_without_labels_is_an_error_or_nan():
+    x, y = data()
+    y[:, 1] = NAN
+    with pytest.raises(ValueError, match="Landmark 1 has no label in any of the 12 rows"):
+        regression.fit_linear(x, y, bias=True, ridge=0)
+    fit = regression.fit_linear(x, y, bias=True, ridge=0, allow_missing=True)
+    missing = np.isnan(fit.predict(x)).all(axis=(0, 2))
+    assert missing.tolist() == [False, True, False]
+    assert np.isnan(fit.ridge).tolist() == [False, True, False]
+
+
+@pytest.mark.core
+def test_float32_features_with_near_duplicate_columns_lose_nothing():
+    # Multiples of 1/64 are exact in float32; solving in float32 would get the weights of the
+    # two columns wrong by about 1e-3, that is by pixels where the columns differ.
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 128 * 64, (200, 10)) / 64
+    x[:, 1] = x[:, 0] + rng.integers(0, 2, 200) / 64
+    weights = rng.normal(size=(10, 2, 2))
+    y = np.tensordot(x, weights, 1)
+    single = regression.fit_linear(x.astype(np.float32), y, bias=True, ridge=0)
+    np.testing.assert_allclose(single.weights, weights, atol=1e-8)
+    np.testing.assert_allclose(single.predict(x.astype(np.float32)), y, atol=1e-4)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x[:3], y, 0), r"x \(3, 5\) and y \(12, 3, 2\) must be"),
+        (lambda x, y: (x, y[..., 0], 0), "must be"),
+        (lambda x, y: (np.where(np.arange(12)[:, None] == 4, NAN, x), y, 0), "Row 4 of the feat"),
+        (lambda x, y: (x, np.where(np.arange(12)[:, None, None] == 2, np.inf, y), 0), "Row 2 of"),
+        (lambda x, y: (x, y, "cv"), "ridge='cv' must be 'auto' or a number"),
+        (lambda x, y: (x, y, -1), "ridge=-1"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    x, y, ridge = change(*data())
+    with pytest.raises(ValueError, match=message):
+        regression.fit_linear(x, y, bias=True, ridge=ridge)
+
+
+@pytest.mark.core
+def test_mean_shape_is_the_mean_of_the_labels(recwarn):
+    y = np.array([[[1, 2], [NAN, NAN], [4, 4]], [[3, 6], [NAN, NAN], [NAN, 9]]])
+    np.testing.assert_array_equal(regression.mean_shape(y), [[2, 4], [NAN, NAN], [4, 4]])
+    assert not recwarn.list
+
+
+def curve(x, y, x_test, y_test, **options):
+    options = {"bias": True, "ridge": "auto", "seed": 5} | options
+    return regression.few_label_curve(x, y, x_test, y_test, np.full(len(y_test), 50.0), **options)
+
+
+@pytest.mark.core
+def test_few_label_curve_ends_at_the_fit_on_all_labels():
+    x, y = data(n=40, noise=5.0)
+    x_test, y_test = data(n=30, seed=1, noise=5.0)
+    scores = curve(x, y, x_test, y_test, counts=(5, 20, 1000, "all", 40))
+    assert [score.n for score in scores] == [5, 20, 40]  # 1000 is more than there are.
+    assert [len(score.draws) for score in scores] == [100, 10, 1]
+    fit = regression.fit_linear(x, y, bias=True, ridge="auto")
+    errors = metrics.normalized_errors(fit.predict(x_test), y_test, 50.0)
+    assert scores[-1].mean == pytest.approx(metrics.nme_percent(errors))
+    assert scores[-1].std == 0
+    assert scores[0].mean == pytest.approx(np.mean(scores[0].draws))
+    assert scores[0].std == pytest.approx(np.std(scores[0].draws, ddof=1))
+
+
+@pytest.mark.core
+def test_more_labels_help_where_there_is_something_to_learn():
+    x, y = data(n=200, noise=5.0, features=8)
+    scores = curve(x[:100], y[:100], x[100:], y[100:], counts=(1, 10, 50, "all"), repeats=10)
+    means = [score.mean for score in scores]
+    assert means == sorted(means, reverse=True)
+    assert means[-1] < means[0] / 3
+
+
+@pytest.mark.core
+def test_draws_depend_on_nothing_but_seed_n_repeat_and_number_of_rows():
+    # The same labels with other features, unlabelled rows between, other counts asked for.
+    x, y = data(n=20)
+    sparse_x, sparse_y = np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)
+    sparse_y[1::2] = NAN
+    scores = curve(x, y, x, y, counts=(3,))
+    assert curve(sparse_x, sparse_y, x, y, counts=(1, 3), repeats=100)[1].draws == pytest.approx(
+        scores[0].draws
+    )
+    assert curve(x, y, x, y, counts=(3,), seed=6)[0].draws != scores[0].draws
+
+
+@pytest.mark.core
+def test_draws_are_without_replacement_and_independent_between_sizes():
+    for n in (1, 7, 20):
+        rows = regression.draw_rows(20, n, 0, 0)
+        assert len(set(rows.tolist())) == n
+        assert set(rows.tolist()) <= set(range(20))
+    assert not set(regression.draw_rows(20, 5, 0, 0)) <= set(regression.draw_rows(20, 10, 0, 0))
+    # Every row is drawn about equally often: 2 000 draws of 5 out of 20 take each 500 times.
+    counts = np.bincount(
+        np.concatenate([regression.draw_rows(20, 5, repeat, 0) for repeat in range(2000)])
+    )
+    assert (np.abs(counts - 500) < 100).all()
+
+
+@pytest.mark.core
+def test_draws_are_pinned_on_every_numpy():
+    assert regression.draw_rows(1000, 5, 2, 7).tolist() == [989, 326, 426, 959, 223]
+
+
+@pytest.mark.core
+def test_points_no_draw_could_predict_are_reported():
+    # Landmark 1 is labelled on the first of 4 rows only: a draw of one row has it once in four.
+    x, y = data(n=4, landmarks=2)
+    y[1:, 1] = NAN
+    y_test = data(n=4, landmarks=2)[1]
+    score = curve(x, y, x, y_test, counts=(1,))[0]
+    with_it = np.mean([regression.draw_rows(4, 1, r, 5)[0] == 0 for r in range(100)])
+    assert 0.1 < with_it < 0.4
+    assert score.predicted == pytest.approx((1 + with_it) / 2)
+
+
+@pytest.mark.core
+def test_a_curve_without_labels_is_refused():
+    x, y = data()
+    with pytest.raises(ValueError, match="with 0 labelled rows"):
+        curve(x, np.full_like(y, NAN), x, y)
+    with pytest.raises(ValueError, match=r"counts=\(0, 3\)"):
+        curve(x, y, x, y, counts=(0, 3))

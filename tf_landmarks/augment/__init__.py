@@ -1,0 +1,1 @@
+"""Warps with known geometry, and the training pairs made with them."""

@@ -1,0 +1,153 @@
+"""Training pairs: two images of one object whose geometry differs and whose look does not.
+
+A pairing turns a batch of frames into the batch that a method trains on. It runs in the input
+pipeline; all that it draws is a pure function of the seed it is given.
+
+    source, target  [B, S, S, 3] float32 in [0, 1]
+    mask            [B, S, S, 1] float32 in [0, 1]: how much each target pixel counts in a loss
+
+Source: Jakab et al. 2018, section 4 and appendix, and the tables of their released code.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import sampling, tps
+from tf_landmarks.data.geometry import Geometry
+
+Batch = dict[str, tf.Tensor]
+Frame = Literal["zeros_mask", "margin"]
+
+CONTROL_SIDE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class WarpedPair:
+    """Two random warps of one still image.
+
+    Attributes:
+        target: Strength of the warp that makes the target.
+        source: Strength of the warp that makes the source.
+        composed: The source is a warp of the target (IMM's released code); otherwise both are
+            independent warps of the image (its paper).
+        frame: "zeros_mask": black outside the image, and a mask that rides along with the target
+            and discounts its border, as published. "margin": the image continues beyond the
+            network's view (its own pixels as far as the frame has them, then its edge), so that no
+            border shows which a detector could take for a landmark; the mask is all ones.
+    """
+
+    target: tps.Strength
+    source: tps.Strength
+    composed: bool = True
+    frame: Frame = "zeros_mask"
+    frames_per_sample = 1
+
+    def make(self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry) -> Batch:
+        """Makes a batch of pairs.
+
+        Args:
+            frames: `[B, 1, L, L, 3]` float32 in [0, 1], L = `geometry.frame_size`.
+            seed: `[2]` integers.
+            geometry: How the network sees the frame.
+
+        Returns:
+            The batch, see the module's head.
+        """
+        frames, size = frames[:, 0], geometry.size
+        if self.frame == "margin":
+            canvas, border = _continue_edges(frames, _canvas_size(geometry)), "edge"
+            mask = tf.ones_like(canvas[..., :1])
+        else:
+            canvas, border = geometry.centre(frames), "zeros"
+            mask = tf.ones_like(canvas[..., :1]) * boundary_mask(size)
+        target_seed, source_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        batch = frames.shape[0] or tf.shape(frames)[0]
+        stack = tf.concat([canvas, mask], axis=-1)
+        target = _warp(stack, _draw(self.target, target_seed, batch), size, canvas.shape[1], border)
+        start = target if self.composed else stack
+        source = _warp(start, _draw(self.source, source_seed, batch), size, size, border)
+        target = _centre(target, size)
+        return {"source": source[..., :3], "target": target[..., :3], "mask": target[..., 3:]}
+
+
+@dataclasses.dataclass(frozen=True)
+class FramePair:
+    """Two views of one object as they are, for instance two frames of a video.
+
+    Both are mirrored with probability 1/2, and which one is the source is drawn (imm.md 8).
+
+    Attributes:
+        mirror: Whether to mirror at all; off where left and right must stay apart.
+    """
+
+    mirror: bool = True
+    frames_per_sample = 2
+
+    def make(self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry) -> Batch:
+        """Makes a batch of pairs from `frames [B, 2, L, L, 3]`; see `WarpedPair.make`."""
+        batch = tf.shape(frames)[0]
+        views = geometry.centre(frames)
+        draws = tf.random.stateless_uniform([2, batch, 1, 1, 1, 1], seed) < 0.5
+        if self.mirror:
+            views = tf.where(draws[0], views[:, :, :, ::-1], views)
+        views = tf.where(draws[1], views[:, ::-1], views)
+        return {
+            "source": views[:, 0],
+            "target": views[:, 1],
+            "mask": tf.ones_like(views[:, 1, ..., :1]),
+        }
+
+
+def boundary_mask(size: int) -> np.ndarray:
+    """IMM's discount of the image border, `[size, size, 1]` float32.
+
+    The outer product of a profile with itself: 10 zeros, a ramp of 20 values
+    `1/2 + 1/2 tanh(t / 0.4)` with t = linspace(-1, 1, 20), ones, and the mirror image. It was made
+    for 128 pixels; under 68 pixels, where the ones would run out, zeros and ramp shrink in
+    proportion.
+    """
+    zeros, ramp = (10, 20) if size >= 68 else (round(10 * size / 128), round(20 * size / 128))
+    rise = 0.5 + 0.5 * np.tanh(np.linspace(-1.0, 1.0, ramp) / 0.4)
+    flank = np.concatenate([np.zeros(zeros), rise])
+    profile = np.concatenate([flank, np.ones(size - 2 * len(flank)), flank[::-1]])
+    return np.outer(profile, profile)[..., np.newaxis].astype(np.float32)
+
+
+def _draw(strength: tps.Strength, seed: tf.Tensor, batch) -> tps.Warp:
+    parameters = tps.draw_coefficients(strength, seed, CONTROL_SIDE, (batch,))
+    return tps.Warp(tps.control_grid(CONTROL_SIDE), parameters)
+
+
+def _warp(images: tf.Tensor, warp: tps.Warp, unit: int, output_size: int, border: str) -> tf.Tensor:
+    """Warps images around a common centre.
+
+    The warp's coordinates are those of a view of `unit` pixels, whatever the size of the images
+    and of the output (`output_size` pixels), so that a margin changes what is seen, not how much
+    it moves.
+    """
+    grid = coordinates.corner_grid((output_size, output_size)) * ((output_size - 1) / (unit - 1))
+    points = tps.warp_points(warp, grid.reshape(-1, 2)) * ((unit - 1) / (images.shape[1] - 1))
+    points = tf.reshape(points, [-1, output_size, output_size, 2])
+    return sampling.sample(images, points, border)
+
+
+def _canvas_size(geometry: Geometry) -> int:
+    """At least a quarter of the view on each side; warps of the usual strength stay within."""
+    return max(geometry.frame_size, geometry.size + 2 * math.ceil(geometry.size / 4))
+
+
+def _continue_edges(images: tf.Tensor, size: int) -> tf.Tensor:
+    """Surrounds `[B, L, L, C]` by copies of its edge to `[B, size, size, C]`."""
+    length = images.shape[1]
+    inside = np.clip(np.arange(size) - (size - length) // 2, 0, length - 1)
+    return tf.gather(tf.gather(images, inside, axis=1), inside, axis=2)
+
+
+def _centre(images: tf.Tensor, size: int) -> tf.Tensor:
+    cut = (images.shape[1] - size) // 2
+    return images[:, cut : cut + size, cut : cut + size]

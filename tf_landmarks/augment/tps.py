@@ -1,0 +1,289 @@
+"""Thin-plate spline warps: fitted, drawn at random, applied to points and images, inverted.
+
+A warp maps **output points to input points** ("backward"): the warped image at u shows the image at
+`warp(u)`, and a landmark found at u in the warped image lies at `warp(u)` in the image. Annotations
+move the other way, by `inverse_points`. Points are (y, x) in the corner frame.
+
+    warp(u) = t + A u + sum_j w_j k(|u - c_j|^2),     k(r2) = r2 ln r2
+
+The control points c_j are constants, so that a batch of warps on a fixed grid is one matrix product
+(`basis @ parameters`) and fitting displacements is another with a constant inverse.
+"""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import sampling
+
+Kernel = Literal["clamped", "shifted"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Warp:
+    """A batch of thin-plate splines over the same control points.
+
+    Attributes:
+        control: `[N, 2]` (y, x) float64, constant.
+        parameters: `[B, N + 3, 2]` float: the N kernel coefficients w_j, then t, then the two rows
+            of A that multiply y and x; the last axis is (y, x) of the input point.
+        kernel: "clamped" is `max(r2, 1e-8) ln max(r2, 1e-8)` (IMM), "shifted" is
+            `r2 ln(r2 + 1e-5)` (FSE, DVE).
+    """
+
+    control: np.ndarray
+    parameters: tf.Tensor
+    kernel: Kernel = "clamped"
+
+    def __call__(self, points) -> tf.Tensor:
+        """Maps output points to input points; see `warp_points`."""
+        return warp_points(self, points)
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """How strongly random warps deform; every value a standard deviation, all 0 is the identity.
+
+    `coefficients` are the spline's radial coefficients w_j, *not* displacements of control points:
+    on a 10x10 grid, 0.001 with 0.01 moves points by about a tenth of the image.
+    """
+
+    rotation: float = dataclasses.field(default=0.0, metadata={"help": "rotation, degrees"})
+    scale: float = dataclasses.field(
+        default=0.0, metadata={"help": "scale factor around 1, dimensionless"}
+    )
+    translation: float = dataclasses.field(
+        default=0.0, metadata={"help": "shift per axis; the image is 2 units wide"}
+    )
+    coefficients: float = dataclasses.field(
+        default=0.0, metadata={"help": "radial spline coefficients (not displacements)"}
+    )
+    extra_coefficients: float = dataclasses.field(
+        default=0.0,
+        metadata={"help": "a second draw, added to each radial coefficient with probability 1/2"},
+    )
+
+
+def control_grid(side: int) -> np.ndarray:
+    """A regular side x side grid of control points over [-1, 1]^2, corners included, `[N, 2]`."""
+    return coordinates.corner_grid((side, side)).reshape(-1, 2)
+
+
+def identity(control: np.ndarray, batch: int = 1) -> Warp:
+    """The warp that moves nothing."""
+    return Warp(control, tf.tile(_identity_parameters(len(control))[tf.newaxis], [batch, 1, 1]))
+
+
+def fit(control: np.ndarray, targets: tf.Tensor, kernel: Kernel = "clamped") -> Warp:
+    """Fits the interpolating spline with `warp(control[j]) = targets[j]`.
+
+    Args:
+        control: `[N, 2]` (y, x), at least 3 points that do not lie on a line.
+        targets: `[B, N, 2]` (y, x), where each control point of the output lies in the input.
+        kernel: See `Warp`.
+
+    Returns:
+        The fitted warps; w fulfils the side conditions `sum w = 0`, `sum w c = 0`.
+
+    Raises:
+        ValueError: If control points coincide or lie on one line.
+    """
+    num_points = len(control)
+    system = np.zeros((num_points + 3, num_points + 3))
+    system[:num_points] = _numpy_basis(control, control, kernel)
+    system[num_points:, :num_points] = system[:num_points, num_points:].T
+    if np.linalg.cond(system) > 1e12:
+        raise ValueError("control points coincide or lie on one line; a spline needs them apart")
+    inverse = np.linalg.inv(system)[:, :num_points]
+    targets = tf.convert_to_tensor(targets)
+    return Warp(
+        control, tf.einsum("pn,bnd->bpd", tf.constant(inverse, targets.dtype), targets), kernel
+    )
+
+
+def draw_coefficients(
+    strength: Strength,
+    seed: tf.Tensor,
+    control_side: int = 10,
+    batch_shape: tuple[int, ...] = (),
+    extra: Literal["add", "replace"] = "add",
+) -> tf.Tensor:
+    """Draws random spline parameters by their radial coefficients (imm.md 7.2, fse.md 4).
+
+    w = N(0, coefficients) + Bernoulli(1/2) N(0, extra_coefficients), each coefficient and axis by
+    itself; with rotation angle a and scale s, `x' = t_x + s cos(a) x + s sin(a) y`,
+    `y' = t_y - s sin(a) x + s cos(a) y`.
+
+    Args:
+        strength: Standard deviations.
+        seed: `[2]` integers; the draw is a pure function of it.
+        control_side: Control points along each axis.
+        batch_shape: Leading dimensions of the draw.
+        extra: "add" the second draw to the first (IMM) or let it "replace" the first (DVE).
+
+    Returns:
+        `batch_shape + [N + 3, 2]` float32, the `parameters` of a `Warp`.
+    """
+    seeds = _split_seed(seed, 4)
+    shape = [*batch_shape, control_side**2, 2]
+    base = tf.random.stateless_normal(shape, seeds[0]) * strength.coefficients
+    more = tf.random.stateless_normal(shape, seeds[1]) * strength.extra_coefficients
+    chosen = tf.random.stateless_uniform(shape, seeds[2]) < 0.5
+    weights = tf.where(chosen, base + more if extra == "add" else more, base)
+    return tf.concat([weights, _draw_similarity(strength, seeds[3], batch_shape)], axis=-2)
+
+
+def draw_displacements(
+    strength: Strength,
+    displacement: float,
+    seed: tf.Tensor,
+    control_side: int = 10,
+    batch_shape: tuple[int, ...] = (),
+) -> tf.Tensor:
+    """Draws random spline parameters by the displacements of their control points.
+
+    Args:
+        strength: Rotation, scale and translation; its coefficients are not used.
+        displacement: Standard deviation of each control point's shift per axis, corner frame.
+        seed: `[2]` integers; the draw is a pure function of it.
+        control_side: Control points along each axis.
+        batch_shape: Leading dimensions of the draw.
+
+    Returns:
+        `batch_shape + [N + 3, 2]` float32, the `parameters` of a `Warp`: the similarity plus the
+        spline that interpolates the displacements.
+    """
+    seeds = _split_seed(seed, 2)
+    control = control_grid(control_side)
+    shifts = displacement * tf.random.stateless_normal([*batch_shape, len(control), 2], seeds[0])
+    spline = fit(control, tf.reshape(shifts, [-1, len(control), 2])).parameters
+    spline = tf.reshape(spline, [*batch_shape, len(control) + 3, 2])
+    similarity = _draw_similarity(strength, seeds[1], batch_shape)
+    nothing = tf.zeros([*batch_shape, len(control), 2])
+    return spline + tf.concat([nothing, similarity], axis=-2)
+
+
+def warp_points(warp: Warp, points) -> tf.Tensor:
+    """Maps output points to input points.
+
+    Args:
+        warp: A batch of B warps.
+        points: `[P, 2]` (y, x), the same for every warp (a NumPy array then makes a constant
+            matrix), or `[B, P, 2]`.
+
+    Returns:
+        `[B, P, 2]` (y, x).
+    """
+    if isinstance(points, np.ndarray) and points.ndim == 2:
+        basis = tf.constant(_numpy_basis(points, warp.control, warp.kernel), warp.parameters.dtype)
+        return tf.einsum("pn,bnd->bpd", basis, warp.parameters)
+    points = tf.cast(points, warp.parameters.dtype)
+    if points.shape.rank == 2:
+        points = points[tf.newaxis]
+    return _basis(points, warp.control, warp.kernel) @ warp.parameters
+
+
+def warp_grid(warp: Warp, size: tuple[int, int]) -> tf.Tensor:
+    """The input point of every output pixel, `[B, height, width, 2]`."""
+    points = warp_points(warp, coordinates.corner_grid(size).reshape(-1, 2))
+    return tf.reshape(points, [-1, *size, 2])
+
+
+def warp_images(warp: Warp, images: tf.Tensor, border: str = "zeros") -> tf.Tensor:
+    """Warps `images [B, H, W, C]`; see `sampling.sample` for the border."""
+    _, height, width, _ = images.shape
+    return sampling.sample(images, tf.cast(warp_grid(warp, (height, width)), tf.float32), border)
+
+
+def inverse_points(warp: Warp, points: tf.Tensor, iterations: int = 20) -> tf.Tensor:
+    """Finds the output points that a warp maps to given input points, by Newton's method.
+
+    Annotations of an image move to its warped image this way. A strongly folded warp has no unique
+    inverse; there the result is the nearest that the iteration reached.
+
+    Args:
+        warp: A batch of B warps.
+        points: `[B, P, 2]` (y, x) input points.
+        iterations: Newton steps; each is kept below half an image, so that none escapes.
+
+    Returns:
+        `[B, P, 2]` (y, x) with `warp(result) = points`.
+    """
+    points = tf.cast(points, warp.parameters.dtype)
+    guess = tf.identity(points)
+    for _ in range(iterations):
+        residual = warp_points(warp, guess) - points
+        jacobian = _jacobian(warp, guess)
+        step = tf.linalg.matvec(_inverse_2x2(jacobian), residual)
+        length = tf.norm(step, axis=-1, keepdims=True)
+        guess -= step * tf.minimum(1.0, 0.5 / tf.maximum(length, 1e-12))
+    return guess
+
+
+def _split_seed(seed: tf.Tensor, parts: int) -> list[tf.Tensor]:
+    return tf.unstack(tf.random.experimental.stateless_split(seed, parts), num=parts)
+
+
+def _draw_similarity(strength: Strength, seed: tf.Tensor, batch_shape) -> tf.Tensor:
+    """The last three rows of a warp's parameters: t, the factors of y, the factors of x."""
+    draws = tf.random.stateless_normal([*batch_shape, 4], seed)
+    angle = draws[..., 0] * strength.rotation * (np.pi / 180.0)
+    scale = 1.0 + draws[..., 1] * strength.scale
+    shift = draws[..., 2:] * strength.translation
+    cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
+    return tf.stack([shift, tf.stack([cos, sin], -1), tf.stack([-sin, cos], -1)], axis=-2)
+
+
+def _identity_parameters(num_points: int) -> tf.Tensor:
+    affine = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    return tf.constant(np.concatenate([np.zeros((num_points, 2)), affine]), tf.float32)
+
+
+def _numpy_basis(points: np.ndarray, control: np.ndarray, kernel: Kernel) -> np.ndarray:
+    """`[P, N + 3]` float64: kernel values, 1, y, x."""
+    squared = np.sum((points[:, np.newaxis] - control[np.newaxis]) ** 2, axis=-1)
+    if kernel == "clamped":
+        squared = np.maximum(squared, 1e-8)
+        values = squared * np.log(squared)
+    else:
+        values = squared * np.log(squared + 1e-5)
+    return np.concatenate([values, np.ones((len(points), 1)), points], axis=1)
+
+
+def _basis(points: tf.Tensor, control: np.ndarray, kernel: Kernel) -> tf.Tensor:
+    """`[B, P, N + 3]`: the same for points that are tensors."""
+    offsets = points[..., tf.newaxis, :] - tf.constant(control, points.dtype)
+    squared = tf.reduce_sum(offsets**2, axis=-1)
+    if kernel == "clamped":
+        squared = tf.maximum(squared, 1e-8)
+        values = squared * tf.math.log(squared)
+    else:
+        values = squared * tf.math.log(squared + 1e-5)
+    return tf.concat([values, tf.ones_like(points[..., :1]), points], axis=-1)
+
+
+def _jacobian(warp: Warp, points: tf.Tensor) -> tf.Tensor:
+    """`[B, P, 2, 2]` with [i, j] = d(input coordinate i) / d(output coordinate j)."""
+    offsets = points[..., tf.newaxis, :] - tf.constant(warp.control, points.dtype)
+    squared = tf.reduce_sum(offsets**2, axis=-1)
+    if warp.kernel == "clamped":
+        slope = tf.where(squared > 1e-8, tf.math.log(tf.maximum(squared, 1e-8)) + 1.0, 0.0)
+    else:
+        slope = tf.math.log(squared + 1e-5) + squared / (squared + 1e-5)
+    gradients = 2.0 * slope[..., tf.newaxis] * offsets
+    num_points = len(warp.control)
+    bent = tf.einsum("bpnj,bni->bpij", gradients, warp.parameters[:, :num_points])
+    linear = tf.transpose(warp.parameters[:, num_points + 1 :], [0, 2, 1])
+    return bent + linear[:, tf.newaxis]
+
+
+def _inverse_2x2(matrices: tf.Tensor) -> tf.Tensor:
+    (a, b), (c, d) = [tf.unstack(row, axis=-1) for row in tf.unstack(matrices, axis=-2)]
+    determinant = a * d - b * c
+    tiny = tf.abs(determinant) < 1e-6
+    determinant = tf.where(tiny, tf.ones_like(determinant) * 1e-6, determinant)
+    rows = [tf.stack([d, -b], -1), tf.stack([-c, a], -1)]
+    return tf.stack(rows, axis=-2) / determinant[..., tf.newaxis, tf.newaxis]

@@ -1,0 +1,1 @@
+"""Where images, pairs of images and annotations come from."""

@@ -1,0 +1,98 @@
+"""How an image of any size becomes the network's square input, and points the way back.
+
+    pad to a square (edges continued) -> resize to the frame -> keep the centre
+
+One object does it for images and points, in training, export and evaluation alike. The frame is what
+training warps may use beyond the network's view, so it is kept apart from the centre.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """The map between stored pixels and network pixels.
+
+    Attributes:
+        size: Side of the network's input, pixels.
+        crop: Share of the resized frame's side that the network sees (1 = all of it); IMM keeps
+            0.8, 128 of 160 pixels.
+        keep_aspect: Pad to a square first; otherwise each axis is resized by itself.
+    """
+
+    size: int
+    crop: float = 1.0
+    keep_aspect: bool = True
+
+    def __post_init__(self):
+        if not 0.0 < self.crop <= 1.0:
+            raise ValueError(f"--crop={self.crop} must be above 0 and at most 1")
+
+    @property
+    def frame_size(self) -> int:
+        """Side of the resized frame, pixels; exceeds `size` by an even number."""
+        margin = max(0, round((self.size / self.crop - self.size) / 2))
+        return self.size + 2 * margin
+
+    @property
+    def margin(self) -> int:
+        """Pixels cut from each side of the frame."""
+        return (self.frame_size - self.size) // 2
+
+    def frame(self, images: tf.Tensor) -> tf.Tensor:
+        """Brings images of one size to the frame.
+
+        Args:
+            images: `[..., H, W, 3]` uint8, one image or a batch.
+
+        Returns:
+            `[..., frame_size, frame_size, 3]` float32 in [0, 1], antialiased when smaller.
+        """
+        side = self.frame_size
+        if self.keep_aspect:
+            height, width = tf.shape(images)[-3], tf.shape(images)[-2]
+            longer = tf.maximum(height, width)
+            for axis, length in ((-3, height), (-2, width)):
+                inside = tf.range(longer) - (longer - length) // 2
+                images = tf.gather(images, tf.clip_by_value(inside, 0, length - 1), axis=axis)
+        frames = tf.image.resize(images, [side, side], antialias=True) / 255.0
+        return tf.ensure_shape(frames, [*images.shape[:-3], side, side, 3])
+
+    def centre(self, frames: tf.Tensor) -> tf.Tensor:
+        """Cuts `[..., frame_size, frame_size, C]` to what the network sees, `[..., size, size, C]`."""
+        cut = slice(self.margin, self.margin + self.size)
+        return frames[..., cut, cut, :]
+
+    def to_network(self, points, image_size):
+        """Maps points of stored images to the network's input.
+
+        Args:
+            points: `[..., 2]` (y, x) pixels of the stored image, array or tensor.
+            image_size: (height, width) of the stored image, pixels, or an array or tensor
+                `[..., 2]` that broadcasts against `points`.
+
+        Returns:
+            `[..., 2]` (y, x) pixels of the network's input.
+        """
+        scale, offset = self._affine(image_size, points)
+        return points * scale + offset
+
+    def to_image(self, points, image_size):
+        """Maps points of the network's input back to stored images, the inverse of `to_network`."""
+        scale, offset = self._affine(image_size, points)
+        return (points - offset) / scale
+
+    def _affine(self, image_size, points):
+        """Per axis, `network = scale * stored + offset`; pixel centres stand at half integers."""
+        length = tf.cast(image_size, tf.float64)
+        side = length
+        if self.keep_aspect:
+            side = tf.reduce_max(length, axis=-1, keepdims=True) + tf.zeros_like(length)
+        padding = tf.floor((side - length) / 2.0)
+        scale = self.frame_size / side
+        offset = (padding + 0.5) * scale - 0.5 - self.margin
+        if tf.is_tensor(points):
+            return tf.cast(scale, points.dtype), tf.cast(offset, points.dtype)
+        return scale.numpy(), offset.numpy()

@@ -1,0 +1,229 @@
+"""From a source to batches: each batch is a pure function of (seed, step).
+
+Images are float32 RGB in [0, 1] from here on. A set that fits into memory is decoded once, before
+training starts; a larger one is decoded as it streams. A file that cannot be read is named, counted,
+and replaced by the next readable one; too many of them stop the run.
+"""
+
+import concurrent.futures
+import os
+import threading
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tf_landmarks.augment.pairs import FramePair, WarpedPair
+from tf_landmarks.data.decode import UnreadableImageError
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.sources import Source
+
+Pairing = WarpedPair | FramePair
+
+
+class TooManyBadFilesError(ValueError):
+    """More files cannot be read than `--max_bad_fraction` allows; the message lists them."""
+
+
+class BadFiles:
+    """Keeps count of unreadable files, and of how many are too many.
+
+    Args:
+        total: Number of files in the set.
+        max_fraction: Largest tolerated share, in [0, 1].
+    """
+
+    def __init__(self, total: int, max_fraction: float):
+        self._total, self._max_fraction = total, max_fraction
+        self._reasons: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._reasons)
+
+    def add(self, name: str, reason: str) -> None:
+        """Notes and logs one file; the same file counts once."""
+        with self._lock:
+            if name in self._reasons:
+                return
+            self._reasons[name] = reason
+        logging.warning("skipped %s: %s", name, reason)
+
+    def check(self) -> None:
+        """Raises TooManyBadFilesError once more than the tolerated share is bad."""
+        with self._lock:
+            bad = sorted(self._reasons.items())
+        if len(bad) <= self._max_fraction * self._total:
+            return
+        shown = "\n".join(f"  {name}: {reason}" for name, reason in bad[:200])
+        more = f"\n  and {len(bad) - 200} more" if len(bad) > 200 else ""
+        raise TooManyBadFilesError(
+            f"{len(bad)} of {self._total} images cannot be read, more than "
+            f"--max_bad_fraction={self._max_fraction:g} allows:\n{shown}{more}\n"
+            "repair or remove them, or raise --max_bad_fraction"
+        )
+
+
+class Frames:
+    """The images of a source, brought to the frame of a geometry.
+
+    Args:
+        source: Where images come from.
+        indices: Which of them belong to this set.
+        geometry: How they become frames.
+        max_bad_fraction: See `BadFiles`.
+        memory_mib: A set whose frames take at most this much memory is decoded here and now.
+
+    Raises:
+        TooManyBadFilesError: If too many files cannot be read, as far as they were.
+        ValueError: If the set is empty, or nothing in it can be read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        indices: np.ndarray,
+        geometry: Geometry,
+        max_bad_fraction: float,
+        memory_mib: float,
+    ):
+        if not 0.0 <= max_bad_fraction <= 1.0:
+            raise ValueError(f"--max_bad_fraction={max_bad_fraction} must be in [0, 1]")
+        if not len(indices):
+            raise ValueError(f"--data={source.root} leaves no image to train on")
+        self.source, self.indices, self.geometry = source, np.asarray(indices), geometry
+        self.bad = BadFiles(len(indices), max_bad_fraction)
+        self._to_frame = tf.function(
+            geometry.frame, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+        )
+        self._row = {int(index): row for row, index in enumerate(self.indices)}
+        self._memory = None
+        side = geometry.frame_size
+        if len(indices) * side * side * 3 <= memory_mib * 2**20:
+            self._load()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the readable images, as far as it is known which are not."""
+        return [self.source.names[i] for i in self.indices]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the set was decoded at once."""
+        return self._memory is not None
+
+    def read(self, index: int) -> np.ndarray:
+        """Reads one image of the source as a frame, or the next readable one of the set.
+
+        Returns:
+            `[L, L, 3]` uint8.
+        """
+        if self._memory is not None:
+            return self._memory[self._row[index]]
+        start = self._row[index]
+        for step in range(len(self.indices)):
+            frame = self._try_read(int(self.indices[(start + step) % len(self.indices)]))
+            if frame is not None:
+                return frame
+            self.bad.check()
+        raise ValueError(f"--data={self.source.root} holds no image that can be read")
+
+    def batches(self, pairing: Pairing, batch_size: int, seed: int, step: int) -> tf.data.Dataset:
+        """The endless sequence of training batches from `step` on."""
+        steps = tf.data.Dataset.range(step, tf.int64.max)
+        per_sample = pairing.frames_per_sample
+        samples = steps.map(lambda s: self._sample_indices(s, pairing, batch_size, seed))
+        if self.in_memory:
+            memory = tf.constant(self._memory)
+            frames = samples.map(lambda rows: tf.gather(memory, rows))
+        else:
+            side = self.geometry.frame_size
+            frames = (
+                samples.map(lambda rows: tf.reshape(tf.gather(self.indices, rows), [-1]))
+                .unbatch()
+                .map(self._read_in_graph, num_parallel_calls=tf.data.AUTOTUNE)
+                .batch(batch_size * per_sample, drop_remainder=True)
+                .map(lambda f: tf.reshape(f, [batch_size, per_sample, side, side, 3]))
+            )
+
+        def make(frames, step):
+            frames = tf.image.convert_image_dtype(frames, tf.float32)
+            return pairing.make(frames, _fold(seed, step), self.geometry)
+
+        dataset = tf.data.Dataset.zip((frames, steps))
+        return dataset.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+    def images(self, batch_size: int, limit: int | None = None) -> Iterator[np.ndarray]:
+        """The images as the network sees them when nothing is warped, in order.
+
+        Yields:
+            `[b, S, S, 3]` float32 in [0, 1], b at most `batch_size`.
+        """
+        chosen = self.indices[:limit]
+        for start in range(0, len(chosen), batch_size):
+            frames = np.stack([self.read(int(i)) for i in chosen[start : start + batch_size]])
+            yield self.geometry.centre(frames.astype(np.float32) / 255.0)
+
+    def _sample_indices(self, step, pairing: Pairing, batch_size: int, seed: int) -> tf.Tensor:
+        """Rows of the set for one batch, `[B, frames_per_sample]`: a new order in every epoch."""
+        count = len(self.indices)
+        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epochs = tf.cast(positions // count, tf.int32)
+        seeds = tf.stack([tf.fill([batch_size], seed), tf.fill([batch_size], 77), epochs], axis=1)
+        # The raw operation, because its Python wrapper mishandles one seed per index.
+        rows = tf.raw_ops.RandomIndexShuffle(
+            index=positions % count, seed=seeds, max_index=tf.constant(count - 1, tf.int64)
+        )
+        if pairing.frames_per_sample == 1:
+            return rows[:, tf.newaxis]
+        draws = tf.random.stateless_uniform([batch_size], _fold(seed + 1, step))
+        partners = tf.numpy_function(self._partner_rows, [rows, draws], tf.int64)
+        return tf.stack([rows, tf.ensure_shape(partners, [batch_size])], axis=1)
+
+    def _partner_rows(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        indices = self.indices[rows]
+        partners = self.source.partners(indices, draws)
+        # A partner that is held out or unreadable leaves the image to be paired with itself.
+        return np.array(
+            [self._row.get(int(p), r) for p, r in zip(partners, rows, strict=True)], np.int64
+        )
+
+    def _read_in_graph(self, index: tf.Tensor) -> tf.Tensor:
+        frame = tf.numpy_function(lambda i: self.read(int(i)), [index], tf.uint8)
+        return tf.ensure_shape(frame, [self.geometry.frame_size] * 2 + [3])
+
+    def _try_read(self, index: int) -> np.ndarray | None:
+        try:
+            image = self.source.read(index)
+        except UnreadableImageError as error:
+            self.bad.add(self.source.names[index], str(error))
+            return None
+        frame = self._to_frame(tf.constant(image))
+        return tf.image.convert_image_dtype(frame, tf.uint8, saturate=True).numpy()
+
+    def _load(self) -> None:
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            frames = list(
+                _progress(pool.map(self._try_read, self.indices.tolist()), len(self.indices))
+            )
+        self.bad.check()
+        kept = np.array([frame is not None for frame in frames])
+        if not kept.any():
+            raise ValueError(f"--data={self.source.root} holds no image that can be read")
+        self.indices = self.indices[kept]
+        self._row = {int(index): row for row, index in enumerate(self.indices)}
+        self._memory = np.stack([frame for frame in frames if frame is not None])
+
+
+def _fold(seed: int, step: tf.Tensor) -> tf.Tensor:
+    """A `[2]` seed that is different for every step."""
+    return tf.stack([tf.constant(seed, tf.int64), step])
+
+
+def _progress(frames: Iterable, total: int) -> Iterator:
+    """Passes frames on and says every 5 000 how far it is."""
+    for count, frame in enumerate(frames, 1):
+        if count % 5000 == 0:
+            logging.info("read %d of %d images", count, total)
+        yield frame

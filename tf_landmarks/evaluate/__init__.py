@@ -1,0 +1,1 @@
+"""Measuring discovered landmarks against annotations."""

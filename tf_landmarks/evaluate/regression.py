@@ -1,0 +1,226 @@
+"""Linear maps from what a network discovered to what people annotated.
+
+    predicted[n, a] = x[n] @ weights[:, a] + intercept[a]
+
+Closed form in float64. Each annotated point is fitted on the images that label it; points with
+the same missing images share one singular value decomposition. Coordinates, bias and ridge of
+the papers are in protocols.py.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_landmarks.evaluate import metrics
+
+# What ridge="auto" chooses from, as multiples of rows * (mean variance of a feature): the ends are
+# "no ridge to speak of" and "nothing but the mean".
+RIDGE_GRID = np.logspace(-7, 3, 41)
+FEW_LABEL_COUNTS = (1, 5, 10, 20, 50, 100, "all")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LinearRegressor:
+    """A fitted map.
+
+    Attributes:
+        weights: `[F, A, 2]` float64.
+        intercept: `[A, 2]` float64, zero without a bias.
+        ridge: `[A]` float64, the penalty each landmark was fitted with.
+    """
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    ridge: np.ndarray
+
+    def predict(self, x) -> np.ndarray:
+        """`[N, F]` -> `[N, A, 2]`, NaN for landmarks that had no label to fit."""
+        return np.tensordot(np.asarray(x, np.float64), self.weights, 1) + self.intercept
+
+
+def fit_linear(x, y, *, bias: bool, ridge: float | str, allow_missing=False) -> LinearRegressor:
+    """Fits min |x W + b - y|^2 + ridge |W|^2 for each landmark on its labelled rows.
+
+    ridge = 0 gives least squares, of minimum norm if the rows do not determine W (imm.md 10.1).
+    The bias is not penalised: x and y are centred for it, so a feature that never varies (or a
+    single row) yields the mean of y. ridge = "auto" chooses from `RIDGE_GRID` by exact
+    leave-one-out error, one ridge for all landmarks that are labelled on the same rows: a ridge
+    of each landmark's own is a noisier choice, worse with few labels and no better with many.
+
+    Args:
+        x: `[N, F]`, finite.
+        y: `[N, A, 2]`, NaN where missing.
+        bias: Whether to fit an intercept.
+        ridge: Penalty in units of x squared, summed over rows, or "auto".
+        allow_missing: Predicts NaN for a landmark without any label, instead of an error.
+
+    Raises:
+        ValueError: Shapes do not fit, x is not finite, or a landmark has no label.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    _check(x, y, ridge)
+    present = ~np.isnan(y).any(axis=-1)
+    unlabelled = np.flatnonzero(~present.any(axis=0))
+    if unlabelled.size and not allow_missing:
+        raise ValueError(f"Landmark {unlabelled[0]} has no label in any of the {len(x)} rows.")
+    weights = np.full((x.shape[1], *y.shape[1:]), np.nan)
+    intercept = np.full(y.shape[1:], np.nan)
+    ridges = np.full(y.shape[1], np.nan)
+    masks, mask_of = np.unique(present, axis=1, return_inverse=True)
+    for index, rows in enumerate(masks.T):
+        group = np.flatnonzero(mask_of.reshape(-1) == index)
+        if rows.any():
+            fitted = _fit_complete(x[rows], y[np.ix_(rows, group)], bias, ridge)
+            weights[:, group], intercept[group], ridges[group] = fitted
+    return LinearRegressor(weights, intercept, ridges)
+
+
+def mean_shape(y) -> np.ndarray:
+    """`[N, A, 2]` -> `[A, 2]`, the mean of each landmark's labels: the baseline that ignores x."""
+    y = np.asarray(y, np.float64)
+    labelled = ~np.isnan(y).any(axis=-1, keepdims=True)
+    counts = labelled.sum(axis=0)
+    return np.where(labelled, y, 0).sum(axis=0) / np.where(counts > 0, counts, np.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class FewLabelScore:
+    """The error with n labelled images.
+
+    Attributes:
+        n: Number of labelled images of each draw.
+        mean: NME in percent, mean over draws.
+        std: Its sample standard deviation over draws; 0 for one draw.
+        draws: NME in percent of each draw.
+        predicted: Share of the labelled test points that were predicted, mean over draws. It is
+            below 1 if a draw labels no example of a landmark; such points are not in the error.
+    """
+
+    n: int
+    mean: float
+    std: float
+    draws: tuple[float, ...]
+    predicted: float
+
+
+def few_label_curve(
+    x, y, x_test, y_test, lengths,
+    *, bias: bool, ridge: float | str,
+    counts: Sequence[int | str] = FEW_LABEL_COUNTS, repeats: int | None = None, seed: int = 0,
+) -> list[FewLabelScore]:  # fmt: skip
+    """The test error as a function of the number of labelled training images (imm.md 10.2).
+
+    Draws are without replacement, from the rows of `y` with any label, and depend on nothing but
+    seed, n, repeat and the number of such rows (see `draw_rows`): every method is given the same
+    ones. Draws of different n are independent; the larger does not contain the smaller.
+
+    Args:
+        x: `[N, F]` training features.
+        y: `[N, A, 2]` training labels, NaN where missing, in the files' sorted order.
+        x_test: `[M, F]`.
+        y_test: `[M, A, 2]`, NaN where missing.
+        lengths: `[M]` normaliser of each test image, in the unit of `y_test`.
+        bias: See `fit_linear`.
+        ridge: See `fit_linear`; "auto" is chosen anew on the labels of each draw.
+        counts: Numbers of labels; `"all"` is every row, and larger numbers are dropped.
+        repeats: Draws per n. By default 100 for n <= 10 and 10 above (assumed; only DVE says: 3).
+            All rows are always one draw.
+        seed: From 0 up.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    labelled = np.flatnonzero((~np.isnan(y).any(axis=-1)).any(axis=-1))
+    total = len(labelled)
+    countable = ~metrics.skipped_images(y_test, lengths)[:, None] & ~np.isnan(y_test).any(axis=-1)
+    sizes = {total if count == "all" else int(count) for count in counts}
+    if not total or min(sizes) < 1:
+        raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
+    scores = []
+    for n in sorted(sizes):
+        if n > total:
+            continue
+        draws, predicted = [], []
+        for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
+            rows = labelled[draw_rows(total, n, repeat, seed)]
+            regressor = fit_linear(x[rows], y[rows], bias=bias, ridge=ridge, allow_missing=True)
+            y_predicted = regressor.predict(x_test)
+            errors = metrics.normalized_errors(y_predicted, y_test, lengths, allow_unpredicted=True)
+            draws.append(metrics.nme_percent(errors))
+            predicted.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
+        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+        scores.append(
+            FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(predicted)))
+        )
+    return scores
+
+
+def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
+    """`[n]` different rows out of `total`, the same on every machine and NumPy version."""
+    # RandomState, for its stream is frozen; that of default_rng may change between versions.
+    return np.random.RandomState([seed, n, repeat, total]).permutation(total)[:n]
+
+
+def _fit_complete(x: np.ndarray, y: np.ndarray, bias: bool, ridge: float | str):
+    """Weights `[F, a, 2]`, intercept `[a, 2]` and ridge for `y [n, a, 2]` without gaps."""
+    n, landmarks = y.shape[:2]
+    targets = y.reshape(n, -1)
+    x_mean = x.mean(axis=0) if bias else np.zeros(x.shape[1])
+    y_mean = targets.mean(axis=0) if bias else np.zeros(targets.shape[1])
+    u, s, vt = np.linalg.svd(x - x_mean, full_matrices=False)
+    # Directions in which x does not vary beyond the rounding of x itself are not fitted. Measured
+    # against x before centring, or the rounding of a constant feature's mean would count as data.
+    varies = s > np.finfo(np.float64).eps * max(x.shape) * np.linalg.norm(x)
+    u, s, vt = u[:, varies], s[varies], vt[varies]
+    if ridge == "auto":
+        ridge = _choose_ridge(u, s, targets - y_mean, bias, np.sum(s**2) / x.shape[1])
+    shrunk = s / (s**2 + ridge)
+    weights = vt.T @ (shrunk[:, None] * (u.T @ (targets - y_mean)))
+    intercept = y_mean - x_mean @ weights
+    return weights.reshape(-1, landmarks, 2), intercept.reshape(landmarks, 2), ridge
+
+
+def _choose_ridge(u, s, targets, bias: bool, scale: float) -> float:
+    """The ridge of `RIDGE_GRID * scale` with the least leave-one-out error."""
+    if len(u) - bias <= 1:  # They are all the same: without one row, nothing is left to fit.
+        return scale * (RIDGE_GRID[-1] if bias else RIDGE_GRID[0])
+    ridges = RIDGE_GRID * scale
+    return ridges[np.argmin(_leave_one_out_errors(u, s, targets, bias, ridges))]
+
+
+def _leave_one_out_errors(u, s, targets, bias: bool, ridges) -> np.ndarray:
+    """`[R]`, the mean distance of each row to its prediction by a fit on the others, per ridge.
+
+    The map is a linear smoother, y' = H y, with H = 1/n + U diag(s^2 / (s^2 + ridge)) U^T (1/n
+    from the bias), so the error on row i of a fit without it is (y_i - y'_i) / (1 - H_ii), exactly
+    (Allen 1974, PRESS). y - y' and 1 - H are summed from what the fit leaves over, inside the span
+    of u and outside, which keeps their digits where the leverage H_ii is near 1.
+
+    Args:
+        u: `[n, r]` left singular vectors of the (centred) features.
+        s: `[r]` singular values, positive.
+        targets: `[n, 2a]`, centred if there is a bias.
+        bias: Whether there is one.
+        ridges: `[R]`, positive.
+    """
+    n = len(u)
+    projected = u.T @ targets
+    outside = targets - u @ projected
+    free_outside = np.maximum(1 - bias / n - np.sum(u**2, axis=1), 0)
+    errors = []
+    for ridge in ridges:
+        left_over = ridge / (s**2 + ridge)
+        residuals = outside + u @ (left_over[:, None] * projected)
+        residuals /= (free_outside + u**2 @ left_over)[:, None]
+        errors.append(np.linalg.norm(residuals.reshape(n, -1, 2), axis=-1).mean())
+    return np.array(errors)
+
+
+def _check(x: np.ndarray, y: np.ndarray, ridge: float | str) -> None:
+    if x.ndim != 2 or y.ndim != 3 or y.shape[2] != 2 or len(x) != len(y):
+        raise ValueError(f"x {x.shape} and y {y.shape} must be [N, F] and [N, A, 2].")
+    if not np.isfinite(x).all():
+        raise ValueError(f"Row {np.argwhere(~np.isfinite(x))[0][0]} of the features is not finite.")
+    if np.isinf(y).any():
+        raise ValueError(f"Row {np.argwhere(np.isinf(y))[0][0]} of the labels is infinite.")
+    if ridge != "auto" and not (isinstance(ridge, int | float) and 0 <= ridge < np.inf):
+        raise ValueError(f"ridge={ridge!r} must be 'auto' or a number from 0 up.")

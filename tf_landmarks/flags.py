@@ -1,0 +1,108 @@
+"""Flags made from the options' dataclasses, and the file in which a run keeps them.
+
+`ImmOptions.blob_std` becomes `--imm_blob_std`; the fields of a dataclass inside
+(`target_warp: Strength`) become `--imm_target_warp_rotation` and so on. Defaults and help texts are
+those of the fields: this file adds none.
+"""
+
+import dataclasses
+import os
+import typing
+
+from absl import flags
+
+from tf_landmarks.methods import METHODS
+from tf_landmarks.training.options import RunOptions
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines the flags of a run and of every method."""
+    _define(RunOptions(), "", values, {"method": list(METHODS)})
+    for name, method in METHODS.items():
+        _define(method.options_class(), f"{name}_", values, {})
+
+
+def build(values: flags.FlagValues = flags.FLAGS) -> tuple[RunOptions, typing.Any]:
+    """Makes the options of the run and of its method from parsed flags."""
+    run = _build(RunOptions, "", values)
+    return run, _build(METHODS[run.method].options_class, f"{run.method}_", values)
+
+
+def write(path: str, run: RunOptions, options) -> None:
+    """Writes all flags of a run, defaults included, as a flagfile."""
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        for name, value in _flatten(run, options).items():
+            file.write(f"--{name}={value}\n")
+    os.replace(path + ".part", path)
+
+
+def read(path: str) -> tuple[RunOptions, typing.Any]:
+    """Reads what `write` wrote.
+
+    Raises:
+        ValueError: If there is no such file, or it holds flags that this version does not know.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"{os.path.dirname(path)} is no run directory: it holds no flags.cfg")
+    values = flags.FlagValues()
+    define(values)
+    try:
+        values(["tf_landmarks", f"--flagfile={path}"])
+    except flags.Error as error:
+        raise ValueError(f"{path}: {error}") from error
+    return build(values)
+
+
+def differences(old: tuple, new: tuple) -> list[str]:
+    """The flags, one line each, in which two runs differ and a resumed run must not."""
+    before, after = _flatten(*old), _flatten(*new)
+    free = {f.name for f in dataclasses.fields(RunOptions) if f.metadata["may_change"]}
+    return [
+        f"--{name}: {before.get(name, 'absent')} in the run, {after.get(name, 'absent')} now"
+        for name in sorted({*before, *after} - free)
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _define(defaults, prefix: str, values: flags.FlagValues, choices: dict) -> None:
+    hints = typing.get_type_hints(type(defaults))
+    for field in dataclasses.fields(defaults):
+        name, kind = prefix + field.name, hints[field.name]
+        default, text = getattr(defaults, field.name), field.metadata["help"]
+        if dataclasses.is_dataclass(kind):
+            _define(default, f"{name}_", values, {})
+        elif field.name in choices:
+            flags.DEFINE_enum(name, default, choices[field.name], text, flag_values=values)
+        elif typing.get_origin(kind) is typing.Literal:
+            flags.DEFINE_enum(name, default, list(typing.get_args(kind)), text, flag_values=values)
+        else:
+            definer = {
+                bool: flags.DEFINE_bool,
+                int: flags.DEFINE_integer,
+                float: flags.DEFINE_float,
+                str: flags.DEFINE_string,
+            }[kind]
+            definer(name, default, text, flag_values=values)
+
+
+def _build(cls, prefix: str, values: flags.FlagValues):
+    hints = typing.get_type_hints(cls)
+    fields = {}
+    for field in dataclasses.fields(cls):
+        name, kind = prefix + field.name, hints[field.name]
+        nested = dataclasses.is_dataclass(kind)
+        fields[field.name] = _build(kind, f"{name}_", values) if nested else values[name].value
+    return cls(**fields)
+
+
+def _flatten(run: RunOptions, options) -> dict[str, str]:
+    def walk(value, prefix):
+        for field in dataclasses.fields(value):
+            inner = getattr(value, field.name)
+            if dataclasses.is_dataclass(inner):
+                yield from walk(inner, f"{prefix}{field.name}_")
+            else:
+                text = str(inner).lower() if isinstance(inner, bool) else str(inner)
+                yield prefix + field.name, text
+
+    return {**dict(walk(run, "")), **dict(walk(options, f"{run.method}_"))}

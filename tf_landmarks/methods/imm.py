@@ -1,0 +1,226 @@
+"""IMM: landmarks by conditional image generation (Jakab, Gupta, Bilen, Vedaldi, NeurIPS 2018).
+
+A detector squeezes the *target* image to K points and redraws each as a blob of fixed width; an
+encoder describes the *source* image, which shows the same object in another geometry; a regressor
+rebuilds the target from both. All that crosses from target to output is 2K numbers.
+
+Defaults are those of the released code. Where it differs from the paper: marginal logits are means
+(paper: sums), blobs lack the 1/2 in the exponent, the source is a warp of the target (paper: two
+independent warps), learning rate 1e-3 with a slow staircase (paper: 1e-2, lowered when the error
+stalls), weight decay 1e-5 (paper: 5e-4), each gradient clipped by itself (paper: all together).
+
+Images are in [0, 1] and not in 0-255, on both ends: the first batch normalisation absorbs the scale of
+inputs, the regressor is better conditioned, and the losses multiply by 255 themselves, so that their
+constants keep the published meaning.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+import tensorflow as tf
+
+from tf_landmarks.augment import pairs, tps
+from tf_landmarks.layers import blocks, bottleneck
+from tf_landmarks.losses import perceptual
+from tf_landmarks.methods import base
+
+Loss = Literal["balanced", "l2", "l1"]
+PairKind = Literal["composed", "independent", "frames"]
+
+
+def _option(default, help_text: str):
+    if dataclasses.is_dataclass(default):
+        return dataclasses.field(default_factory=lambda: default, metadata={"help": help_text})
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+@dataclasses.dataclass(frozen=True)
+class ImmOptions:
+    """Options of IMM; the defaults are the released code's."""
+
+    width: int = _option(
+        32, "channels of the first block of detector and encoder; each later block doubles them"
+    )
+    regressor_width: int = _option(
+        256, "channels of the regressor's first block; each later one halves them"
+    )
+    regressor_min_width: int = _option(32, "channels below which the regressor does not go")
+    grid: int = _option(
+        16, "cells along a side of the heatmaps; the image is a power of two times it"
+    )
+    softargmax: bottleneck.SoftArgmax = _option("mean", "how heatmaps become points")
+    blob: bottleneck.MapShape = _option(
+        "gaussian_without_half", "shape of the blob at each landmark"
+    )
+    blob_std: float = _option(0.1, "width of the blob; the image is 2 units high")
+    output_affine: bool = _option(
+        False, "add mid-grey to the regressor's output; saves about 1000 steps"
+    )
+    loss: Loss = _option(
+        "l2", "balanced (levels of the loss network by running means), or l2 or l1 of pixels"
+    )
+    loss_stop_gradient: bool = _option(
+        False, "no gradient through the running means of the balanced loss"
+    )
+    weight_decay: float = _option(1e-5, "c of c * 1/2 |W|^2 on convolution kernels")
+    learning_rate: float = _option(1e-3, "Adam's learning rate at the start")
+    schedule: base.Schedule = _option("staircase", "how the learning rate falls")
+    decay_rate: float = _option(0.95, "factor of each stair")
+    decay_steps: int = _option(100_000, "steps from stair to stair")
+    clip: Literal["variable", "global", "none"] = _option(
+        "variable", "what is clipped to norm 1: each variable's gradient, or all together"
+    )
+    pairing: PairKind = _option(
+        "composed", "source = warp of the target, independent warps, or frame pairs"
+    )
+    frame: pairs.Frame = _option(
+        "zeros_mask", "black border with a mask, or a margin in which the image continues"
+    )
+    target_warp: tps.Strength = _option(
+        tps.Strength(0.0, 0.0, 0.1, 0.001, 0.005), "warp of the target"
+    )
+    source_warp: tps.Strength = _option(
+        tps.Strength(5.0, 0.1, 0.1, 0.001, 0.01), "warp of the source"
+    )
+    mirror: bool = _option(True, "mirror frame pairs with probability 1/2")
+
+
+class Body(tf.keras.layers.Layer):
+    """The convolutional body of detector and encoder: S x S image to grid x grid features.
+
+    A 7x7 and a 3x3 block at full size, then per halving a stride-2 and a stride-1 block, channels
+    doubling: 32 to 256 for 128 px.
+    """
+
+    def __init__(self, halvings: int, options: ImmOptions, sync: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = []
+        for level in range(halvings + 1):
+            filters = options.width * 2**level
+            first = (7, 1) if level == 0 else (3, 2)
+            for kernel, stride in (first, (3, 1)):
+                block = blocks.ConvBlock(filters, kernel, stride, options.weight_decay, sync)
+                self.blocks.append(block)
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        features = images
+        for block in self.blocks:
+            features = block(features, training=training)
+        return features  # [B, grid, grid, width * 2^halvings]
+
+
+class Regressor(tf.keras.layers.Layer):
+    """The generator: grid x grid features and blobs to an S x S image."""
+
+    def __init__(self, halvings: int, options: ImmOptions, sync: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.levels = []
+        for level in range(halvings + 1):
+            filters = max(options.regressor_min_width, options.regressor_width // 2**level)
+            count = 1 if level == halvings else 2
+            self.levels.append(
+                [blocks.ConvBlock(filters, 3, 1, options.weight_decay, sync) for _ in range(count)]
+            )
+        self.output_conv = blocks.conv(3, 3, weight_decay=options.weight_decay)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        features = inputs
+        for level, layers in enumerate(self.levels):
+            if level > 0:
+                features = blocks.double(features)
+            for block in layers:
+                features = block(features, training=training)
+        return tf.cast(self.output_conv(features), tf.float32)  # [B, S, S, 3]
+
+
+class Imm(base.LandmarkModel):
+    """The model; see the module's head."""
+
+    options_class = ImmOptions
+    has_generator = True
+
+    def __init__(self, shape: base.ModelShape, options: ImmOptions, **kwargs):
+        super().__init__(shape, options, **kwargs)
+        self.check_shape(shape, options)
+        halvings, sync = num_halvings(shape.image_size, options.grid), shape.sync_batch_norm
+        self.detector = Body(halvings, options, sync, name="detector")
+        self.head = blocks.conv(shape.num_landmarks, 1, weight_decay=options.weight_decay)
+        self.encoder = Body(halvings, options, sync, name="encoder")
+        self.regressor = Regressor(halvings, options, sync, name="regressor")
+        if options.loss == "balanced":
+            self.balance = perceptual.RunningBalance(("input",), options.loss_stop_gradient)
+
+    @classmethod
+    def check_shape(cls, shape: base.ModelShape, options: ImmOptions) -> None:
+        """IMM takes its grid times a power of two: 32, 64, 128 or 256 px with 16 cells."""
+        sizes = [options.grid * 2**n for n in range(1, 5)]
+        if shape.image_size not in sizes:
+            raise ValueError(
+                f"--image_size={shape.image_size} does not fit --imm_grid={options.grid} cells; "
+                f"IMM then takes {', '.join(map(str, sizes))}"
+            )
+
+    @property
+    def stages(self) -> list[base.Stage]:
+        """A single stage on pairs."""
+        return [base.Stage("main", self._pairing(), self._optimizer)]
+
+    def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
+        """Rebuilds the target; terms: `m_input` (masked mean squared error, 0-255), `mse`."""
+        points = self._detect(batch["target"], training)
+        features = self.encoder(batch["source"], training=training)
+        output = self._generate(features, points.landmarks, training)
+        target, mask = batch["target"], batch["mask"]
+
+        difference = 255.0 * (target - output)
+        squared = perceptual.masked_mean(difference**2, mask)
+        terms = {"m_input": squared, "mse": tf.reduce_mean((target - output) ** 2)}
+        if self.options.loss == "balanced":
+            errors = base.mean_over_replicas(tf.stack([squared]))
+            return base.Losses(self.balance(errors, training=training), terms)
+        if self.options.loss == "l1":
+            terms["m_l1"] = perceptual.masked_mean(tf.abs(difference), mask)
+            return base.Losses(1000.0 * terms["m_l1"] / 255.0, terms)
+        return base.Losses(1000.0 * squared / 255.0, terms)
+
+    def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
+        """See the base class; the heatmaps of a marginal soft-argmax are outer products."""
+        points = self._detect(images, training)
+        return base.Representation(*points, bottleneck.confidence(points))
+
+    def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
+        """See the base class."""
+        output = self._generate(self.encoder(images, training=False), landmarks, training=False)
+        return tf.clip_by_value(output, 0.0, 1.0)
+
+    def _detect(self, images: tf.Tensor, training: bool) -> bottleneck.Points:
+        logits = self.head(self.detector(images, training=training))
+        return bottleneck.soft_argmax(logits, self.options.softargmax)
+
+    def _generate(self, features: tf.Tensor, landmarks: tf.Tensor, training: bool) -> tf.Tensor:
+        grid = (self.options.grid, self.options.grid)
+        maps = bottleneck.gaussian_maps(landmarks, grid, self.options.blob_std, self.options.blob)
+        inputs = tf.concat([features, tf.cast(maps, features.dtype)], axis=-1)
+        output = self.regressor(inputs, training=training)
+        return 0.5 + 0.5 * output if self.options.output_affine else output
+
+    def _pairing(self) -> base.Pairing:
+        options = self.options
+        if options.pairing == "frames":
+            return pairs.FramePair(options.mirror)
+        composed = options.pairing == "composed"
+        return pairs.WarpedPair(options.target_warp, options.source_warp, composed, options.frame)
+
+    def _optimizer(self, steps: int) -> tf.keras.optimizers.Optimizer:
+        options = self.options
+        rate = base.learning_rate(
+            options.schedule, options.learning_rate, steps, options.decay_rate, options.decay_steps
+        )
+        clip = {"variable": {"clipnorm": 1.0}, "global": {"global_clipnorm": 1.0}, "none": {}}
+        return tf.keras.optimizers.Adam(rate, epsilon=1e-8, **clip[options.clip])
+
+
+def num_halvings(image_size: int, grid: int) -> int:
+    """How often an image must be halved to reach the grid."""
+    return int(math.log2(image_size // grid))

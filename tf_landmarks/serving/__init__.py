@@ -1,0 +1,1 @@
+"""The SavedModel: what it holds, how it is written, how it is used from Python."""

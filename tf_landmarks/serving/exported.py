@@ -1,0 +1,133 @@
+"""Using an export from Python; everything that evaluates or predicts goes through here."""
+
+import collections
+import functools
+import json
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.serving import layout
+
+BATCH = 32
+
+
+class Prediction(NamedTuple):
+    """Landmarks of N images.
+
+    Attributes:
+        landmarks: `[N, K, 2]` float32 (x, y) in pixels of each image.
+        confidence: `[N, K]` float32 in (0, 1].
+    """
+
+    landmarks: np.ndarray
+    confidence: np.ndarray
+
+
+class ExportedModel:
+    """A SavedModel and the facts beside it.
+
+    Args:
+        path: An export folder, whose newest version is taken, or one version of it.
+
+    Raises:
+        ValueError: If there is no exported model.
+    """
+
+    def __init__(self, path: str):
+        self.path = layout.find_version(path)
+        self._extra = os.path.join(self.path, layout.EXTRA)
+        with open(os.path.join(self._extra, layout.FACTS), encoding="utf-8") as file:
+            self.facts: dict = json.load(file)
+        self.geometry = Geometry(**self.facts["geometry"])
+        self._model = tf.saved_model.load(self.path)
+        self._signatures = self._model.signatures
+
+    @property
+    def num_landmarks(self) -> int:
+        """K."""
+        return self.facts["num_landmarks"]
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether `render` works."""
+        return "render" in self._signatures
+
+    @property
+    def metrics(self) -> list[dict]:
+        """The rows of the training's metrics.jsonl."""
+        with open(os.path.join(self._extra, layout.METRICS), encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def image_list(self, part: str) -> set[str]:
+        """The paths of the images of the training or the validation part."""
+        with open(os.path.join(self._extra, f"{part}_images.txt"), encoding="utf-8") as file:
+            return set(file.read().splitlines())
+
+    def predict(self, images: Sequence[np.ndarray]) -> Prediction:
+        """Finds landmarks.
+
+        Args:
+            images: `[H, W, 3]` uint8 RGB arrays, of any sizes.
+
+        Returns:
+            Landmarks and confidences, in the order of the images.
+        """
+        return _predict(self._signatures["predict_images"], images, self.num_landmarks)
+
+    def predict_untrained(self, images: Sequence[np.ndarray]) -> Prediction:
+        """The same by the network as it was before training, the baseline of every evaluation."""
+        return _predict(self._untrained, images, self.num_landmarks)
+
+    def heatmaps(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns `[N, h, w, K]` float32, the distributions whose means the landmarks are."""
+        run = self._signatures["represent"]
+        return np.concatenate([run(images=image[np.newaxis])["heatmaps"] for image in images])
+
+    def render(self, images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
+        """Draws each image's object with other landmarks.
+
+        Args:
+            images: N uint8 RGB arrays.
+            landmarks: `[N, K, 2]` (x, y) in pixels of these images.
+
+        Returns:
+            `[N, S, S, 3]` uint8.
+        """
+        run = self._signatures["render"]
+        rows = zip(images, np.asarray(landmarks, np.float32), strict=True)
+        return np.concatenate(
+            [
+                run(images=i[np.newaxis], landmarks=tf.constant(p[np.newaxis]))["rendered"]
+                for i, p in rows
+            ]
+        )
+
+    def views(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """What the network sees of each image, `[N, S, S, 3]` uint8."""
+        seen = [self.geometry.centre(self.geometry.frame(tf.constant(image))) for image in images]
+        return tf.image.convert_image_dtype(tf.stack(seen), tf.uint8, saturate=True).numpy()
+
+    @functools.cached_property
+    def _untrained(self):
+        self._untrained_model = tf.saved_model.load(os.path.join(self._extra, layout.UNTRAINED))
+        return self._untrained_model.signatures["predict_images"]
+
+
+def _predict(run, images: Sequence[np.ndarray], num_landmarks: int) -> Prediction:
+    """Runs a signature over images of any sizes, in batches of equal size."""
+    landmarks = np.zeros((len(images), num_landmarks, 2), np.float32)
+    confidence = np.zeros((len(images), num_landmarks), np.float32)
+    groups = collections.defaultdict(list)
+    for row, image in enumerate(images):
+        groups[image.shape].append(row)
+    for rows in groups.values():
+        for start in range(0, len(rows), BATCH):
+            chosen = rows[start : start + BATCH]
+            found = run(images=tf.constant(np.stack([images[row] for row in chosen])))
+            landmarks[chosen], confidence[chosen] = found["landmarks"], found["confidence"]
+    return Prediction(landmarks, confidence)

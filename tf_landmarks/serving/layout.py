@@ -1,0 +1,40 @@
+"""The folders and files of an export.
+
+export/<step>/                  a SavedModel; the step is the version that TF Serving wants
+export/<step>/assets.extra/     facts.json, flags.cfg, metrics.jsonl, the lists of images,
+                                untrained/ (a SavedModel of the network before training)
+"""
+
+import os
+
+EXTRA = "assets.extra"
+FACTS = "facts.json"
+FLAGS = "flags.cfg"
+METRICS = "metrics.jsonl"
+UNTRAINED = "untrained"
+PARTS = ("training", "validation")
+
+
+def find_version(path: str) -> str:
+    """Finds the SavedModel that a path means.
+
+    Args:
+        path: A run folder, an export folder (its newest version is taken), or a version folder.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        ValueError: If there is none; says how to make one.
+    """
+    for folder in (path, os.path.join(path, "export")):
+        if os.path.isfile(os.path.join(folder, "saved_model.pb")):
+            return folder
+        if os.path.isdir(folder):
+            versions = [int(name) for name in os.listdir(folder) if name.isdecimal()]
+            if versions:
+                return os.path.join(folder, str(max(versions)))
+    raise ValueError(
+        f"{path} holds no exported model; training ends with one, and "
+        "python -m tf_landmarks.export --run_dir=DIR writes one from a run's last checkpoint"
+    )

@@ -1,0 +1,169 @@
+"""What a SavedModel holds: the signatures, from the bytes of an image file to pixels.
+
+Only TensorFlow's own operations may appear here, so that every serving binary can run it. Points
+leave as (x, y) in pixels of the image that was sent, (0, 0) being the centre of its top-left pixel.
+"""
+
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.methods.base import LandmarkModel
+
+# Stands for "no landmark" where an image could not be decoded; NaN would make a whole JSON response
+# invalid, and with it the answers for the good images of a batch.
+MISSING = -1.0
+
+
+class ServingModule:
+    """A model with its geometry, ready to be saved.
+
+    Args:
+        model: A built model.
+        geometry: How stored images become the model's input.
+    """
+
+    def __init__(self, model: LandmarkModel, geometry: Geometry):
+        self.model, self.geometry = model, geometry
+
+    def save(self, path: str, names: tuple[str, ...] = ()) -> None:
+        """Writes a SavedModel with the named signatures, or with all.
+
+        What is saved is the graphs and the variables, not the Keras model: Keras would add traces of
+        its own, which nobody calls and which only Keras can read.
+        """
+        saved = tf.Module(name="tf_landmarks")
+        saved.model_variables = self.model.variables
+        signatures = self.signatures()
+        tf.saved_model.save(saved, path, {name: signatures[name] for name in names or signatures})
+
+    def signatures(self) -> dict:
+        """The signatures by name; `render` only for methods with a generator."""
+        images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+        num_landmarks = self.model.shape_spec.num_landmarks
+        landmarks = tf.TensorSpec([None, num_landmarks, 2], tf.float32, name="landmarks")
+        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+        functions = {
+            "serving_default": tf.function(self.predict_bytes, input_signature=[image_bytes]),
+            "predict_images": tf.function(self.predict_images, input_signature=[images]),
+            "represent": tf.function(self.represent, input_signature=[images]),
+        }
+        if self.model.has_generator:
+            functions["render"] = tf.function(self.render, input_signature=[images, landmarks])
+        return functions
+
+    def predict_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Finds landmarks in encoded images: JPEG, PNG, GIF or BMP, of any sizes.
+
+        EXIF rotation is not applied: points refer to the pixels as stored. An image that cannot be
+        decoded gets `ok` false, confidence 0 and landmarks -1, and does not disturb the others.
+        """
+        count = tf.size(image_bytes)
+        inputs, sizes, ok = self._decode_all(image_bytes, count)
+        outputs = self._predict(inputs, sizes)
+        good = ok[:, tf.newaxis]
+        return {
+            "landmarks": tf.where(good[..., tf.newaxis], outputs["landmarks"], MISSING),
+            "confidence": tf.where(good, outputs["confidence"], 0.0),
+            "ok": ok,
+        }
+
+    def predict_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Finds landmarks in `images [B, H, W, 3]` uint8 RGB."""
+        sizes = tf.tile(tf.shape(images)[tf.newaxis, 1:3], [tf.shape(images)[0], 1])
+        outputs = self._predict(self._to_input(images), sizes)
+        return {**outputs, "ok": tf.ones_like(sizes[:, 0], tf.bool)}
+
+    def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns `heatmaps [B, h, w, K]` of `images [B, H, W, 3]` uint8, over the network's view."""
+        inputs, count = _at_least_one(self._to_input(images))
+        return {"heatmaps": self.model.represent(inputs).heatmaps[:count]}
+
+    def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Draws the objects of images with other landmarks.
+
+        Args:
+            images: `[B, H, W, 3]` uint8, which give the look.
+            landmarks: `[B, K, 2]` float32 (x, y) in pixels of `images`.
+
+        Returns:
+            `rendered [B, S, S, 3]` uint8, S the side of the network's input.
+        """
+        size = self.geometry.size
+        points = self.geometry.to_network(coordinates.swap_xy(landmarks), tf.shape(images)[1:3])
+        points = coordinates.corner_from_pixels(points, (size, size))
+        inputs, count = _at_least_one(self._to_input(images))
+        points, _ = _at_least_one(points)
+        rendered = self.model.render(inputs, points)[:count]
+        return {"rendered": tf.image.convert_image_dtype(rendered, tf.uint8, saturate=True)}
+
+    def _to_input(self, images: tf.Tensor) -> tf.Tensor:
+        return self.geometry.centre(self.geometry.frame(images))
+
+    def _predict(self, inputs: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs, count = _at_least_one(inputs)
+        found = self.model.represent(inputs)
+        landmarks, confidence = found.landmarks[:count], found.confidence[:count]
+        pixels = coordinates.pixels_from_corner(landmarks, [self.geometry.size] * 2)
+        points = self.geometry.to_image(pixels, sizes[:, tf.newaxis])
+        return {"landmarks": coordinates.swap_xy(points), "confidence": confidence}
+
+    def _decode_all(self, image_bytes: tf.Tensor, count: tf.Tensor):
+        """Decodes each image by itself; those that fail are black, of size 2x2, and not ok."""
+
+        def decode(index, data):
+            image = _decode(data)
+            size = tf.shape(image)[:2]
+            tf.debugging.assert_greater_equal(size, 2, "an image needs 2x2 pixels")
+            return index, self._to_input(image), size
+
+        side = self.geometry.size
+        # One element more than there are images, so that the batch below is never empty.
+        spare = tf.data.Dataset.from_tensors((count, tf.zeros([side, side, 3]), tf.fill([2], 2)))
+        decoded = (
+            tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
+            .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+            .ignore_errors()
+            .concatenate(spare)
+            .batch(tf.cast(count + 1, tf.int64))
+        )
+        rows, inputs, sizes = decoded.get_single_element()
+        rows = rows[:, tf.newaxis]
+        shape = [count + 1, side, side, 3]
+        inputs = tf.tensor_scatter_nd_update(tf.zeros(shape), rows, inputs)
+        sizes = tf.tensor_scatter_nd_update(tf.fill([count + 1, 2], 2), rows, sizes)
+        ok = tf.tensor_scatter_nd_update(
+            tf.zeros([count + 1], tf.bool), rows, tf.ones_like(rows[:, 0], tf.bool)
+        )
+        return tf.ensure_shape(inputs[:count], [None, side, side, 3]), sizes[:count], ok[:count]
+
+
+def _at_least_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Puts an element of zeros into an empty batch: on CPUs, fused batch normalisation fails on none.
+
+    Returns:
+        The batch, and how many of its elements are real.
+    """
+    count = tf.shape(batch)[0]
+    missing = tf.maximum(1 - count, 0)
+    padding = [[0, missing]] + [[0, 0]] * (batch.shape.rank - 1)
+    return tf.ensure_shape(tf.pad(batch, padding), batch.shape), count
+
+
+def _decode(data: tf.Tensor) -> tf.Tensor:
+    """Decodes one image to `[H, W, 3]` uint8, as `data.decode` does but for EXIF and WebP."""
+
+    def png():
+        pixels = tf.cast(tf.io.decode_png(data, channels=4), tf.float32)
+        alpha = pixels[..., 3:] / 255.0
+        return tf.cast(tf.round(pixels[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
+
+    def jpeg():
+        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def other():
+        return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+    head = tf.strings.substr(data, 0, 3)
+    image = tf.case([(head == b"\x89PN", png), (head == b"\xff\xd8\xff", jpeg)], default=other)
+    return tf.ensure_shape(image, [None, None, 3])

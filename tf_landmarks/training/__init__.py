@@ -1,0 +1,1 @@
+"""Running a method's stages: strategy, loop, checkpoints, what is written down."""

@@ -1,0 +1,69 @@
+"""Saving and restoring a run: weights, optimizer, step; and the network as it was at the start."""
+
+import os
+
+import tensorflow as tf
+
+from tf_landmarks.methods.base import LandmarkModel
+
+KEPT = 3
+
+
+class Checkpoints:
+    """The checkpoints of a run directory.
+
+    Args:
+        folder: `<run_dir>/checkpoints`.
+        model: A built model whose stage has started, so that its optimizer's variables exist.
+    """
+
+    def __init__(self, folder: str, model: LandmarkModel):
+        self._folder = folder
+        self._checkpoint = tf.train.Checkpoint(model=model)  # with its optimizer
+        self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=KEPT)
+        self._model = model
+
+    def save(self) -> str:
+        """Saves the run at its current step and returns the checkpoint's path."""
+        return self._manager.save(checkpoint_number=int(self._model.steps_done))
+
+    def restore(self) -> int:
+        """Restores the latest checkpoint, if there is one, and returns the steps done."""
+        latest = self._manager.latest_checkpoint
+        if latest:
+            self._checkpoint.restore(latest).assert_existing_objects_matched()
+        return int(self._model.steps_done)
+
+
+def save_untrained(folder: str, model: LandmarkModel) -> None:
+    """Keeps the initial weights, once, for the untrained baseline of evaluations."""
+    path = os.path.join(folder, "untrained")
+    if not os.path.exists(path + ".index"):
+        tf.train.Checkpoint(model=model).write(path)
+
+
+def load_untrained(folder: str, model: LandmarkModel) -> None:
+    """Puts the initial weights into a model."""
+    _read(os.path.join(folder, "untrained"), model)
+
+
+def load_latest(folder: str, model: LandmarkModel) -> int:
+    """Puts the weights of the latest checkpoint into a model, without an optimizer.
+
+    Returns:
+        The step it was saved at.
+
+    Raises:
+        ValueError: If there is no checkpoint.
+    """
+    latest = tf.train.latest_checkpoint(folder)
+    if not latest:
+        raise ValueError(f"{folder} holds no checkpoint; train first")
+    _read(latest, model)
+    return int(model.steps_done)
+
+
+def _read(path: str, model: LandmarkModel) -> None:
+    status = tf.train.Checkpoint(model=model).read(path)
+    status.expect_partial()  # the optimizer's state is left behind
+    status.assert_existing_objects_matched()

@@ -1,0 +1,132 @@
+"""A run from its options to its export."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tf_landmarks import flags, methods
+from tf_landmarks.data import sources
+from tf_landmarks.data.pipeline import Frames
+from tf_landmarks.methods.base import LandmarkModel, ModelShape
+from tf_landmarks.serving import layout
+from tf_landmarks.training import checkpoints, strategy
+from tf_landmarks.training.options import RunOptions
+from tf_landmarks.training.recorder import Recorder
+
+
+def check(run: RunOptions, options) -> None:
+    """Checks all that can be checked without reading an image.
+
+    Raises:
+        ValueError: Naming the flag, the value and the remedy.
+    """
+    run.check()
+    methods.METHODS[run.method].check_shape(model_shape(run), options)
+    path = os.path.join(run.run_dir, layout.FLAGS)
+    if os.path.exists(path):
+        different = flags.differences(flags.read(path), (run, options))
+        if different:
+            raise ValueError(
+                f"{run.run_dir} holds a run with other flags:\n  " + "\n  ".join(different) + "\n"
+                "continue it with the same flags, or give another --run_dir"
+            )
+
+
+def train(run: RunOptions, options) -> None:
+    """Trains, or continues to train, in `run.run_dir`; does nothing where all steps are done.
+
+    Args:
+        run: The run's options, checked, with a definite precision.
+        options: The method's options.
+
+    Raises:
+        ValueError: If the data cannot be used, or the loss is no longer a number.
+    """
+    chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
+    tf.keras.utils.set_random_seed(run.seed)
+    strategy.set_precision(run.precision)
+    frames, validation = read_data(run)
+    os.makedirs(run.run_dir, exist_ok=True)
+    flags.write(os.path.join(run.run_dir, layout.FLAGS), run, options)
+    _write_image_lists(run, frames, validation)
+
+    with chosen.scope():
+        model = methods.create(run.method, model_shape(run), options)
+        model.build_variables()
+        (stage,) = model.stages
+        model.start_stage(stage, run.steps)
+    folder = os.path.join(run.run_dir, "checkpoints")
+    checkpoints.save_untrained(folder, model)
+    saved = checkpoints.Checkpoints(folder, model)
+    start = saved.restore()
+    if start:
+        logging.info("resumes at step %d of %d", start, run.steps)
+    if start >= run.steps:
+        logging.info("all %d steps are done", run.steps)
+        return
+
+    logging.info(
+        "%s: %s parameters, %s, %d replica(s), %d images, steps %d to %d",
+        run.method, f"{model.count_params():,}", run.precision,
+        chosen.num_replicas_in_sync, len(frames.indices), start, run.steps,
+    )  # fmt: skip
+    batches = frames.batches(stage.pairing, run.batch_size, run.seed, start)
+    held_out = validation or frames
+    recorder = Recorder(
+        run, model, saved, start, frames.bad,
+        held_out.batches(stage.pairing, run.batch_size, run.seed + 1_000_003, 0),
+    )  # fmt: skip
+    model.fit(
+        _distribute(batches, chosen),
+        epochs=1,
+        steps_per_epoch=run.steps - start,
+        callbacks=[recorder],
+        verbose=0,
+    )
+    frames.bad.check()
+
+
+def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:
+    """Opens the data of a run, for training and, if any is held out, for validation."""
+    source = sources.open_source(run.data)
+    training, held_out = sources.split(source.names, run.validation_fraction, run.seed)
+    logging.info("reading %d images of %s", len(source), run.data)
+
+    def frames(indices: np.ndarray) -> Frames:
+        return Frames(source, indices, run.geometry, run.max_bad_fraction, run.memory_mib)
+
+    return frames(training), frames(held_out) if len(held_out) else None
+
+
+def model_shape(run: RunOptions) -> ModelShape:
+    """The part of a run's options that shapes its networks."""
+    return ModelShape(run.image_size, run.num_landmarks, run.sync_batch_norm)
+
+
+def make_model(run: RunOptions, options) -> LandmarkModel:
+    """Makes the model of a run in float32 on one device, as exports use it."""
+    strategy.set_precision("float32")
+    model = methods.create(run.method, model_shape(run), options)
+    model.build_variables()
+    return model
+
+
+def _distribute(batches: tf.data.Dataset, chosen: tf.distribute.Strategy):
+    if chosen.num_replicas_in_sync == 1:
+        return batches
+    # Batches come whole from one pipeline; nothing is to be sharded by file or element.
+    policy = tf.data.Options()
+    policy.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return chosen.experimental_distribute_dataset(batches.with_options(policy))
+
+
+def _write_image_lists(run: RunOptions, frames: Frames, validation: Frames | None) -> None:
+    """Writes which images are trained on and which are held out, one path a line."""
+    for part, chosen in zip(layout.PARTS, (frames, validation), strict=True):
+        root = frames.source.root
+        root = os.path.realpath(root) if os.path.isdir(root) else root
+        names = [os.path.join(root, name) for name in (chosen.names if chosen else [])]
+        with open(os.path.join(run.run_dir, f"{part}_images.txt"), "w", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in names)

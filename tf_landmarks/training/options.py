@@ -1,0 +1,90 @@
+"""The options of a run, apart from those of its method; each becomes a flag of the same name."""
+
+import dataclasses
+from typing import Literal
+
+from tf_landmarks.data.geometry import Geometry
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+StrategyName = Literal["auto", "one", "mirrored"]
+
+
+def _option(default, help_text: str, may_change: bool = False):
+    metadata = {"help": help_text, "may_change": may_change}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Everything about a run that does not belong to a method.
+
+    Fields marked `may_change` may differ when a run is resumed; the others make it another run.
+    """
+
+    method: str = _option("imm", "which method trains")
+    data: str = _option(
+        "made_faces",
+        "what to train on: made_faces (drawn, needs no files) or a folder of images; of a folder with train/ inside, that part",
+        may_change=True,
+    )
+    run_dir: str = _option(
+        "", "where the run is kept; runs/<flagfile>_<data> if not given", may_change=True
+    )
+    steps: int = _option(10_000, "training steps", may_change=True)
+    batch_size: int = _option(32, "images per step, over all replicas together")
+    image_size: int = _option(128, "side of the network's input, pixels")
+    num_landmarks: int = _option(10, "landmarks to learn")
+    crop: float = _option(
+        1.0, "share of the image's side that the network sees, cut from the centre"
+    )
+    keep_aspect: bool = _option(True, "pad images to a square instead of squeezing them")
+    validation_fraction: float = _option(0.0, "share of the images held out for tuning")
+    max_bad_fraction: float = _option(0.01, "share of unreadable files beyond which training stops")
+    memory_mib: float = _option(
+        1024.0,
+        "a data set of up to this many MiB is decoded once and kept in memory",
+        may_change=True,
+    )
+    precision: Precision = _option(
+        "auto",
+        "number format of the networks' arithmetic; auto takes what this machine does fastest",
+    )
+    strategy: StrategyName = _option(
+        "auto",
+        "one device, or mirrored over all GPUs (or --replicas logical CPUs); auto mirrors where there are several GPUs",
+        may_change=True,
+    )
+    replicas: int = _option(
+        0, "replicas of --strategy=mirrored; 0 means one per GPU", may_change=True
+    )
+    sync_batch_norm: bool = _option(False, "share batch statistics between replicas")
+    seed: int = _option(0, "seed of everything that is random")
+    log_every: int = _option(100, "steps between two logged lines", may_change=True)
+    eval_every: int = _option(
+        1000, "steps between two evaluations: validation losses, pictures", may_change=True
+    )
+    save_every: int = _option(1000, "steps between two checkpoints", may_change=True)
+
+    @property
+    def geometry(self) -> Geometry:
+        """How images become the network's input."""
+        return Geometry(self.image_size, self.crop, self.keep_aspect)
+
+    def check(self) -> None:
+        """Raises ValueError, naming the flag, for a value that cannot work."""
+        for name in (
+            "steps",
+            "batch_size",
+            "image_size",
+            "num_landmarks",
+            "log_every",
+            "eval_every",
+            "save_every",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name}={getattr(self, name)} must be at least 1")
+        if self.num_landmarks < 1:
+            raise ValueError(f"--num_landmarks={self.num_landmarks} must be at least 1")
+        if not 0.0 <= self.max_bad_fraction <= 1.0:
+            raise ValueError(f"--max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
+        _ = self.geometry

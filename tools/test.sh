@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Runs all tests, in an environment that it makes itself:   bash tools/test.sh [pytest arguments]
+#
+# On Python 3.12-3.13 only the tests marked "core" run. Tests on real photographs need
+# TF_LANDMARKS_DATA, the folder of data sets that README.md describes, and skip without it.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+marks=()
+if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
+  marks=(-m core)
+fi
+exec "$PYTHON" -m pytest "${marks[@]}" "$@"
