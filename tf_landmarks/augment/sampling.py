@@ -38,13 +38,15 @@ def sample(images: tf.Tensor, points: tf.Tensor, border: str = "zeros") -> tf.Te
     flat = tf.reshape(images, [batch * height * width, channels])
     first_row = tf.reshape(tf.range(batch) * height, [batch, 1, 1])
     top, left = tf.floor(y), tf.floor(x)
+    down, right = y - top, x - left  # Not by tf.abs, whose gradient at a pixel's centre is 0.
     sampled = 0.0
-    for corner_y in (top, top + 1.0):
-        for corner_x in (left, left + 1.0):
-            weight = (1.0 - tf.abs(y - corner_y)) * (1.0 - tf.abs(x - corner_x))
+    for corner_y, weight_y in ((top, 1.0 - down), (top + 1.0, down)):
+        for corner_x, weight_x in ((left, 1.0 - right), (left + 1.0, right)):
+            weight = weight_y * weight_x
             row, column = tf.cast(corner_y, tf.int32), tf.cast(corner_x, tf.int32)
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            weight = tf.where(inside, weight, 0.0)
+            if border == "zeros":
+                inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                weight = tf.where(inside, weight, 0.0)
             row = tf.clip_by_value(row, 0, height - 1)
             column = tf.clip_by_value(column, 0, width - 1)
             pixels = tf.gather(flat, (first_row + row) * width + column)

@@ -201,8 +201,9 @@ def warp_images(warp: Warp, images: tf.Tensor, border: str = "zeros") -> tf.Tens
 def inverse_points(warp: Warp, points: tf.Tensor, iterations: int = 20) -> tf.Tensor:
     """Finds the output points that a warp maps to given input points, by Newton's method.
 
-    Annotations of an image move to its warped image this way. A strongly folded warp has no unique
-    inverse; there the result is the nearest that the iteration reached.
+    Annotations of an image move to its warped image this way. A folded warp has no unique inverse,
+    and a point may have none at all: the result is then one of several, or wherever the iteration
+    ended. `warp_points` of the result tells.
 
     Args:
         warp: A batch of B warps.

@@ -69,7 +69,7 @@ class Geometry:
         """Maps points of stored images to the network's input.
 
         Args:
-            points: `[..., 2]` (y, x) pixels of the stored image, array or tensor.
+            points: `[..., 2]` float (y, x) pixels of the stored image, array or tensor.
             image_size: (height, width) of the stored image, pixels, or an array or tensor
                 `[..., 2]` that broadcasts against `points`.
 
