@@ -1,0 +1,370 @@
+"""Measures an exported model on annotated images: regression from its landmarks to theirs.
+
+The regressor is fitted on one part and measured on another. Beside the model stand two baselines that
+get the same regressor and the same labels: the mean shape, which looks at no image, and the network
+before training, which says how much of the score the architecture alone would give.
+
+All errors are taken in pixels of the network's input, as the papers do; with `--keep_aspect` that is
+the same as in pixels of the image.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from tf_landmarks import coordinates
+from tf_landmarks.data import annotations, decode
+from tf_landmarks.evaluate import metrics, protocols, regression
+from tf_landmarks.serving.exported import ExportedModel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Annotated images of a training or a test part.
+
+    Attributes:
+        paths: Image files.
+        images: `[H, W, 3]` uint8 each.
+        points: `[N, A, 2]` float64 (x, y) in pixels of each image, NaN where missing.
+        names: The A landmarks.
+        num_bad: Annotated images that could not be read.
+        title: What these images are, in words for tables and reports.
+    """
+
+    paths: list[str]
+    images: list[np.ndarray]
+    points: np.ndarray
+    names: list[str]
+    num_bad: int = 0
+    title: str = ""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "Part":
+        """The part with some of its images, by indices or a mask."""
+        chosen = np.arange(len(self))[rows]
+        return dataclasses.replace(
+            self,
+            paths=[self.paths[i] for i in chosen],
+            images=[self.images[i] for i in chosen],
+            points=self.points[chosen],
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """What an evaluation found; `metrics` is what metrics.json holds.
+
+    Attributes:
+        metrics: Scores and the protocol that made them.
+        test: The images measured on.
+        discovered: `[N, K, 2]` (x, y) in pixels of each image, as the model finds them.
+        confidence: `[N, K]` in (0, 1], as the model gives it.
+        predicted: `[N, A, 2]` (x, y) in pixels of each image, as regressed.
+        image_nme: `[N]` error of each image, percent; NaN where nothing could be measured.
+    """
+
+    metrics: dict
+    test: Part
+    discovered: np.ndarray
+    confidence: np.ndarray
+    predicted: np.ndarray
+    image_nme: np.ndarray
+
+
+def read_part(folder: str) -> Part:
+    """Reads the labelled images of a folder with annotations (landmarks.csv, COCO, DeepLabCut).
+
+    Args:
+        folder: Holds the annotations, and the images beside them or in `images/`.
+
+    Returns:
+        The labelled images; unreadable ones are named, counted and left out.
+
+    Raises:
+        ValueError: If there are no annotations, or no labelled image.
+    """
+    known = annotations.read_annotations(folder)
+    known = known.select(known.labelled())
+    paths, images, kept = [], [], []
+    for row, name in enumerate(known.files):
+        path = _find_image(folder, name)
+        try:
+            images.append(decode.read_image(path))
+        except decode.UnreadableImageError as error:
+            logging.warning("skipped %s: %s", path, error)
+            continue
+        paths.append(path)
+        kept.append(row)
+    if not kept:
+        raise ValueError(f"{folder} holds no labelled image that can be read")
+    title = "/".join(os.path.abspath(folder).split(os.sep)[-2:])
+    num_bad = len(known.files) - len(kept)
+    return Part(paths, images, known.points[kept], known.names, num_bad, title)
+
+
+def read_parts(data: str, part: str, model: ExportedModel) -> tuple[Part, Part]:
+    """Reads what to fit on and what to measure on.
+
+    Args:
+        data: A folder with `train/` and `test/`.
+        part: "test"; or "validation": both come from `train/`, and what is measured on are the images
+            that were held out when the model was trained.
+        model: Knows which images those are.
+
+    Returns:
+        The two parts.
+
+    Raises:
+        ValueError: If a part is missing or empty.
+    """
+    train_folder, test_folder = os.path.join(data, "train"), os.path.join(data, "test")
+    for folder in (train_folder, *([test_folder] if part == "test" else [])):
+        if not os.path.isdir(folder):
+            raise ValueError(
+                f"--data={data} has no {os.path.basename(folder)}/ inside; an evaluation fits the "
+                "regressor on train/ and measures on test/, each with images and annotations"
+            )
+    train = read_part(train_folder)
+    if part == "test":
+        return train, read_part(test_folder)
+    rows = _listed(model, "validation", train)
+    if not rows.any() or rows.all():
+        raise ValueError(
+            "--part=validation needs a model trained with --validation_fraction on the images of "
+            f"{train_folder}; of its labelled images, {rows.sum()} of {len(rows)} were held out"
+        )
+    measured = dataclasses.replace(
+        train.select(rows), num_bad=0, title=f"{train.title}, held-out images"
+    )
+    return train.select(~rows), measured
+
+
+def evaluate(
+    model: ExportedModel,
+    train: Part,
+    test: Part,
+    normalizer: str,
+    protocol: protocols.Protocol,
+    seed: int = 0,
+    allow_training_images: bool = False,
+) -> Result:
+    """Fits the regressor on one part, measures on the other.
+
+    Args:
+        model: An export.
+        train: Where the regressor is fitted.
+        test: Where it is measured.
+        normalizer: "edge" (the side of the network's input), or two landmark names with a comma.
+        protocol: The form of the regressor.
+        seed: Of the bootstrap and the few-label draws.
+        allow_training_images: Measure even where images of `test` were trained on, without labels.
+
+    Returns:
+        Scores, and what pictures need.
+
+    Raises:
+        ValueError: If the parts do not fit each other, or the test images were trained on.
+    """
+    _check_parts(train, test)
+    trained_on = _listed(model, "training", test)
+    if trained_on.any() and not allow_training_images:
+        raise ValueError(
+            f"{trained_on.sum()} of {len(test)} test images were trained on, "
+            f"{test.paths[np.argmax(trained_on)]} for one; measure on others, or pass "
+            "--allow_training_images where that is what you mean"
+        )
+    size = model.geometry.size
+    truth_train, truth = (to_network(model, p, p.points) for p in (train, test))
+    targets = protocols.to_protocol(truth_train, size, protocol)
+    lengths = _lengths(truth, normalizer, test.names, size)
+
+    def score(predicted: np.ndarray) -> np.ndarray:
+        return metrics.normalized_errors(predicted, truth, lengths)
+
+    def regress(found_train: np.ndarray, found: np.ndarray) -> tuple:
+        x = protocols.features(to_network(model, train, found_train), size, protocol)
+        x_test = protocols.features(to_network(model, test, found), size, protocol)
+        fitted = regression.fit_linear(x, targets, bias=protocol.bias, ridge=protocol.ridge)
+        return x, x_test, fitted, protocols.from_protocol(fitted.predict(x_test), size, protocol)
+
+    found = model.predict(test.images)
+    x, x_test, fitted, predicted = regress(model.predict(train.images).landmarks, found.landmarks)
+    errors = score(predicted)
+    *_, untrained = regress(
+        model.predict_untrained(train.images).landmarks,
+        model.predict_untrained(test.images).landmarks,
+    )
+    baselines = {
+        "mean_shape": score(np.tile(regression.mean_shape(truth_train), (len(test), 1, 1))),
+        "untrained": score(untrained),
+    }
+    unit = float(np.subtract(*protocols.to_protocol([1.0, 0.0], size, protocol)))
+    few = regression.few_label_curve(
+        x, targets, x_test, protocols.to_protocol(truth, size, protocol), unit * lengths,
+        bias=protocol.bias, ridge=protocol.ridge, seed=seed,
+    )  # fmt: skip
+    low, high = metrics.bootstrap_interval(errors, seed=seed)
+    report = {
+        "nme_percent": metrics.nme_percent(errors),
+        "nme_interval_percent": [low, high],
+        **{f"{name}_nme_percent": metrics.nme_percent(e) for name, e in baselines.items()},
+        "per_landmark": {
+            name: {
+                "nme_percent": row[0],
+                "mean_shape_nme_percent": row[1],
+                "untrained_nme_percent": row[2],
+            }
+            for name, *row in zip(
+                test.names,
+                *(metrics.nme_percent(e, axis=0).tolist() for e in (errors, *baselines.values())),
+                strict=True,
+            )
+        },
+        "few_labels": [dataclasses.asdict(f) for f in few],
+        "protocol": {
+            **dataclasses.asdict(protocol),
+            "ridge_chosen": sorted(set(fitted.ridge.tolist())),
+            "normalizer": normalizer,
+            "train": train.title,
+            "test": test.title,
+            "image_size": size,
+            "num_train": len(train),
+            "num_test": len(test),
+            "num_trained_on": int(trained_on.sum()),
+            "num_skipped": int(metrics.skipped_images(truth, lengths).sum()),
+            "num_unreadable": train.num_bad + test.num_bad,
+            "seed": seed,
+        },
+        "model": model.facts,
+    }
+    return Result(
+        _without_nan(report),
+        test,
+        found.landmarks,
+        found.confidence,
+        to_image(model, test, predicted),
+        100 * metrics.image_errors(errors),
+    )
+
+
+def to_network(model: ExportedModel, part: Part, points: np.ndarray) -> np.ndarray:
+    """Maps `[N, P, 2]` (x, y) pixels of each image to (x, y) pixels of the network's input."""
+    points = coordinates.swap_xy(np.asarray(points, np.float64))
+    return coordinates.swap_xy(model.geometry.to_network(points, _sizes(part)))
+
+
+def to_image(model: ExportedModel, part: Part, points: np.ndarray) -> np.ndarray:
+    """Maps (x, y) pixels of the network's input to those of each image; undoes `to_network`."""
+    points = coordinates.swap_xy(np.asarray(points, np.float64))
+    return coordinates.swap_xy(model.geometry.to_image(points, _sizes(part)))
+
+
+def _find_image(folder: str, name: str) -> str:
+    """The file of an annotated image: in the folder, or in its `images/`.
+
+    DeepLabCut writes names from the top of its project, `labeled-data/<video>/<image>`, into a file
+    that stands beside the images: folders in front that are not there are passed over.
+    """
+    parts = name.split("/")
+    for start in range(len(parts)):
+        for top in (os.path.join(folder, "images"), folder):
+            path = os.path.join(top, *parts[start:])
+            if os.path.exists(path):
+                return path
+    return os.path.join(folder, name)
+
+
+def _listed(model: ExportedModel, part: str, images: Part) -> np.ndarray:
+    """`[N]` bool: which images are among those that the model was trained on, or held out."""
+    # Both sides are resolved: data folders often hold links to a common pool of files.
+    listed = {os.path.realpath(path) for path in model.image_list(part)}
+    return np.array([os.path.realpath(path) in listed for path in images.paths], bool)
+
+
+def _check_parts(train: Part, test: Part) -> None:
+    if train.names != test.names:
+        raise ValueError(f"train has the landmarks {train.names}, test has {test.names}")
+    fitted = {os.path.realpath(path) for path in train.paths}
+    shared = [path for path in test.paths if os.path.realpath(path) in fitted]
+    if shared:
+        raise ValueError(
+            f"{len(shared)} images are in both parts, {shared[0]} for one: the regressor would be "
+            "measured on what it was fitted to; take them out of one part"
+        )
+    labelled = (~np.isnan(train.points).any(axis=-1)).any(axis=0)
+    if not labelled.all():
+        never = ", ".join(train.names[index] for index in np.flatnonzero(~labelled))
+        raise ValueError(
+            f"no readable training image labels {never}, so nothing can be fitted to it; label it "
+            "in some of them, or remove its columns from the annotations of both parts"
+        )
+
+
+def _lengths(truth: np.ndarray, normalizer: str, names: Sequence[str], size: int) -> np.ndarray:
+    if normalizer == "edge":
+        return np.full(len(truth), float(size))
+    pair = [name.strip() for name in normalizer.split(",")]
+    unknown = [name for name in pair if name not in names]
+    if unknown or len(set(pair)) != 2 or len(pair) != 2:
+        raise ValueError(
+            f"--normalizer={normalizer} must be edge, or two of the landmarks with a comma: "
+            f"{', '.join(names)}"
+        )
+    lengths = metrics.normalizer_lengths(truth, tuple(names.index(name) for name in pair))
+    if not (lengths > 0).any():
+        raise ValueError(
+            f"--normalizer={normalizer}: no test image labels both points, at a distance; "
+            "take two others, or edge"
+        )
+    return lengths
+
+
+def _without_nan(value):
+    """None in the place of NaN, which JSON does not know, at any depth."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _sizes(part: Part) -> np.ndarray:
+    return np.array([[image.shape[:2]] for image in part.images])  # [N, 1, 2]
+
+
+def table(result: Result) -> list[str]:
+    """The scores as lines of text."""
+    scores, protocol = result.metrics, result.metrics["protocol"]
+    width = max(12, *(len(name) for name in scores["per_landmark"]))
+    columns = ("nme_percent", "mean_shape_nme_percent", "untrained_nme_percent")
+
+    def line(name: str, row: dict) -> str:
+        values = [row[column] for column in columns]
+        return f"{name:<{width}}" + "".join(
+            f"{'-':>12}" if value is None else f"{value:>12.2f}" for value in values
+        )
+
+    low, high = scores["nme_interval_percent"]
+    bias = "with" if protocol["bias"] else "no"
+    return [
+        f"{'error, %':<{width}}{'model':>12}{'mean shape':>12}{'untrained':>12}",
+        *(line(name, row) for name, row in scores["per_landmark"].items()),
+        line("all", scores),
+        f"95 % interval of the model's: {low:.2f} to {high:.2f}",
+        "with n labels: "
+        + ", ".join(
+            f"{f['n']}: {f['mean']:.1f}±{f['std']:.1f}"
+            for f in scores["few_labels"]
+            if f["mean"] is not None
+        ),
+        f"protocol {protocol['name']}: {bias} bias, ridge {protocol['ridge']}, origin "
+        f"{protocol['origin']}, in % of {protocol['normalizer']}; {protocol['num_train']} train, "
+        f"{protocol['num_test']} test, {protocol['num_skipped']} skipped, "
+        f"{protocol['num_unreadable']} unreadable",
+    ]

@@ -1,0 +1,34 @@
+"""Finds landmarks in a folder of images and writes them as tables and pictures.
+
+    python -m tf_landmarks.predict --model=runs/mine/export --input=new_images --output=found
+
+One row per image, always: an image that cannot be read gets a row with the reason.
+"""
+
+import os
+
+from absl import flags, logging
+
+from tf_landmarks import entry
+
+_MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
+_INPUT = flags.DEFINE_string("input", None, "a folder of images", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "where to write", required=True)
+_FORMATS = flags.DEFINE_list("format", ["csv"], "any of csv, json, coco, overlay")
+
+
+def main(_) -> None:
+    """Parses flags, predicts, says where."""
+    with entry.plain_errors():
+        from tf_landmarks.serving import predictions
+        from tf_landmarks.serving.exported import ExportedModel
+
+        predictions.check_formats(_FORMATS.value)
+        model = ExportedModel(_MODEL.value)
+        found, failed = predictions.predict_folder(model, _INPUT.value, _OUTPUT.value, _FORMATS.value)
+        logging.info("found landmarks in %d images, %d could not be read", found, failed)
+        logging.info("wrote %s", ", ".join(sorted(os.listdir(_OUTPUT.value))))
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,180 @@
+"""Landmarks of a folder of images as files: CSV, JSON, COCO keypoints, pictures."""
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from tf_landmarks.data import decode, sources
+from tf_landmarks.serving.exported import BATCH, ExportedModel
+from tf_landmarks.visualize import overlays
+
+FORMATS = ("csv", "json", "coco", "overlay")
+
+
+class Row(NamedTuple):
+    """One image's result: its landmarks, or why there are none."""
+
+    file: str
+    size: tuple[int, int] = (0, 0)
+    landmarks: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    image: np.ndarray | None = None
+    error: str = ""
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises ValueError for a format that is not one of `FORMATS`."""
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ValueError(f"--format={','.join(unknown)} is unknown; it takes {', '.join(FORMATS)}")
+
+
+def predict_folder(
+    model: ExportedModel, folder: str, output: str, formats: Sequence[str]
+) -> tuple[int, int]:
+    """Predicts all images of a folder and writes what is asked for.
+
+    Args:
+        model: An export.
+        folder: Holds images at any depth; EXIF rotation is applied.
+        output: `landmarks.csv`, `landmarks.json`, `coco.json`, `overlays/` go there.
+        formats: See `FORMATS`.
+
+    Returns:
+        How many images were read, and how many could not be.
+
+    Raises:
+        ValueError: If there is no image, or a format is unknown.
+    """
+    check_formats(formats)
+    source = sources.open_source(folder, flag="--input", prefer_train=False)
+    os.makedirs(output, exist_ok=True)
+    counts = {True: 0, False: 0}
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(_WRITERS[name](output, model.num_landmarks)) for name in formats]
+        for row in _predict(model, source):
+            counts[row.landmarks is not None] += 1
+            for write in writers:
+                write(row)
+    return counts[True], counts[False]
+
+
+def _predict(model: ExportedModel, source: sources.Source) -> Iterator[Row]:
+    for start in range(0, len(source), BATCH):
+        rows = []
+        for index in range(start, min(start + BATCH, len(source))):
+            try:
+                image = source.read(index)
+                rows.append(Row(source.names[index], image.shape[:2], image=image))
+            except decode.UnreadableImageError as error:
+                rows.append(Row(source.names[index], error=str(error)))
+        good = [row.image for row in rows if row.image is not None]
+        found = iter(zip(*model.predict(good), strict=True))
+        for row in rows:
+            if row.image is not None:
+                landmarks, confidence = next(found)
+                row = row._replace(landmarks=landmarks, confidence=confidence)
+            yield row
+
+
+@contextlib.contextmanager
+def _csv(output: str, num_landmarks: int):
+    """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure."""
+    with open(os.path.join(output, "landmarks.csv"), "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
+        table.writerow(["file", *columns, "error"])
+
+        def write(row: Row) -> None:
+            cells = [""] * len(columns)
+            if row.landmarks is not None:
+                values = np.column_stack([row.landmarks, row.confidence]).ravel()
+                cells = [f"{value:.3f}" for value in values]
+            table.writerow([row.file, *cells, row.error])
+
+        yield write
+
+
+@contextlib.contextmanager
+def _json(output: str, num_landmarks: int):
+    """`landmarks.json`: a list with one object per image."""
+    rows = []
+
+    def write(row: Row) -> None:
+        if row.landmarks is None:
+            rows.append({"file": row.file, "error": row.error})
+            return
+        rows.append(
+            {
+                "file": row.file,
+                "landmarks": np.round(row.landmarks.astype(float), 3).tolist(),
+                "confidence": np.round(row.confidence.astype(float), 4).tolist(),
+            }
+        )
+
+    yield write
+    _dump(output, "landmarks.json", rows)
+
+
+@contextlib.contextmanager
+def _coco(output: str, num_landmarks: int):
+    """`coco.json`: COCO keypoints; an image that could not be read is listed without annotation."""
+    images, annotations = [], []
+
+    def write(row: Row) -> None:
+        height, width = row.size
+        number = len(images) + 1
+        images.append({"id": number, "file_name": row.file, "height": height, "width": width})
+        if row.landmarks is None:
+            images[-1]["error"] = row.error
+            return
+        points = np.column_stack([np.round(row.landmarks, 3), np.full(num_landmarks, 2)])
+        annotations.append(
+            {
+                "id": number,
+                "image_id": number,
+                "category_id": 1,
+                "keypoints": points.ravel().tolist(),
+                "num_keypoints": num_landmarks,
+                "bbox": [0, 0, width, height],
+                "area": width * height,
+                "iscrowd": 0,
+                "score": round(float(row.confidence.mean()), 4),
+            }
+        )
+
+    yield write
+    names = [str(k) for k in range(num_landmarks)]
+    categories = [{"id": 1, "name": "object", "keypoints": names, "skeleton": []}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    _dump(output, "coco.json", content)
+
+
+@contextlib.contextmanager
+def _overlay(output: str, num_landmarks: int):
+    """`overlays/<file>.png`: each image with its landmarks, small ones enlarged."""
+
+    def write(row: Row) -> None:
+        if row.image is None:
+            return
+        factor = max(1, 256 // max(row.size))
+        picture = overlays.draw_landmarks(row.image, row.landmarks, factor)
+        path = os.path.join(output, "overlays", row.file + ".png")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        cv2.imwrite(path, picture[..., ::-1])
+
+    yield write
+
+
+_WRITERS = {"csv": _csv, "json": _json, "coco": _coco, "overlay": _overlay}
+
+
+def _dump(output: str, name: str, content) -> None:
+    with open(os.path.join(output, name), "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)

@@ -1,0 +1,64 @@
+"""Measures an exported model on annotated images, against two baselines.
+
+    python tools/evaluate.py --model=runs/mine/export --data=my_data --normalizer=head,abdomen
+
+`--data` holds `train/` (where the linear regressor from discovered to annotated landmarks is fitted) and
+`test/` (where it is measured). Prints a table; writes metrics.json and report.html.
+"""
+
+import json
+import os
+import sys
+
+from absl import flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry
+
+_MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
+_DATA = flags.DEFINE_string("data", None, "a folder with train/ and test/ and annotations", required=True)
+_PART = flags.DEFINE_enum(
+    "part", "test", ["test", "validation"],
+    "measure on test/, or on the images of train/ that training held out",
+)  # fmt: skip
+_NORMALIZER = flags.DEFINE_string(
+    "normalizer", "edge",
+    "errors are in percent of this length: edge (the network input's side), or the distance of two "
+    "landmarks, for instance head,abdomen",
+)  # fmt: skip
+_PROTOCOL = flags.DEFINE_string("protocol", "linear", "form of the regressor: linear, or a paper's: imm, ...")
+_BIAS = flags.DEFINE_bool("bias", None, "whether the regressor has an intercept; default: the protocol's")
+_RIDGE = flags.DEFINE_string("ridge", None, "auto, or a number; default: the protocol's")
+_ORIGIN = flags.DEFINE_string("origin", None, "centre or top_left; default: the protocol's")
+_SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the few-label draws", lower_bound=0)
+_OVERLAP = flags.DEFINE_bool("allow_training_images", False, "measure even on images that were trained on")
+_OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if not given")
+
+
+def main(_) -> None:
+    """Parses flags, evaluates, prints and writes."""
+    with entry.plain_errors():
+        from tf_landmarks.evaluate import evaluation, protocols, report
+        from tf_landmarks.serving.exported import ExportedModel
+
+        ridge = _RIDGE.value if _RIDGE.value in (None, "auto") else float(_RIDGE.value)
+        protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, ridge, _ORIGIN.value)
+        model = ExportedModel(_MODEL.value)
+        train, test = evaluation.read_parts(_DATA.value, _PART.value, model)
+        result = evaluation.evaluate(
+            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value
+        )
+        for line in evaluation.table(result):
+            logging.info("%s", line)
+        folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
+        folder = os.path.normpath(folder)
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "metrics.json"), "w", encoding="utf-8") as file:
+            json.dump(result.metrics, file, indent=1)
+        path = os.path.join(folder, "report.html")
+        report.write(path, model, result)
+        logging.info("wrote %s and metrics.json beside it", path)
+
+
+if __name__ == "__main__":
+    entry.run(main)

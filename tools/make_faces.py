@@ -1,0 +1,36 @@
+"""Writes the drawn faces as files with annotations, to evaluate on or to look at.
+
+    python tools/make_faces.py --output=runs/made_faces
+
+The training part shows the looks that `--data=made_faces` trains on; the test part shows others.
+"""
+
+import os
+import sys
+
+from absl import flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry
+
+_OUTPUT = flags.DEFINE_string("output", None, "folder to write, with train/ and test/", required=True)
+_TRAIN = flags.DEFINE_integer("num_train", 2000, "faces of the training part", lower_bound=1)
+_TEST = flags.DEFINE_integer("num_test", 400, "faces of the test part", lower_bound=1)
+_SIZE = flags.DEFINE_integer("size", 64, "side of the pictures, pixels", lower_bound=16)
+_POSES = flags.DEFINE_integer("poses", 1, "pictures of each face", lower_bound=1)
+
+
+def main(_) -> None:
+    """Parses flags, writes, says how to normalise."""
+    with entry.plain_errors():
+        from tf_landmarks.data import made_faces
+
+        made_faces.write_dataset(
+            _OUTPUT.value, _TRAIN.value, _TEST.value, _SIZE.value, poses=_POSES.value
+        )
+        pair = ",".join(made_faces.NORMALIZER)
+        logging.info("faces are in %s; evaluate with --normalizer=%s", _OUTPUT.value, pair)
+
+
+if __name__ == "__main__":
+    entry.run(main)
