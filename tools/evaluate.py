@@ -16,7 +16,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import entry
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
-_DATA = flags.DEFINE_string("data", None, "a folder with train/ and test/ and annotations", required=True)
+_DATA = flags.DEFINE_string(
+    "data", None, "a folder with train/ and test/ and annotations", required=True
+)
 _PART = flags.DEFINE_enum(
     "part", "test", ["test", "validation"],
     "measure on test/, or on the images of train/ that training held out",
@@ -26,12 +28,18 @@ _NORMALIZER = flags.DEFINE_string(
     "errors are in percent of this length: edge (the network input's side), or the distance of two "
     "landmarks, for instance head,abdomen",
 )  # fmt: skip
-_PROTOCOL = flags.DEFINE_string("protocol", "linear", "form of the regressor: linear, or a paper's: imm, ...")
-_BIAS = flags.DEFINE_bool("bias", None, "whether the regressor has an intercept; default: the protocol's")
+_PROTOCOL = flags.DEFINE_string(
+    "protocol", "linear", "form of the regressor: linear, or a paper's: imm, ..."
+)
+_BIAS = flags.DEFINE_bool(
+    "bias", None, "whether the regressor has an intercept; default: the protocol's"
+)
 _RIDGE = flags.DEFINE_string("ridge", None, "auto, or a number; default: the protocol's")
 _ORIGIN = flags.DEFINE_string("origin", None, "centre or top_left; default: the protocol's")
 _SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the few-label draws", lower_bound=0)
-_OVERLAP = flags.DEFINE_bool("allow_training_images", False, "measure even on images that were trained on")
+_OVERLAP = flags.DEFINE_bool(
+    "allow_training_images", False, "measure even on images that were trained on"
+)
 _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if not given")
 
 

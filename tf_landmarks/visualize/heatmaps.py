@@ -25,7 +25,7 @@ def with_marginals(heatmap: np.ndarray, side: int = 96) -> np.ndarray:
     ]
     for axis in (0, 1):
         profile = heatmap.sum(axis=axis)
-        lengths = np.repeat(profile / max(profile.max(), 1e-12), -(-side // len(profile)))[:side]
+        lengths = profile[np.arange(side) * len(profile) // side] / max(profile.max(), 1e-12)
         for i, length in enumerate(lengths):
             bar = strip - 1 - round(length * (strip - 2))
             if axis == 0:
@@ -38,6 +38,8 @@ def with_marginals(heatmap: np.ndarray, side: int = 96) -> np.ndarray:
 def blend(image: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     """All heatmaps of an image in their landmarks' colours, over the darkened image.
 
+    Each is shown by how far it rises above its lowest value: a flat one, which says nothing, is dark.
+
     Args:
         image: `[H, W, 3]` uint8.
         heatmaps: `[h, w, K]` distributions over the same view.
@@ -47,8 +49,12 @@ def blend(image: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     glow = np.zeros((height, width, 3), np.float32)
+    cover = np.zeros((height, width, 1), np.float32)
     for index in range(heatmaps.shape[-1]):
-        peak = heatmaps[..., index] / max(heatmaps[..., index].max(), 1e-12)
+        heatmap = heatmaps[..., index]
+        peak = (heatmap - heatmap.min()) / max(heatmap.max(), 1e-12)
         peak = cv2.resize(peak.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        glow = np.maximum(glow, peak[..., np.newaxis] * np.array(overlays.color(index), np.float32))
-    return np.uint8(np.clip(0.45 * image + glow, 0, 255))
+        peak = peak[..., np.newaxis]
+        glow = np.maximum(glow, peak * np.array(overlays.color(index), np.float32))
+        cover = np.maximum(cover, peak)
+    return np.uint8(np.clip(0.45 * image * (1 - cover) + glow, 0, 255))

@@ -23,22 +23,23 @@ def shape(index: int) -> str:
     return SHAPES[index // len(COLORS) % len(SHAPES)]
 
 
-def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Enlarges `[H, W, 3]` uint8 by a whole factor, smoothly."""
+def enlarge(image: np.ndarray, factor: float) -> np.ndarray:
+    """Scales `[H, W, 3]` uint8 by a factor, smoothly; below 1 it shrinks."""
     if factor == 1:
         return image.copy()
-    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    kind = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=kind)
 
 
 def draw_landmarks(
-    image: np.ndarray, landmarks: np.ndarray, factor: int = 1, radius: float = 4.0
+    image: np.ndarray, landmarks: np.ndarray, factor: float = 1, radius: float = 4.0
 ) -> np.ndarray:
-    """Draws landmarks on an enlarged copy of an image.
+    """Draws landmarks on a scaled copy of an image.
 
     Args:
         image: `[H, W, 3]` uint8 RGB.
         landmarks: `[K, 2]` (x, y) in pixels of `image`; NaN is left out.
-        factor: Whole factor of enlargement.
+        factor: Scale of the result.
         radius: Radius of a marker, pixels of the result.
 
     Returns:
@@ -47,32 +48,63 @@ def draw_landmarks(
     canvas = np.ascontiguousarray(enlarge(image, factor))
     for index, point in enumerate(scale_points(landmarks, factor)):
         if np.isfinite(point).all():
-            _marker(canvas, point, shape(index), radius + 1.2, (255, 255, 255))
-            _marker(canvas, point, shape(index), radius, color(index))
+            _outlined(canvas, point, index, radius)
     return canvas
 
 
-def draw_rings(
-    image: np.ndarray, landmarks: np.ndarray, ring_color: tuple[int, int, int], factor: int = 1,
-    radius: float = 4.0, partners: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
-    """Draws open circles, and a line from each to its partner; otherwise as `draw_landmarks`."""
+def draw_comparison(
+    image: np.ndarray,
+    annotated: np.ndarray,
+    predicted: np.ndarray,
+    factor: float = 1,
+    radius: float = 4.0,
+) -> np.ndarray:
+    """Draws annotations as white rings, predictions as orange dots, and a line between each two.
+
+    Args:
+        image: `[H, W, 3]` uint8 RGB.
+        annotated: `[A, 2]` (x, y) in pixels of `image`, NaN where missing.
+        predicted: `[A, 2]`, likewise.
+        factor: Scale of the result.
+        radius: Radius of a ring, pixels of the result.
+
+    Returns:
+        `[factor H, factor W, 3]` uint8.
+    """
     canvas = np.ascontiguousarray(enlarge(image, factor))
-    points = scale_points(landmarks, factor)
-    ends = points if partners is None else scale_points(partners, factor)
-    for point, end in zip(points, ends, strict=True):
-        if np.isfinite(point).all():
-            if np.isfinite(end).all():
-                cv2.line(canvas, _fixed(point), _fixed(end), ring_color, 1, cv2.LINE_AA, SHIFT)
-            cv2.circle(
-                canvas, _fixed(point), round(radius * 2**SHIFT), ring_color, 2, cv2.LINE_AA, SHIFT
-            )
+    dark, light, orange = (40, 40, 40), (255, 255, 255), COLORS[1]
+    pairs = list(zip(*(scale_points(p, factor) for p in (annotated, predicted)), strict=True))
+    there = [[np.isfinite(point).all() for point in pair] for pair in pairs]
+    for width, rgb in ((4, dark), (2, light)):  # light on dark stands out from any picture
+        for (ring, dot), (has_ring, has_dot) in zip(pairs, there, strict=True):
+            if has_ring and has_dot:
+                cv2.line(canvas, _fixed(ring), _fixed(dot), rgb, width, cv2.LINE_AA, SHIFT)
+            if has_ring:
+                around = round(radius * 2**SHIFT)
+                cv2.circle(canvas, _fixed(ring), around, rgb, width, cv2.LINE_AA, SHIFT)
+    for (_, dot), (_, has_dot) in zip(pairs, there, strict=True):
+        if has_dot:
+            _marker(canvas, dot, "circle", 0.6 * radius + 1, dark)
+            _marker(canvas, dot, "circle", 0.6 * radius, orange)
     return canvas
 
 
-def scale_points(points: np.ndarray, factor: int) -> np.ndarray:
-    """Pixels of an image to pixels of its enlargement: pixel centres stand at half integers."""
+def draw_marker(index: int, side: int) -> np.ndarray:
+    """The marker of landmark `index` alone on white, `[side, side, 3]` uint8, for legends."""
+    canvas = np.full((side, side, 3), 255, np.uint8)
+    _marker(canvas, np.full(2, (side - 1) / 2), shape(index), side / 2.8, color(index))
+    return canvas
+
+
+def scale_points(points: np.ndarray, factor: float) -> np.ndarray:
+    """Pixels of an image to pixels of its scaled copy: pixel centres stand at half integers."""
     return (np.asarray(points, np.float64) + 0.5) * factor - 0.5
+
+
+def _outlined(canvas, point, index: int, radius: float) -> None:
+    """A marker with a white edge, which sets it apart from the picture and from its neighbours."""
+    _marker(canvas, point, shape(index), radius + 1.2, (255, 255, 255))
+    _marker(canvas, point, shape(index), radius, color(index))
 
 
 def _marker(canvas, point, kind: str, radius: float, rgb) -> None:
@@ -84,7 +116,8 @@ def _marker(canvas, point, kind: str, radius: float, rgb) -> None:
 
 
 def _fixed(point) -> tuple[int, int]:
-    return tuple(round(v * 2**SHIFT) for v in point)
+    # Far outside, where a wild prediction may be, cv2's 32 bits would run over.
+    return tuple(round(v * 2**SHIFT) for v in np.clip(point, -1e6, 1e6).tolist())
 
 
 def _polygon(corners: int, start: float, inner: float = 1.0) -> np.ndarray:

@@ -1,0 +1,209 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from tests.evaluate import dots
+from tf_landmarks.evaluate import evaluation, protocols
+
+pytestmark = pytest.mark.core
+
+EXACT = protocols.resolve("linear", ridge=0.0)
+
+
+def measure(model, folder, normalizer="edge", protocol=EXACT, part="test", **options):
+    train, test = evaluation.read_parts(str(folder), part, model)
+    return evaluation.evaluate(model, train, test, normalizer, protocol, **options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    dots.write_part(tmp_path / "train", dots.random_points(20, seed=1))
+    dots.write_part(tmp_path / "test", dots.random_points(8, seed=2))
+    return tmp_path
+
+
+@pytest.mark.parametrize("protocol", list(protocols.PROTOCOLS.values()), ids=lambda p: p.name)
+def test_a_perfect_detector_has_no_error(folder, protocol):
+    scores = measure(dots.DotModel(), folder, protocol=protocol).metrics
+    assert scores["nme_percent"] < 1e-4
+    assert scores["nme_interval_percent"][1] < 1e-4
+    assert scores["few_labels"][-1]["mean"] < 1e-4
+    assert scores["mean_shape_nme_percent"] > 10
+    # The stand-in for the untrained network finds the corner everywhere: with a bias that is worth
+    # the mean shape, without one nothing can be said but the origin.
+    if protocol.bias:
+        assert scores["untrained_nme_percent"] == pytest.approx(scores["mean_shape_nme_percent"])
+    else:
+        assert scores["untrained_nme_percent"] >= scores["mean_shape_nme_percent"]
+
+
+def test_a_constant_detector_has_the_error_of_the_mean_shape(folder):
+    scores = measure(dots.DotModel(constant=(5.0, 6.0)), folder).metrics
+    assert scores["nme_percent"] == pytest.approx(scores["mean_shape_nme_percent"])
+    for row in scores["per_landmark"].values():
+        assert row["nme_percent"] == pytest.approx(row["mean_shape_nme_percent"])
+
+
+def test_errors_are_shares_of_the_network_view_for_any_picture_size(tmp_path):
+    # Mean shape (10, 10), 3 and 4 pixels off in a view of 32: 5 / 32. The second picture is twice as
+    # large, 64 high and 48 wide, and padded by 8 columns: view (13, 14) is (26.5 - 8, 28.5) there.
+    dots.write_part(tmp_path / "train", np.full((2, 3, 2), 10.0))
+    dots.write_part(tmp_path / "test", np.full((1, 3, 2), (13.0, 14.0)))
+    model = dots.DotModel(constant=(3.0, 3.0))
+    assert measure(model, tmp_path).metrics["nme_percent"] == pytest.approx(100 * 5 / 32)
+
+    dots.write_part(tmp_path / "other" / "train", np.full((2, 3, 2), 10.0))
+    dots.write_part(tmp_path / "other" / "test", np.full((1, 3, 2), (18.5, 28.5)), (64, 48))
+    result = measure(model, tmp_path / "other")
+    assert result.metrics["mean_shape_nme_percent"] == pytest.approx(100 * 5 / 32)
+
+
+def test_a_pair_of_landmarks_is_the_unit_of_length(tmp_path):
+    dots.write_part(tmp_path / "train", np.tile([[10.0, 10], [20, 10], [15, 20]], (2, 1, 1)))
+    # "left" and "right" are 20 apart; off the mean shape by 2, sqrt(100 + 4) and 2.
+    dots.write_part(tmp_path / "test", np.array([[[10.0, 12], [30, 12], [15, 22]]]))
+    model = dots.DotModel(constant=(3.0, 3.0))
+    scores = measure(model, tmp_path, "left, right").metrics
+    assert [row["nme_percent"] for row in scores["per_landmark"].values()] == pytest.approx(
+        [10, 5 * 104**0.5, 10]
+    )
+    assert scores["nme_percent"] == pytest.approx((20 + 5 * 104**0.5) / 3)
+
+
+@pytest.mark.parametrize("normalizer", ["left,nose", "left", "left,left", "left,right,tail", ""])
+def test_an_unknown_normalizer_lists_the_known_landmarks(folder, normalizer):
+    with pytest.raises(
+        ValueError, match=r"must be edge, or two of the landmarks.*left, right, tail"
+    ):
+        measure(dots.DotModel(), folder, normalizer)
+
+
+def test_a_normalizer_that_no_test_image_labels_is_refused(tmp_path):
+    dots.write_part(tmp_path / "train", dots.random_points(6))
+    points = dots.random_points(3, seed=1)
+    points[:, 0] = np.nan
+    dots.write_part(tmp_path / "test", points)
+    with pytest.raises(ValueError, match="no test image labels both points"):
+        measure(dots.DotModel(), tmp_path, "left,right")
+
+
+def test_parts_with_different_landmarks_are_refused(tmp_path):
+    dots.write_part(tmp_path / "train", dots.random_points(4))
+    dots.write_part(tmp_path / "test", dots.random_points(2), names=("left", "right", "nose"))
+    with pytest.raises(ValueError, match=r"train has the landmarks .*'tail'.* test has .*'nose'"):
+        measure(dots.DotModel(), tmp_path)
+
+
+def test_a_landmark_without_training_labels_is_named(tmp_path):
+    points = dots.random_points(4)
+    points[:, 1] = np.nan
+    dots.write_part(tmp_path / "train", points)
+    dots.write_part(tmp_path / "test", dots.random_points(2))
+    with pytest.raises(ValueError, match="no readable training image labels right"):
+        measure(dots.DotModel(), tmp_path)
+
+
+def test_a_test_image_that_was_trained_on_is_refused_by_name(folder):
+    planted = str(folder / "test" / "images" / "dots3.png")
+    model = dots.DotModel(trained_on=[planted])
+    with pytest.raises(ValueError, match=r"1 of 8 test images were trained on, .*dots3\.png"):
+        measure(model, folder)
+    result = measure(model, folder, allow_training_images=True)
+    assert result.metrics["protocol"]["num_trained_on"] == 1
+
+
+def test_links_do_not_hide_a_trained_image(folder, tmp_path):
+    image = folder / "test" / "images" / "dots0.png"
+    link = tmp_path / "link.png"
+    link.symlink_to(image)
+    with pytest.raises(ValueError, match="1 of 8 test images"):
+        measure(dots.DotModel(trained_on=[str(link)]), folder)
+
+
+def test_an_image_in_both_parts_is_refused(folder):
+    image = folder / "test" / "images" / "dots2.png"
+    image.unlink()
+    image.symlink_to(folder / "train" / "images" / "dots5.png")
+    with pytest.raises(ValueError, match=r"1 images are in both parts, .*dots2\.png"):
+        measure(dots.DotModel(), folder, allow_training_images=True)
+
+
+def test_the_validation_part_is_the_held_out_images(folder):
+    held_out = [str(folder / "train" / "images" / f"dots{i}.png") for i in (4, 7, 11)]
+    (folder / "train" / "images" / "dots0.png").write_bytes(b"no image")
+    result = measure(dots.DotModel(held_out=held_out), folder, part="validation")
+    assert sorted(result.test.paths) == sorted(held_out)
+    protocol = result.metrics["protocol"]
+    assert (protocol["num_train"], protocol["num_test"], protocol["num_unreadable"]) == (16, 3, 1)
+    assert result.metrics["nme_percent"] < 1e-6
+
+
+def test_validation_without_held_out_images_says_what_is_missing(folder):
+    with pytest.raises(ValueError, match=r"--validation_fraction.*0 of 20 were held out"):
+        measure(dots.DotModel(), folder, part="validation")
+
+
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_a_missing_part_is_named(folder, missing):
+    os.rename(folder / missing, folder / "elsewhere")
+    with pytest.raises(ValueError, match=f"has no {missing}/ inside"):
+        measure(dots.DotModel(), folder)
+
+
+def test_unreadable_and_unlabelled_images_are_left_out_and_counted(tmp_path):
+    points = dots.random_points(8)
+    points[2] = np.nan
+    dots.write_part(tmp_path / "train", points)
+    dots.write_part(tmp_path / "test", dots.random_points(4, seed=1))
+    (tmp_path / "train" / "images" / "dots5.png").write_bytes(b"no image")
+    (tmp_path / "test" / "images" / "dots1.png").unlink()
+    protocol = measure(dots.DotModel(), tmp_path).metrics["protocol"]
+    assert (protocol["num_train"], protocol["num_test"], protocol["num_unreadable"]) == (6, 3, 2)
+
+
+def test_images_are_found_under_the_names_that_deeplabcut_gives_them(tmp_path):
+    dots.write_part(tmp_path / "video1", np.ones((2, 3, 2)))
+    table = tmp_path / "video1" / "landmarks.csv"
+    table.write_text(table.read_text().replace("dots", "labeled-data/video1/dots"))
+    part = evaluation.read_part(str(tmp_path / "video1"))
+    assert part.paths == [str(tmp_path / "video1" / "images" / f"dots{i}.png") for i in range(2)]
+
+
+def test_points_come_back_in_pixels_of_pictures_of_any_shape(tmp_path):
+    sizes = np.array([(40, 60), (60, 40), (33, 20), (128, 31), (32, 32), (50, 50)])
+    many = np.tile(sizes, (4, 1))
+    dots.write_part(tmp_path / "train", dots.random_points(24, many), many)
+    points = dots.random_points(6, sizes, seed=1)
+    dots.write_part(tmp_path / "test", points, sizes)
+    result = measure(dots.DotModel(), tmp_path)
+    order = [int(path[-5]) for path in result.test.paths]
+    np.testing.assert_allclose(result.discovered, points[order])
+    np.testing.assert_allclose(result.predicted, points[order], atol=1e-3)
+    np.testing.assert_allclose(result.image_nme, 0, atol=1e-3)
+    assert result.confidence.shape == (6, 3)
+
+
+def test_missing_annotations_leave_strict_json(tmp_path):
+    points = dots.random_points(10)
+    points[3, 0] = points[4, 2] = np.nan
+    dots.write_part(tmp_path / "train", points)
+    points = dots.random_points(4, seed=1)
+    points[:, 2] = np.nan
+    points[1, 0] = np.nan
+    dots.write_part(tmp_path / "test", points)
+    result = measure(dots.DotModel(constant=(1.0, 1.0)), tmp_path, "left,right")
+    scores = json.loads(json.dumps(result.metrics, allow_nan=False))
+    assert scores["per_landmark"]["tail"]["nme_percent"] is None
+    assert scores["protocol"]["num_skipped"] == 1
+    assert np.isnan(result.image_nme).sum() == 1
+    lines = evaluation.table(result)
+    assert [line.split()[1] for line in lines if line.startswith("tail")] == ["-"]
+
+
+def test_the_same_seed_gives_the_same_metrics(folder):
+    model = dots.DotModel(constant=(1.0, 1.0))
+    first, again, other = (measure(model, folder, seed=seed).metrics for seed in (3, 3, 4))
+    assert first == again
+    assert first["nme_interval_percent"] != other["nme_interval_percent"]

@@ -1,0 +1,44 @@
+import pytest
+
+from tf_landmarks.visualize import charts, page
+
+pytestmark = pytest.mark.core
+
+
+def labels(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_labels_of_counts_do_not_run_into_each_other():
+    # 100 and 101 are too close; 50 and 68 are not.
+    figure = charts.means_with_spread(
+        [1, 10, 100, 101], [4, 3, 2, 2], [1, 1, 1, 0], {"mean shape": 5.0}, "labels", "error"
+    )
+    assert labels(figure.axes[0].xaxis) == ["1", "10", "101"]
+    figure = charts.means_with_spread([1, 50, 68], [4, 3, 2], [1, 1, 0], {}, "labels", "error")
+    assert labels(figure.axes[0].xaxis) == ["1", "50", "68"]
+    figure = charts.means_with_spread([7], [4], [0], {}, "labels", "error")
+    assert labels(figure.axes[0].xaxis) == ["7"]
+
+
+@pytest.mark.parametrize("values", [(5e4, 200.0), (3.0, 2.5), (1.0, 1.0), (0.2, 0.001)])
+def test_a_logarithmic_axis_has_plain_labels_for_any_span(values):
+    figure = charts.curves({"training": ([1, 2], values)}, "loss")
+    text = page.chart_tag(figure, "loss")
+    axes = figure.axes[0]
+    assert axes.get_yscale() == "log"
+    low, high = axes.get_ylim()
+    shown = [
+        name
+        for name, place in zip(labels(axes.yaxis), axes.yaxis.get_majorticklocs(), strict=True)
+        if low <= place <= high
+    ]
+    assert shown
+    assert "e+" not in "".join(shown)
+    assert text.startswith("<svg")
+    assert text.rstrip().endswith("</svg>")
+
+
+def test_values_that_reach_zero_have_a_linear_axis():
+    figure = charts.curves({"training": ([1, 2], [1.0, 0.0])}, "mse")
+    assert figure.axes[0].get_yscale() == "linear"

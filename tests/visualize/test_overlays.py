@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from tf_landmarks.visualize import heatmaps, overlays
+
+pytestmark = pytest.mark.core
+
+
+def orange(picture):
+    return np.argwhere((picture == overlays.COLORS[1]).all(axis=-1)).mean(axis=0)
+
+
+@pytest.mark.parametrize("factor", [1, 4, 2.5, 0.5])
+def test_a_prediction_is_drawn_where_it_is_at_any_scale(factor):
+    image = np.zeros((60, 90, 3), np.uint8)
+    predicted = np.array([[60.0, 20.0]])
+    picture = overlays.draw_comparison(image, np.full((1, 2), np.nan), predicted, factor, 8)
+    assert picture.shape == (60 * factor, 90 * factor, 3)
+    # Row and column of a pixel's centre: (y + 0.5) factor - 0.5.
+    expected = (np.array([20.5, 60.5]) * factor) - 0.5
+    np.testing.assert_allclose(orange(picture), expected, atol=0.6)
+
+
+def test_an_annotation_is_joined_to_its_prediction():
+    image = np.zeros((40, 40, 3), np.uint8)
+    picture = overlays.draw_comparison(image, np.array([[5.0, 20]]), np.array([[35.0, 20]]), 1, 3)
+    assert picture[20, 20].min() > 200
+    assert picture[10].max() == 0
+
+
+def test_points_far_outside_are_no_error():
+    image = np.zeros((20, 20, 3), np.uint8)
+    far = np.array([[1e12, -1e12]])
+    overlays.draw_comparison(image, np.array([[5.0, 5.0]]), far)
+    assert (overlays.draw_landmarks(image, far) == 0).all()
+
+
+def test_markers_differ_within_the_scheme():
+    pictures = {overlays.draw_marker(index, 24).tobytes() for index in range(56)}
+    assert len(pictures) == 56
+
+
+@pytest.mark.parametrize("size", [16, 20, 128])
+def test_the_profiles_peak_where_the_heatmap_does(size):
+    heatmap = np.zeros((size, size))
+    row, column = size // 4, 3 * size // 4
+    heatmap[row, column] = 1
+    picture = heatmaps.with_marginals(heatmap, side=100)
+    strip, cell = 100 // 5, 100 / size
+    dark = (picture[strip // 2] == 70).all(axis=-1).nonzero()[0] - strip
+    assert column * cell - 1 <= dark.min() <= dark.max() <= (column + 1) * cell
+    dark = (picture[:, strip // 2] == 70).all(axis=-1).nonzero()[0] - strip
+    assert row * cell - 1 <= dark.min() <= dark.max() <= (row + 1) * cell
+
+
+def test_a_flat_heatmap_does_not_glow():
+    image = np.full((8, 8, 3), 200, np.uint8)
+    flat, sharp = np.full((4, 4, 1), 1 / 16), np.zeros((4, 4, 1))
+    sharp[1, 2] = 1
+    assert (heatmaps.blend(image, flat) == 90).all()  # 0.45 of 200
+    glow = heatmaps.blend(image, sharp).max(axis=-1)
+    assert np.unravel_index(glow.argmax(), glow.shape) in [(2, 4), (2, 5), (3, 4), (3, 5)]

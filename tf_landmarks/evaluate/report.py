@@ -1,0 +1,250 @@
+"""report.html: what an evaluation found, in numbers and pictures, as one file that needs no other.
+
+The page is the panels of `_PANELS`, from the top down. Each takes the model and the result and
+returns a piece of HTML, or nothing where it has nothing to show. Words that come from file names or
+annotations are escaped by `page`.
+"""
+
+import pathlib
+
+import numpy as np
+
+from tf_landmarks.evaluate import evaluation, report_pictures
+from tf_landmarks.evaluate.evaluation import Result
+from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.visualize import charts, page
+
+# A point that moves less than this, in percent of the view, sits on the frame and not on the object:
+# a standard deviation of 0.02 in [-1, 1], below which the IMM release's points are dead.
+PARKED_PERCENT = 1.0
+_NOT_LOSSES = ("step", "steps_per_second", "bad_files")
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<h1>{title}</h1>
+{facts}
+<nav>{links}</nav>
+{sections}
+</body>
+</html>
+"""
+
+
+def write(path: str, model: ExportedModel, result: Result) -> None:
+    """Writes the report.
+
+    Args:
+        path: The HTML file.
+        model: What was evaluated.
+        result: What `evaluation.evaluate` returned for it.
+    """
+    panels = {name: panel(model, result) for name, panel in _PANELS.items()}
+    panels = {name: content for name, content in panels.items() if content}
+    anchors = {name: name.lower().replace(" ", "-") for name in panels}
+    html = _PAGE.format(
+        title=page.text(f"Landmarks on {result.test.title or 'test images'}"),
+        style=pathlib.Path(__file__).with_suffix(".css").read_text(encoding="utf-8"),
+        facts=_facts(model, result),
+        links="\n".join(f'<a href="#{anchors[name]}">{name}</a>' for name in panels),
+        sections="\n".join(
+            f'<section id="{anchors[name]}">\n<h2>{name}</h2>\n{content}\n</section>'
+            for name, content in panels.items()
+        ),
+    )
+    # File names may hold bytes that are no text.
+    pathlib.Path(path).write_text(html, encoding="utf-8", errors="backslashreplace")
+
+
+def _facts(model: ExportedModel, result: Result) -> str:
+    protocol = result.metrics["protocol"]
+    return (
+        f'<p class="facts">Method <b>{page.text(model.facts["method"])}</b>, step '
+        f"{model.facts['step']:,}, {page.count(model.num_landmarks, 'discovered landmark')}, network "
+        f"input {protocol['image_size']}×{protocol['image_size']} pixels; "
+        f"{page.count(protocol['num_train'], 'labelled training image')}, "
+        f"{page.count(protocol['num_test'], 'test image')}.</p>"
+    )
+
+
+def _scores(model: ExportedModel, result: Result) -> str:
+    scores = result.metrics
+    low, high = scores["nme_interval_percent"]
+    values = {"this model": scores["nme_percent"], **_baselines(scores)}
+    chart = charts.bars(values, (low, high), "error (NME), %")
+    words = ", ".join(f"{name} {value:.1f} %" for name, value in values.items())
+    unit = _unit(scores["protocol"]["normalizer"])
+    return "\n".join(
+        [
+            page.caption(
+                "The error (NME) is the mean distance between predicted and annotated points in "
+                f"percent of {unit}: the model has learned something useful where its bar is clearly "
+                "shorter than that of the mean shape, which looks at no image, and that of the "
+                "network before training."
+            ),
+            f'<p class="headline"><b>{values["this model"]:.1f} %</b> 95 % interval {low:.1f} to '
+            f"{high:.1f} %; mean shape {values['mean shape']:.1f} %, untrained network "
+            f"{values['untrained network']:.1f} %</p>",
+            f"<p>{_verdict(scores['nme_percent'], high, _baselines(scores))}</p>",
+            *(f'<p class="warning">{line}</p>' for line in _warnings(scores["protocol"])),
+            '<div class="side"><div>',
+            page.chart_tag(chart, f"Bar chart of the errors: {words}"),
+            "<h3>How this was measured</h3>",
+            f"<p>{_protocol(scores['protocol'], model)}</p>",
+            f"</div><div>{_score_table(scores['per_landmark'])}</div></div>",
+        ]
+    )
+
+
+def _baselines(scores: dict) -> dict[str, float]:
+    return {
+        "mean shape": scores["mean_shape_nme_percent"],
+        "untrained network": scores["untrained_nme_percent"],
+    }
+
+
+def _verdict(error: float, high: float, baselines: dict[str, float]) -> str:
+    """Compares in words; what is inside the interval is not called better."""
+    others = [f"the {name}" for name, value in baselines.items() if value <= high]
+    if not others:
+        share = 100 * (1 - error / min(baselines.values()))
+        return f"Better than both baselines: {share:.0f} % less error than the stronger one."
+    if len(others) == len(baselines):
+        return f"<b>Not clearly better than {' or '.join(others)}.</b>"
+    beaten = next(name for name, value in baselines.items() if value > high)
+    return f"Better than the {beaten}, but <b>not clearly better than {others[0]}</b>."
+
+
+def _warnings(protocol: dict) -> list[str]:
+    reasons = {
+        "num_trained_on": ("test image", "also seen in training, without labels"),
+        "num_skipped": ("test image", "left out: a point of the unit of length is not annotated"),
+        "num_unreadable": ("annotated image", "left out: the file cannot be read"),
+    }
+    return [
+        f"{page.count(protocol[key], noun)} {reason}."
+        for key, (noun, reason) in reasons.items()
+        if protocol[key]
+    ]
+
+
+def _protocol(protocol: dict, model: ExportedModel) -> str:
+    ridge, chosen = protocol["ridge"], protocol["ridge_chosen"]
+    if ridge == "auto":
+        ridge = f"chosen by leave-one-out ({' to '.join(f'{r:.1g}' for r in chosen[:: max(1, len(chosen) - 1)])})"
+    return (
+        f"A linear map from the {page.count(model.num_landmarks, 'discovered landmark')} to the "
+        f"annotated points was fitted on {page.count(protocol['num_train'], 'labelled image')} "
+        f"({page.text(protocol['train'])}) and measured on {protocol['num_test']:,} others "
+        f"({page.text(protocol['test'])}); both baselines got the same labels, and the network before "
+        f"training such a map of its own. Protocol <b>{page.text(protocol['name'])}</b> "
+        f"({page.text(protocol['source'])}): {'with' if protocol['bias'] else 'no'} bias, ridge "
+        f"{ridge}, coordinates from the {protocol['origin'].replace('_', ' ')}. The interval covers "
+        "the choice of test images, not the chance in training."
+    )
+
+
+def _score_table(per_landmark: dict[str, dict]) -> str:
+    columns = ("nme_percent", "mean_shape_nme_percent", "untrained_nme_percent")
+    ordered = sorted(
+        ((name, [row[column] for column in columns]) for name, row in per_landmark.items()),
+        key=lambda item: (item[1][0] is None, item[1][0]),
+    )
+    measured = [values[0] for _, values in ordered if values[0] is not None]
+    notes = {0: " (best)", len(measured) - 1: " (worst)"} if len(measured) > 1 else {}
+    lines = []
+    for place, (name, values) in enumerate(ordered):
+        cells = "".join(f"<td>{'–' if v is None else f'{v:.1f}'}</td>" for v in values)
+        bar = page.bar((values[0] or 0) / max(*measured, 1e-9))
+        name = page.text(name) + notes.get(place, "")
+        lines.append(f"<tr><th>{name}</th>{cells}<td>{bar}</td></tr>")
+    return (
+        '<div class="scroll"><table class="scores">\n<thead><tr><th>error in %, best first</th>'
+        "<th>this model</th><th>mean shape</th><th>untrained</th><th></th></tr></thead>\n<tbody>"
+        + "\n".join(lines)
+        + "</tbody>\n</table></div>"
+    )
+
+
+def _losses(model: ExportedModel, result: Result) -> str:
+    rows = model.metrics
+    figures = []
+    names = dict.fromkeys(key.removeprefix("val_") for row in rows for key in row)
+    for name in sorted(names, key=lambda name: name != "loss"):
+        series = {}
+        for key, label in ((name, "training"), (f"val_{name}", "held-out images")):
+            points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+            if points:
+                series[label] = tuple(zip(*points, strict=True))
+        if name not in _NOT_LOSSES:
+            chart = charts.curves(series, name)
+            figures.append(page.figure(page.chart_tag(chart, f"{name} over the steps of training")))
+    words = (
+        "The loss and its terms over the steps of training, on logarithmic scales: look for curves "
+        "that fall and level out; one that still falls at the end asks for more steps, and held-out "
+        "images on which it rises again ask for more images or an earlier end."
+    )
+    return page.caption(words) + page.tiles(figures, "wide") if figures else ""
+
+
+def _few_labels(model: ExportedModel, result: Result) -> str:
+    few = [score for score in result.metrics["few_labels"] if score["mean"] is not None]
+    if not few:
+        return ""
+    numbers, means, spreads = ([score[key] for score in few] for key in ("n", "mean", "std"))
+    chart = charts.means_with_spread(
+        numbers, means, spreads, _baselines(result.metrics), "labelled images", "error (NME), %"
+    )
+    words = ", ".join(f"{n}: {mean:.1f} %" for n, mean in zip(numbers, means, strict=True))
+    return page.caption(
+        "The error when the linear map is fitted on fewer labelled images (mean and standard deviation "
+        "of random draws), beside the baselines with all labels: look for where the curve flattens, "
+        "for annotating more images than that brings little."
+    ) + page.figure(page.chart_tag(chart, f"Error by number of labelled images: {words}"))
+
+
+def _confidence(model: ExportedModel, result: Result) -> str:
+    confidence = result.confidence.mean(axis=0)
+    points = evaluation.to_network(model, result.test, result.discovered)
+    spread = 100 * np.sqrt(points.var(axis=0).mean(axis=-1)) / model.geometry.size
+    cards = []
+    for k in np.argsort(-confidence, kind="stable"):
+        parked = " parked" if len(points) > 1 and spread[k] < PARKED_PERCENT else ""
+        cards.append(
+            f'<div class="card">{page.marker_tag(k)}<span>{k}</span>{page.bar(confidence[k])}'
+            f'<span class="value">{confidence[k]:.2f}</span>'
+            f'<span class="value{parked}">±{spread[k]:.1f} %</span></div>'
+        )
+    return page.caption(
+        "How narrow each landmark's heatmap is (bar: its mean confidence, 0 to 1), and how far it moves "
+        "over the test images (standard deviation in percent of the view): trust landmarks that are "
+        f"confident and move; one that moves less than {PARKED_PERCENT:g}\N{NO-BREAK SPACE}% (bold) "
+        "stands still and follows nothing, unless the objects stand still too."
+    ) + '<div class="cards">{}</div>'.format("\n".join(cards))
+
+
+def _unit(normalizer: str) -> str:
+    if normalizer == "edge":
+        return "the side of the network's view"
+    first, second = normalizer.split(",")
+    return f"the distance from {first.strip()} to {second.strip()}"
+
+
+_PANELS = {
+    "Score": _scores,
+    "Discovered landmarks": report_pictures.discovered,
+    "Prediction and annotation": report_pictures.regressed,
+    "Heatmaps": report_pictures.blended_heatmaps,
+    "Reconstructions": report_pictures.reconstructions,
+    "Look and pose exchanged": report_pictures.swaps,
+    "Losses": _losses,
+    "Number of labels": _few_labels,
+    "Confidence": _confidence,
+}

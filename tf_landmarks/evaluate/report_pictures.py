@@ -1,0 +1,194 @@
+"""The panels of report.html that show pictures, each from the model and the result to HTML."""
+
+import pathlib
+
+import numpy as np
+
+from tf_landmarks.evaluate import evaluation
+from tf_landmarks.evaluate.evaluation import Result
+from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.visualize import heatmaps, overlays, page
+
+# Sides in pixels of the page: of a picture by itself, and of one in a table.
+SIDE = 180
+CELL = 130
+
+
+def discovered(model: ExportedModel, result: Result) -> str:
+    """Discovered landmarks on pictures spread over the test part."""
+    tiles = []
+    for i in _spread(len(result.test), 18):
+        image = result.test.images[i]
+        picture = overlays.draw_landmarks(image, result.discovered[i], _factor(image, SIDE), 7)
+        name = _name(result, i)
+        tiles.append(page.figure(page.image_tag(picture, f"landmarks found on {name}"), name))
+    legend = "".join(f"<li>{page.marker_tag(k)}{k}</li>" for k in range(model.num_landmarks))
+    return "\n".join(
+        [
+            page.caption(
+                "The points the model found without any label, each with the same marker in every "
+                "picture: look for markers that stay on the same part of the object, whatever its "
+                "pose; of several on one spot only the last is seen, and the others add nothing."
+            ),
+            f'<ul class="legend">{legend}</ul>',
+            page.tiles(tiles),
+        ]
+    )
+
+
+def regressed(model: ExportedModel, result: Result) -> str:
+    """Predicted against annotated points, on typical and on the worst pictures."""
+
+    def tile(i: int) -> str:
+        image, name = result.test.images[i], _name(result, i)
+        picture = overlays.draw_comparison(
+            image, result.test.points[i], result.predicted[i], _factor(image, SIDE), 8
+        )
+        tag = page.image_tag(picture, f"annotated and predicted points on {name}")
+        return page.figure(tag, name, first=f"{result.image_nme[i]:.1f} %")
+
+    typical, worst = typical_and_worst(result.image_nme, 6)
+    parts = [
+        page.caption(
+            "White rings are the annotation, orange dots the prediction from the discovered points, "
+            "joined by a line (a dot alone has no annotation): look for long lines, and for the "
+            "parts of the object where they gather."
+        ),
+        "<h3>Typical: around the median error</h3>",
+        page.tiles([tile(i) for i in typical]),
+    ]
+    if len(worst):
+        parts += ["<h3>Worst</h3>", page.tiles([tile(i) for i in worst])]
+    return "\n".join(parts)
+
+
+def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses images around the median error, and those with the largest ones.
+
+    Args:
+        errors: `[N]`, NaN for images to leave out.
+        count: How many of each; fewer where there are not enough for both.
+
+    Returns:
+        Two arrays of indices without a common one, the second from the worst down.
+    """
+    order = np.argsort(errors, kind="stable")[: np.isfinite(errors).sum()]
+    num_worst = min(count, len(order) // 2)
+    rest = order[: len(order) - num_worst]
+    start = min(max(0, (len(order) - count) // 2), max(0, len(rest) - count))
+    return rest[start : start + count], order[len(rest) :][::-1]
+
+
+def blended_heatmaps(model: ExportedModel, result: Result) -> str:
+    """All heatmaps over some pictures, and one by one for the first of them."""
+    chosen = _spread(len(result.test), 6)
+    images = [result.test.images[i] for i in chosen]
+    names = [_name(result, i) for i in chosen]
+    views, maps = model.views(images), model.heatmaps(images)
+    blended = [
+        page.figure(
+            page.image_tag(heatmaps.blend(_enlarge(v, SIDE), m), f"all heatmaps over {name}"), name
+        )
+        for name, v, m in zip(names, views, maps, strict=True)
+    ]
+    single = []
+    for k in range(model.num_landmarks):
+        picture = heatmaps.with_marginals(maps[0, ..., k])
+        tag = page.image_tag(picture, f"heatmap of landmark {k}", density=1, photo=False)
+        single.append(page.figure(tag, f"landmark {k}"))
+    return "\n".join(
+        [
+            page.caption(
+                "Where the model believes each landmark to be, in the colour of its marker: look "
+                "for one small spot per landmark; a wide, split or missing glow means that it is "
+                "unsure."
+            ),
+            page.tiles(blended),
+            f"<h3>Each landmark's heatmap on {page.text(names[0])}</h3>",
+            page.caption(
+                "Bright is likely, and the grey profiles are the sums over columns (above) and rows "
+                "(left): look for one peak in each."
+            ),
+            page.tiles(single, "small"),
+        ]
+    )
+
+
+def reconstructions(model: ExportedModel, result: Result) -> str:
+    """Pictures, and the same drawn by the generator."""
+    if not model.has_generator:
+        return ""
+    chosen = _spread(len(result.test), 8)
+    images = [result.test.images[i] for i in chosen]
+    names = [_name(result, i) for i in chosen]
+    rendered = model.render(images, result.discovered[chosen])
+    rows = [
+        [_cell(picture, f"{name}, {kind}") for name, picture in zip(names, pictures, strict=True)]
+        for kind, pictures in (
+            ("as the network sees it", model.views(images)),
+            ("redrawn", rendered),
+        )
+    ]
+    words = (
+        "The generator redraws each picture from its look and its landmarks: look for the pose of "
+        "the object in the second row; where the object is grey, blurred or in the same pose "
+        "everywhere, the landmarks are ignored or carry too little."
+    )
+    return page.caption(words) + page.matrix(rows, ["picture", "redrawn"])
+
+
+def swaps(model: ExportedModel, result: Result) -> str:
+    """The look of some pictures with the landmarks of others."""
+    if not model.has_generator:
+        return ""
+    chosen = _spread(len(result.test), 10)
+    poses, looks = chosen[::2], chosen[1::2] if len(chosen) > 1 else chosen
+    views = dict(zip(chosen, model.views([result.test.images[i] for i in chosen]), strict=True))
+    points = evaluation.to_network(model, result.test, result.discovered)
+    factor = _factor(views[poses[0]], CELL)
+    head = [
+        page.image_tag(
+            overlays.draw_landmarks(views[i], points[i], factor, 4.5),
+            f"{_name(result, i)} with its landmarks, the pose of its column",
+        )
+        for i in poses
+    ]
+    rows = [["look ↓ &nbsp; pose →", *head]]
+    for look in looks:
+        images = result.test.select([look] * len(poses))
+        # `render` wants pixels of the picture that gives the look.
+        moved = evaluation.to_image(model, images, points[poses])
+        name = _name(result, look)
+        cells = [
+            _cell(picture, f"look of {name}, pose of {_name(result, i)}")
+            for i, picture in zip(poses, model.render(images.images, moved), strict=True)
+        ]
+        rows.append([_cell(views[look], f"{name}, the look of its row"), *cells])
+    words = (
+        "Each cell has the look of the picture at the left of its row and the landmarks of the "
+        "picture on top of its column: look for one pose down each column and one look along each "
+        "row; where the pose follows the picture at the left, the landmarks are ignored."
+    )
+    return page.caption(words) + page.matrix(rows, [""] * len(rows))
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """Up to `wanted` different indices below `count`, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
+
+
+def _name(result: Result, index: int) -> str:
+    return pathlib.PurePath(result.test.paths[index]).name
+
+
+def _factor(image: np.ndarray, side: int) -> float:
+    """The factor that makes an image's longer side `side` pixels of the page."""
+    return page.DENSITY * side / max(image.shape[:2])
+
+
+def _enlarge(image: np.ndarray, side: int) -> np.ndarray:
+    return overlays.enlarge(image, _factor(image, side))
+
+
+def _cell(picture: np.ndarray, words: str) -> str:
+    return page.image_tag(_enlarge(picture, CELL), words)
