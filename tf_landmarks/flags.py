@@ -40,16 +40,18 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     """Reads what `write` wrote.
 
     Raises:
-        ValueError: If there is no such file, or it holds flags that this version does not know.
+        ValueError: If there is no such file, or a line of it is no flag that this version knows.
     """
     if not os.path.isfile(path):
         raise ValueError(f"{os.path.dirname(path)} is no run directory: it holds no flags.cfg")
     values = flags.FlagValues()
     define(values)
     try:
-        values(["tf_landmarks", f"--flagfile={path}"])
+        _, *rest = values(["tf_landmarks", f"--flagfile={path}"])
     except flags.Error as error:
         raise ValueError(f"{path}: {error}") from error
+    if rest:  # absl would pass over it
+        raise ValueError(f"{path}: {rest[0]!r} is no flag; flags start with --")
     return build(values)
 
 

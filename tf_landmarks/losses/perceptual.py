@@ -64,7 +64,8 @@ class RunningBalance(tf.keras.layers.Layer):
             self.means.assign(means)
         if self.stop_gradient:
             means = tf.stop_gradient(means)
-        return self.SCALE * tf.reduce_sum(errors / means)
+        # A level that never errs, a dead one for instance, has a mean of 0 in the end.
+        return self.SCALE * tf.reduce_sum(tf.math.divide_no_nan(errors, means))
 
 
 def masked_mean(errors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,8 @@ import tensorflow as tf
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import Pairing
 
-Schedule = Literal["constant", "staircase", "cosine"]
+Schedule = Literal["constant", "staircase", "cosine", "plateau"]
+LearningRate = float | tf.keras.optimizers.schedules.LearningRateSchedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +40,16 @@ class Stage:
     Attributes:
         name: Used in flags (`--<name>_steps`, where there are several), logs and checkpoints.
         pairing: Makes the batches, see augment/pairs.py.
-        optimizer: Makes the optimizer; given the number of steps of the stage.
+        schedule: Makes the learning rate; given the number of steps of the stage.
+        optimizer: Makes the optimizer; given the learning rate.
         trainable: The variables that are trained; all of the model's if not given.
         steps: Default length.
     """
 
     name: str
     pairing: Pairing
-    optimizer: Callable[[int], tf.keras.optimizers.Optimizer]
+    schedule: Callable[[int], LearningRate]
+    optimizer: Callable[[LearningRate], tf.keras.optimizers.Optimizer]
     trainable: Callable[[], list[tf.Variable]] | None = None
     steps: int = 10_000
 
@@ -57,10 +60,13 @@ class Losses(NamedTuple):
     Attributes:
         total: Scalar, the mean over this replica's batch: what is differentiated.
         terms: Scalars to log, under their names in the paper, unweighted.
+        progress: Positive scalar that falls as training goes well, for a plateau schedule to watch;
+            the total, if not given.
     """
 
     total: tf.Tensor
     terms: dict[str, tf.Tensor]
+    progress: tf.Tensor | None = None
 
 
 class Representation(NamedTuple):
@@ -101,6 +107,7 @@ class LandmarkModel(tf.keras.Model):
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
         self._stage: Stage | None = None
+        self.plateau: PlateauSchedule | None = None
 
     @classmethod
     def check_shape(cls, shape: ModelShape, options) -> None:
@@ -133,6 +140,7 @@ class LandmarkModel(tf.keras.Model):
 
     def after_step(self) -> None:
         """Runs after each optimizer step, in graph: momentum copies, queues, moving averages."""
+        return  # AutoGraph cannot transform a body without a statement
 
     def call(self, images: tf.Tensor, training: bool = False) -> Representation:
         """Keras' entry point, the same as `represent`."""
@@ -158,7 +166,9 @@ class LandmarkModel(tf.keras.Model):
     def start_stage(self, stage: Stage, steps: int) -> None:
         """Prepares training of a stage: a new optimizer, compiled into the model."""
         self._stage = stage
-        optimizer = stage.optimizer(steps)
+        rate = stage.schedule(steps)
+        self.plateau = rate if isinstance(rate, PlateauSchedule) else None
+        optimizer = stage.optimizer(rate)
         if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
             optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
         self.compile(optimizer=optimizer)
@@ -202,6 +212,9 @@ class LandmarkModel(tf.keras.Model):
         losses, gradients = self.compute_gradients(batch)
         self.optimizer.apply_gradients(zip(gradients, self.stage_variables, strict=True))
         self.after_step()
+        if self.plateau:
+            progress = losses.total if losses.progress is None else losses.progress
+            self.plateau.update(mean_over_replicas(progress))
         self.steps_done.assign_add(1)
         self._means["loss"].update_state(losses.total)
         for name, value in losses.terms.items():
@@ -217,18 +230,77 @@ def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
+class PlateauSchedule(tf.Module, tf.keras.optimizers.schedules.LearningRateSchedule):
+    """Divides the learning rate by 10 whenever the error stalls.
+
+    Errors are averaged over windows of `window` steps. A window that does not go 0.1 % below the
+    best one so far is a stall; `patience` stalls in a row lower the rate and are then forgotten.
+    All state is in variables, which the model's checkpoints keep.
+
+    Args:
+        base: Learning rate at the start.
+        window: Steps per window.
+        patience: Windows without improvement before the rate falls.
+    """
+
+    FACTOR = 0.1
+    IMPROVEMENT = 1e-3
+
+    def __init__(self, base: float, window: int, patience: int):
+        super().__init__()
+        self.window, self.patience = window, patience
+        self.rate = _state(base)
+        self.best = _state(tf.float32.max)
+        self.mean = _state(0.0)  # of the current window
+        self.count = _state(0)  # steps of the current window
+        self.stalls = _state(0)
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The current learning rate, at whatever step."""
+        return tf.identity(self.rate)
+
+    def update(self, error: tf.Tensor) -> None:
+        """Takes the positive error of one step, the same on all replicas."""
+        count = self.count + 1
+        mean = self.mean + (error - self.mean) / tf.cast(count, tf.float32)
+        ended = count >= self.window
+        improved = mean < (1.0 - self.IMPROVEMENT) * self.best
+        stalls = tf.where(ended, tf.where(improved, 0, self.stalls + 1), self.stalls)
+        lowers = stalls >= self.patience
+        self.rate.assign(tf.where(lowers, self.rate * self.FACTOR, self.rate))
+        self.best.assign(tf.where(ended & improved, mean, self.best))
+        self.mean.assign(mean)  # the first error of the next window replaces it
+        self.count.assign(tf.where(ended, 0, count))
+        self.stalls.assign(tf.where(lowers, 0, stalls))
+
+
+def _state(value: float | int) -> tf.Variable:
+    # Every replica computes the same value from an error averaged over replicas.
+    return tf.Variable(
+        value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+    )
+
+
 def learning_rate(
-    schedule: Schedule, base: float, steps: int, decay_rate: float = 1.0, decay_steps: int = 1
-):
+    schedule: Schedule,
+    base: float,
+    steps: int,
+    decay_rate: float = 1.0,
+    decay_steps: int = 1,
+    plateau_steps: int = 10_000,
+    plateau_patience: int = 3,
+) -> LearningRate:
     """Makes a learning-rate schedule.
 
     Args:
         schedule: "constant"; "staircase": `base * decay_rate^floor(step / decay_steps)`; "cosine":
-            from `base` to 0 over `steps`.
+            from `base` to 0 over `steps`; "plateau": see `PlateauSchedule`.
         base: Learning rate at the start.
         steps: Length of training.
         decay_rate: Factor of the staircase.
         decay_steps: Steps between two stairs.
+        plateau_steps: Steps per window of the plateau schedule.
+        plateau_patience: Windows without improvement before its rate falls.
 
     Returns:
         A number or a `LearningRateSchedule`.
@@ -239,6 +311,10 @@ def learning_rate(
         return tf.keras.optimizers.schedules.ExponentialDecay(
             base, decay_steps, decay_rate, staircase=True
         )
+    if schedule == "plateau":
+        return PlateauSchedule(base, plateau_steps, plateau_patience)
     if schedule == "constant":
         return base
-    raise ValueError(f"schedule {schedule!r} is unknown; it is one of constant, staircase, cosine")
+    raise ValueError(
+        f"schedule {schedule!r} is unknown; it is one of constant, staircase, cosine, plateau"
+    )

@@ -37,7 +37,7 @@ def _option(default, help_text: str):
 
 @dataclasses.dataclass(frozen=True)
 class ImmOptions:
-    """Options of IMM; the defaults are the released code's."""
+    """Options of IMM; the defaults are the released code's, but for the loss (there: balanced)."""
 
     width: int = _option(
         32, "channels of the first block of detector and encoder; each later block doubles them"
@@ -68,6 +68,12 @@ class ImmOptions:
     schedule: base.Schedule = _option("staircase", "how the learning rate falls")
     decay_rate: float = _option(0.95, "factor of each stair")
     decay_steps: int = _option(100_000, "steps from stair to stair")
+    plateau_steps: int = _option(
+        10_000, "steps per window over which the plateau schedule averages the error"
+    )
+    plateau_patience: int = _option(
+        3, "windows without improvement by 0.1 % before the plateau schedule divides by 10"
+    )
     clip: Literal["variable", "global", "none"] = _option(
         "variable", "what is clipped to norm 1: each variable's gradient, or all together"
     )
@@ -164,7 +170,7 @@ class Imm(base.LandmarkModel):
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage on pairs."""
-        return [base.Stage("main", self._pairing(), self._optimizer)]
+        return [base.Stage("main", self._pairing(), self._schedule, self._optimizer)]
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Rebuilds the target; terms: `m_input` (masked mean squared error, 0-255), `mse`."""
@@ -178,7 +184,8 @@ class Imm(base.LandmarkModel):
         terms = {"m_input": squared, "mse": tf.reduce_mean((target - output) ** 2)}
         if self.options.loss == "balanced":
             errors = base.mean_over_replicas(tf.stack([squared]))
-            return base.Losses(self.balance(errors, training=training), terms)
+            # The balanced total hovers near 1000 per level for ever.
+            return base.Losses(self.balance(errors, training=training), terms, progress=squared)
         if self.options.loss == "l1":
             terms["m_l1"] = perceptual.masked_mean(tf.abs(difference), mask)
             return base.Losses(1000.0 * terms["m_l1"] / 255.0, terms)
@@ -212,13 +219,16 @@ class Imm(base.LandmarkModel):
         composed = options.pairing == "composed"
         return pairs.WarpedPair(options.target_warp, options.source_warp, composed, options.frame)
 
-    def _optimizer(self, steps: int) -> tf.keras.optimizers.Optimizer:
+    def _schedule(self, steps: int) -> base.LearningRate:
         options = self.options
-        rate = base.learning_rate(
-            options.schedule, options.learning_rate, steps, options.decay_rate, options.decay_steps
-        )
+        return base.learning_rate(
+            options.schedule, options.learning_rate, steps, options.decay_rate, options.decay_steps,
+            options.plateau_steps, options.plateau_patience,
+        )  # fmt: skip
+
+    def _optimizer(self, rate: base.LearningRate) -> tf.keras.optimizers.Optimizer:
         clip = {"variable": {"clipnorm": 1.0}, "global": {"global_clipnorm": 1.0}, "none": {}}
-        return tf.keras.optimizers.Adam(rate, epsilon=1e-8, **clip[options.clip])
+        return tf.keras.optimizers.Adam(rate, epsilon=1e-8, **clip[self.options.clip])
 
 
 def num_halvings(image_size: int, grid: int) -> int:

@@ -1,0 +1,116 @@
+"""What every entry of METHODS promises: training, resuming, exporting, its flagfile."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags as absl_flags
+
+from tests.conformance import tiny
+from tf_landmarks import flags, methods
+from tf_landmarks.data import decode, sources
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.pipeline import Frames
+from tf_landmarks.serving import writer
+from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.training import checkpoints, loop
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+each_case = pytest.mark.parametrize("case", tiny.CASES, ids=str)
+
+
+def parse(arguments: list[str]) -> tuple:
+    """The options that a command line means."""
+    values = absl_flags.FlagValues()
+    flags.define(values)
+    values(["test", *arguments])
+    return flags.build(values)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    """Twelve drawn faces as files."""
+    from PIL import Image
+
+    path = tmp_path_factory.mktemp("images")
+    for index in range(12):
+        Image.fromarray(sources.MadeFaces(6).read(index)).save(path / f"{index}.png")
+    return str(path)
+
+
+@pytest.mark.core
+def test_every_method_has_a_case():
+    assert {case.method for case in tiny.CASES} == set(methods.METHODS)
+
+
+@pytest.mark.core
+@each_case
+def test_two_steps_resumed_for_two_more_equal_four(case, folder, tmp_path):
+    common = [*case.flags, f"--data={folder}", "--batch_size=4", "--seed=3", "--precision=float32"]
+    found = []
+    for name, lengths in (("whole", [4]), ("resumed", [2, 4])):
+        for steps in lengths:
+            run, options = parse([*common, f"--run_dir={tmp_path / name}", f"--steps={steps}"])
+            loop.check(run, options)
+            loop.train(run, options)
+        reader = tf.train.load_checkpoint(str(tmp_path / name / "checkpoints"))
+        found.append({key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()})
+    whole, resumed = found
+    assert whole.keys() == resumed.keys()
+    for key in whole:
+        # save_counter counts files, and _CHECKPOINTABLE_OBJECT_GRAPH holds names alone.
+        if "save_counter" not in key and "OBJECT_GRAPH" not in key:
+            np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
+    assert any("optimizer" in key for key in whole)
+
+
+@pytest.mark.core
+@each_case
+def test_an_export_repeats_the_model(case, folder, tmp_path):
+    run, options = parse(
+        [*case.flags, f"--data={folder}", "--batch_size=4", f"--run_dir={tmp_path}", "--steps=3", "--precision=float32"]
+    )
+    loop.train(run, options)
+    exported = ExportedModel(writer.export_run(run.run_dir))
+    model = loop.make_model(run, options)
+    checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
+    image = decode.read_image(f"{folder}/3.png")
+    expected = model.represent(tf.constant(exported.views([image]) / np.float32(255)))
+    heatmaps = exported.heatmaps([image])
+    np.testing.assert_allclose(heatmaps, expected.heatmaps, atol=1e-3)
+    assert exported.predict([image]).landmarks.shape == (1, run.num_landmarks, 2)
+
+
+@each_case
+def test_the_loss_falls_on_four_real_images(case, photographs):
+    source = sources.ImageFolder(str(photographs / "faces" / "train"))
+    frames = Frames(source, np.arange(4), Geometry(case.image_size), 0.0, 100.0)
+    tf.keras.utils.set_random_seed(0)
+    model = case.model()
+    stage = model.stages[0]
+    model.start_stage(stage, 60)
+    batches = iter(frames.batches(stage.pairing, 4, 0, 0))
+    step = tf.function(model.train_step)
+    values = []
+    for _ in range(60):
+        model.reset_metrics()
+        step(next(batches))
+        values.append({metric.name: float(metric.result()) for metric in model.metrics})
+    term = "m_input" if "m_input" in values[0] else "loss"
+    assert np.mean([v[term] for v in values[-5:]]) < 0.5 * np.mean([v[term] for v in values[:5]])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.cfg")), ids=lambda p: p.stem)
+def test_every_flagfile_parses_and_its_networks_can_be_built(path, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    run, options = parse([f"--flagfile={path}"])
+    loop.check(run, options)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_every_method_has_a_preset_for_two_cpu_cores(method):
+    assert (CONFIGS / f"cpu_{method}.cfg").exists()

@@ -1,0 +1,230 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_landmarks.methods import base
+
+pytestmark = pytest.mark.core
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """A pairing whose batches hold the number 1."""
+
+    frames_per_sample = 1
+
+    def make(self, frames, seed, geometry):
+        return {"x": tf.ones([1])}
+
+
+class Line(base.LandmarkModel):
+    """loss = 3 w x + v x with decay 5 * 1/2 w^2; `progress` of the loss is watched where given."""
+
+    def __init__(self, schedule=lambda steps: 0.1, trainable=None, watched=None):
+        super().__init__(base.ModelShape(8, 1), None)
+        self.schedule, self.chosen, self.watched = schedule, trainable, watched
+        self.w = self.add_weight("w", initializer="ones", regularizer=tf.keras.regularizers.L2(2.5))
+        self.v = self.add_weight("v", initializer="ones")
+        self.copies = tf.Variable(0.0, trainable=False)
+
+    @property
+    def stages(self):
+        sgd = tf.keras.optimizers.SGD
+        return [base.Stage("main", Numbers(), self.schedule, sgd, self.chosen)]
+
+    def compute_losses(self, batch, training):
+        x = tf.reduce_mean(batch["x"])
+        progress = None if self.watched is None else self.watched * x
+        return base.Losses(3 * self.w * x + self.v * x, {"term": 7 * x}, progress)
+
+    def represent(self, images, training=False):
+        return images
+
+    def after_step(self):
+        self.copies.assign(self.w)
+
+
+def started(**kwargs) -> Line:
+    model = Line(**kwargs)
+    model.build_variables()
+    model.start_stage(model.stages[0], 100)
+    return model
+
+
+def batch(*x: float) -> dict[str, tf.Tensor]:
+    return {"x": tf.constant(x)}
+
+
+def test_gradients_are_of_the_mean_loss_plus_decay():
+    losses, (w, v) = started().compute_gradients(batch(1.0, 3.0))
+    assert float(losses.total) == 8.0  # 3 * 2 + 2, without decay
+    assert float(w) == 3 * 2 + 5 * 1  # d/dw 5/2 w^2 = 5 w
+    assert float(v) == 2.0
+
+
+def test_the_loss_is_divided_by_the_replicas_once(monkeypatch):
+    class Two:
+        num_replicas_in_sync = 2
+
+    model = started()
+    monkeypatch.setattr(tf.distribute, "get_strategy", Two)
+    _, (w, v) = model.compute_gradients(batch(1.0, 3.0))
+    assert (float(w), float(v)) == (11 / 2, 1.0)
+
+
+def test_without_a_strategy_the_mean_over_replicas_is_the_value_itself():
+    value = tf.Variable(5.0)
+    with tf.GradientTape() as tape:
+        mean = base.mean_over_replicas(value * 2.0)
+    assert float(mean) == 10.0
+    assert float(tape.gradient(mean, value)) == 2.0
+
+
+def test_loss_scaling_of_float16_leaves_the_gradients():
+    try:
+        tf.keras.mixed_precision.set_global_policy("mixed_float16")
+        model = started()
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    assert float(model.optimizer.loss_scale) == 2**15
+    losses, (w, v) = model.compute_gradients(batch(1.0, 3.0))
+    assert (float(losses.total), float(w), float(v)) == (8.0, 11.0, 2.0)
+    model.train_step(batch(1.0, 3.0))
+    assert model.v.numpy() == pytest.approx(1 - 0.1 * 2)
+
+
+def test_a_step_applies_gradients_counts_and_runs_the_hook():
+    model = started()
+    model.train_step(batch(1.0, 3.0))
+    assert float(model.w) == pytest.approx(1 - 0.1 * 11)
+    assert model.v.numpy() == pytest.approx(1 - 0.1 * 2)
+    assert int(model.steps_done) == 1
+    assert float(model.copies) == float(model.w)  # after the optimizer, not before
+
+
+def test_a_stage_trains_its_variables_only():
+    model = Line()
+    model.chosen = lambda: [model.v]
+    model.build_variables()
+    model.start_stage(model.stages[0], 100)
+    model.train_step(batch(1.0))
+    assert (float(model.w), float(model.v)) == (1.0, pytest.approx(0.9))
+
+
+def test_metrics_are_running_means_until_they_are_reset():
+    model = started(schedule=lambda steps: 0.0)
+    assert [metric.name for metric in model.metrics] == ["loss", "term"]
+    model.train_step(batch(1.0))
+    seen = {name: float(value) for name, value in model.train_step(batch(3.0)).items()}
+    assert seen == {"loss": 8.0, "term": 14.0}  # 4 and 12; 7 and 21
+    model.reset_metrics()
+    assert float(model.train_step(batch(3.0))["loss"]) == 12.0
+
+
+def test_a_method_without_a_generator_says_so():
+    assert not Line.has_generator
+    with pytest.raises(NotImplementedError, match="Line has no generator"):
+        Line().render(tf.zeros([1, 8, 8, 3]), tf.zeros([1, 1, 2]))
+
+
+def test_a_constant_rate_is_the_number_itself():
+    assert base.learning_rate("constant", 0.25, 10) == 0.25
+
+
+def test_the_staircase_falls_by_its_factor_at_each_stair():
+    rate = base.learning_rate("staircase", 1e-3, 10**6, 0.95, 100_000)
+    steps = [0, 99_999, 100_000, 199_999, 200_000, 1_050_000]
+    expected = [1e-3 * 0.95**n for n in (0, 0, 1, 1, 2, 10)]
+    np.testing.assert_allclose([rate(step) for step in steps], expected, rtol=1e-5)
+
+
+def test_the_cosine_is_half_way_at_half_time_and_ends_at_0():
+    rate = base.learning_rate("cosine", 2e-3, 1000)
+    np.testing.assert_allclose([rate(s) for s in (0, 500, 1000)], [2e-3, 1e-3, 0], atol=1e-9)
+    assert float(rate(250)) == pytest.approx(2e-3 * 0.5 * (1 + np.cos(np.pi / 4)), rel=1e-5)
+
+
+def test_an_unknown_schedule_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"'step' is unknown; it is one of constant, .*, plateau"):
+        base.learning_rate("step", 1e-3, 10)
+
+
+def rates(schedule: base.PlateauSchedule, errors) -> list[float]:
+    """The learning rate after each error."""
+    seen = []
+    for error in errors:
+        schedule.update(tf.constant(float(error)))
+        seen.append(round(float(schedule(0)), 6))
+    return seen
+
+
+def test_a_plateau_divides_the_rate_by_10_after_patience_windows_without_progress():
+    schedule = base.learning_rate("plateau", 1.0, 100, plateau_steps=2, plateau_patience=3)
+    # Window means 6, 5 (better), then 5, 5, 5: the third stall lowers, at its last step.
+    assert rates(schedule, [8, 4, 5, 5, 4, 6, 5, 5, 9, 1]) == [1.0] * 9 + [0.1]
+    # The count of stalls starts again: two are forgiven, an improvement clears them.
+    assert rates(schedule, [5, 5, 5, 5, 4, 4]) == [0.1] * 6
+    assert rates(schedule, [4] * 6) == [0.1] * 5 + [0.01]
+    assert rates(schedule, [4] * 6) == [0.01] * 5 + [0.001]
+
+
+def test_progress_of_a_plateau_is_a_thousandth_of_its_best():
+    schedule = base.PlateauSchedule(1.0, window=1, patience=2)
+    assert rates(schedule, [1000, 998.9, 997.8, 996.7]) == [1.0] * 4
+    schedule = base.PlateauSchedule(1.0, window=1, patience=2)
+    assert rates(schedule, [1000, 999.1, 999.1]) == [1.0, 1.0, 0.1]
+    # Small steps add up against the best, and a worse window does not become the best.
+    schedule = base.PlateauSchedule(1.0, window=1, patience=2)
+    assert rates(schedule, [1000, 999.4, 998.8, 2000, 1500]) == [1.0] * 4 + [0.1]
+
+
+def test_a_plateau_resumes_in_the_middle_of_a_window(tmp_path):
+    errors = [8, 4, 5, 5, 4, 6, 5, 5, 9, 1, 5, 5, 5, 5, 5, 5]
+    whole = rates(base.PlateauSchedule(1.0, 2, 3), errors)
+    assert whole[9:] == [0.1] * 6 + [0.01]
+    for cut in range(1, len(errors)):
+        first, second = (base.PlateauSchedule(1.0, 2, 3) for _ in range(2))
+        seen = rates(first, errors[:cut])
+        path = tf.train.Checkpoint(schedule=first).write(str(tmp_path / str(cut)))
+        tf.train.Checkpoint(schedule=second).read(path).assert_consumed()
+        assert seen + rates(second, errors[cut:]) == whole
+
+
+def plateau(steps: int) -> base.PlateauSchedule:
+    return base.PlateauSchedule(0.1, window=1, patience=1)
+
+
+def test_training_lowers_the_rate_on_a_plateau_of_the_total():
+    model = started(schedule=plateau)
+    moves = []
+    # The total is 4, then lower, then (x = 2) higher: that stall lowers the rate of the next step.
+    for x in (1.0, 0.5, 2.0, 2.0):
+        before = float(model.v)
+        model.train_step(batch(x))
+        moves.append((before - float(model.v)) / x)
+    np.testing.assert_allclose(moves, [0.1, 0.1, 0.1, 0.01], rtol=1e-4)
+
+
+def test_a_plateau_watches_the_progress_that_a_method_states():
+    model = started(schedule=plateau, watched=7.0)
+    model.train_step(batch(1.0))
+    assert float(model.plateau.best) == 7.0  # and not 4
+
+
+def test_checkpoints_of_the_model_keep_the_plateau(tmp_path):
+    first, second = (started(schedule=plateau, watched=7.0) for _ in range(2))
+    for x in (1.0, 2.0):
+        first.train_step(batch(x))
+    path = tf.train.Checkpoint(model=first).write(str(tmp_path / "checkpoint"))
+    status = tf.train.Checkpoint(model=second).read(path)
+    status.assert_existing_objects_matched()
+    for model in (first, second):
+        model.train_step(batch(0.25))
+    assert float(second.plateau.rate) == pytest.approx(0.01)
+    assert float(second.v) == float(first.v)
+
+
+def test_other_schedules_leave_no_plateau():
+    assert started().plateau is None
