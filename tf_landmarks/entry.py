@@ -2,7 +2,9 @@
 
 import contextlib
 import logging as python_logging
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 
 from absl import app, logging
@@ -10,19 +12,41 @@ from absl import app, logging
 
 def run(main: Callable) -> None:
     """Parses flags and runs a command's `main`, with log lines on standard output."""
+
+    def start(argv: list[str]) -> None:
+        if len(argv) > 1:  # without its --data= a folder would be passed over without a word
+            raise app.UsageError(f"not a flag: {' '.join(argv[1:])}")
+        main(argv)
+
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold any bytes
     logging.use_absl_handler()
     handler = logging.get_absl_handler()
     handler.python_handler.stream = sys.stdout
+    handler.addFilter(_is_worth_showing)
+    python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
     handler.setFormatter(python_logging.Formatter("%(message)s"))
     logging.set_verbosity(logging.INFO)
-    app.run(main)
+    app.run(start)
 
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns the errors that a user can mend into a message and exit code 2, without a traceback."""
+    """Turns the errors that a user can mend into a message and exit code 2, without a traceback.
+
+    These are errors of the operating system, and ValueErrors that this package raises itself; one
+    that comes out of TensorFlow is a fault of the program, and keeps its traceback.
+    """
     try:
         yield
     except (ValueError, OSError) as error:
+        origin = traceback.extract_tb(error.__traceback__)[-1].filename
+        if isinstance(error, ValueError) and not origin.startswith(os.path.dirname(__file__)):
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _is_worth_showing(record: python_logging.LogRecord) -> bool:
+    """Not TensorFlow's remarks on what it does, unless it fails."""
+    inside = f"{os.sep}tensorflow{os.sep}" in record.pathname
+    return not inside or record.levelno >= python_logging.ERROR

@@ -3,13 +3,15 @@
     python tools/evaluate.py --model=runs/mine/export --data=my_data --normalizer=head,abdomen
 
 `--data` holds `train/` (where the linear regressor from discovered to annotated landmarks is fitted) and
-`test/` (where it is measured). Prints a table; writes metrics.json and report.html.
+`test/` (where it is measured). Prints a table; writes metrics.json, report.html and
+overview.png.
 """
 
 import json
 import os
 import sys
 
+import cv2
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -46,7 +48,7 @@ _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if
 def main(_) -> None:
     """Parses flags, evaluates, prints and writes."""
     with entry.plain_errors():
-        from tf_landmarks.evaluate import evaluation, protocols, report
+        from tf_landmarks.evaluate import evaluation, protocols, report, report_pictures
         from tf_landmarks.serving.exported import ExportedModel
 
         ridge = _RIDGE.value if _RIDGE.value in (None, "auto") else float(_RIDGE.value)
@@ -65,7 +67,9 @@ def main(_) -> None:
             json.dump(result.metrics, file, indent=1)
         path = os.path.join(folder, "report.html")
         report.write(path, model, result)
-        logging.info("wrote %s and metrics.json beside it", path)
+        overview = report_pictures.overview(result)
+        cv2.imwrite(os.path.join(folder, "overview.png"), overview[..., ::-1])
+        logging.info("wrote %s, metrics.json and overview.png", path)
 
 
 if __name__ == "__main__":

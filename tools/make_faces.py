@@ -13,7 +13,9 @@ from absl import flags, logging
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import entry
 
-_OUTPUT = flags.DEFINE_string("output", None, "folder to write, with train/ and test/", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "folder to write, with train/ and test/", required=True
+)
 _TRAIN = flags.DEFINE_integer("num_train", 2000, "faces of the training part", lower_bound=1)
 _TEST = flags.DEFINE_integer("num_test", 400, "faces of the test part", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", 64, "side of the pictures, pixels", lower_bound=16)

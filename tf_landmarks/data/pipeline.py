@@ -6,20 +6,30 @@ and replaced by the next readable one; too many of them stop the run.
 """
 
 import concurrent.futures
+import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.augment.pairs import FramePair, WarpedPair
 from tf_landmarks.data.decode import UnreadableImageError
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.sources import Source
 
-Pairing = WarpedPair | FramePair
+
+class Pairing(Protocol):
+    """What makes a training batch of frames; see augment/pairs.py."""
+
+    @property
+    def frames_per_sample(self) -> int:
+        """How many frames of one object a sample takes: 1 or 2."""
+
+    def make(self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry) -> dict[str, tf.Tensor]:
+        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]`, purely of the seed."""
 
 
 class TooManyBadFilesError(ValueError):
@@ -51,13 +61,16 @@ class BadFiles:
         logging.warning("skipped %s: %s", name, reason)
 
     def check(self) -> None:
-        """Raises TooManyBadFilesError once more than the tolerated share is bad."""
+        """Raises TooManyBadFilesError once more than the tolerated share is bad, or all are."""
         with self._lock:
             bad = sorted(self._reasons.items())
-        if len(bad) <= self._max_fraction * self._total:
+        # Divided, not multiplied: 0.29 * 100 is less than 29.
+        if len(bad) / self._total <= self._max_fraction and len(bad) < self._total:
             return
         shown = "\n".join(f"  {name}: {reason}" for name, reason in bad[:200])
         more = f"\n  and {len(bad) - 200} more" if len(bad) > 200 else ""
+        if len(bad) == self._total:
+            raise TooManyBadFilesError(f"none of {len(bad)} images can be read:\n{shown}{more}")
         raise TooManyBadFilesError(
             f"{len(bad)} of {self._total} images cannot be read, more than "
             f"--max_bad_fraction={self._max_fraction:g} allows:\n{shown}{more}\n"
@@ -76,8 +89,8 @@ class Frames:
         memory_mib: A set whose frames take at most this much memory is decoded here and now.
 
     Raises:
-        TooManyBadFilesError: If too many files cannot be read, as far as they were.
-        ValueError: If the set is empty, or nothing in it can be read.
+        TooManyBadFilesError: If too many files cannot be read, or none can, as far as they were.
+        ValueError: If the set is empty.
     """
 
     def __init__(
@@ -118,19 +131,27 @@ class Frames:
 
         Returns:
             `[L, L, 3]` uint8.
+
+        Raises:
+            TooManyBadFilesError: If too many files cannot be read, or none can.
         """
         if self._memory is not None:
             return self._memory[self._row[index]]
         start = self._row[index]
-        for step in range(len(self.indices)):
-            frame = self._try_read(int(self.indices[(start + step) % len(self.indices)]))
+        for row in itertools.count(start):
+            frame = self._try_read(int(self.indices[row % len(self.indices)]))
             if frame is not None:
                 return frame
-            self.bad.check()
-        raise ValueError(f"--data={self.source.root} holds no image that can be read")
+            self.bad.check()  # ends the loop when all are bad
 
     def batches(self, pairing: Pairing, batch_size: int, seed: int, step: int) -> tf.data.Dataset:
-        """The endless sequence of training batches from `step` on."""
+        """The endless sequence of training batches from `step` on.
+
+        Raises:
+            ValueError: If the pairing needs two views of an object and the source has but one.
+        """
+        if pairing.frames_per_sample > 1:
+            self.source.partners(self.indices[:1], np.zeros(1))
         steps = tf.data.Dataset.range(step, tf.int64.max)
         per_sample = pairing.frames_per_sample
         samples = steps.map(lambda s: self._sample_indices(s, pairing, batch_size, seed))
@@ -169,11 +190,15 @@ class Frames:
         """Rows of the set for one batch, `[B, frames_per_sample]`: a new order in every epoch."""
         count = len(self.indices)
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        epochs = tf.cast(positions // count, tf.int32)
-        seeds = tf.stack([tf.fill([batch_size], seed), tf.fill([batch_size], 77), epochs], axis=1)
-        # The raw operation, because its Python wrapper mishandles one seed per index.
+        epochs = positions // count
+        constants = tf.tile(tf.constant([[seed, 77]], tf.int64), [batch_size, 1])
+        # The raw operation, because its Python wrapper mishandles one seed per index. With its
+        # default of 4 rounds it leaves a small set as it is, and long runs of a larger one.
         rows = tf.raw_ops.RandomIndexShuffle(
-            index=positions % count, seed=seeds, max_index=tf.constant(count - 1, tf.int64)
+            index=positions % count,
+            seed=tf.concat([constants, epochs[:, tf.newaxis]], axis=1),
+            max_index=tf.constant(count - 1, tf.int64),
+            rounds=16,
         )
         if pairing.frames_per_sample == 1:
             return rows[:, tf.newaxis]
@@ -199,8 +224,8 @@ class Frames:
         except UnreadableImageError as error:
             self.bad.add(self.source.names[index], str(error))
             return None
-        frame = self._to_frame(tf.constant(image))
-        return tf.image.convert_image_dtype(frame, tf.uint8, saturate=True).numpy()
+        frame = self._to_frame(tf.constant(image)).numpy()
+        return np.rint(255.0 * frame).astype(np.uint8)
 
     def _load(self) -> None:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -209,8 +234,6 @@ class Frames:
             )
         self.bad.check()
         kept = np.array([frame is not None for frame in frames])
-        if not kept.any():
-            raise ValueError(f"--data={self.source.root} holds no image that can be read")
         self.indices = self.indices[kept]
         self._row = {int(index): row for row, index in enumerate(self.indices)}
         self._memory = np.stack([frame for frame in frames if frame is not None])

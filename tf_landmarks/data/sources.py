@@ -58,10 +58,15 @@ class Source:
 class ImageFolder(Source):
     """Every image file below a folder, in the order of their names."""
 
-    def __init__(self, root: str):
+    def __init__(self, root: str, flag: str = "--data"):
         self.root = root
-        self.names, others = [], Counter()
+        self.names, others, seen = [], Counter(), set()
         for folder, folders, files in os.walk(root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:  # a link to a folder above would lead round in circles
+                folders.clear()
+                continue
+            seen.add(real)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in files:
                 extension = os.path.splitext(name)[1].lower()
@@ -75,7 +80,7 @@ class ImageFolder(Source):
         if not self.names:
             found = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
             raise ValueError(
-                f"--data={root} holds no image (found: {found or 'nothing'}); it should hold "
+                f"{flag}={root} holds no image (found: {found or 'nothing'}); it should hold "
                 f"{', '.join(decode.EXTENSIONS)} files, at any depth"
             )
 
@@ -99,11 +104,13 @@ class MadeFaces(Source):
         return indices ^ 1
 
 
-def open_source(data: str) -> Source:
+def open_source(data: str, flag: str = "--data", prefer_train: bool = True) -> Source:
     """Opens what `--data` names: `made_faces`, or a folder of images.
 
     Args:
-        data: The flag's value. Of a folder with a `train/` inside, that part is taken.
+        data: The flag's value.
+        flag: The flag, for messages.
+        prefer_train: Of a folder with a `train/` inside, take that part.
 
     Returns:
         The source.
@@ -115,13 +122,13 @@ def open_source(data: str) -> Source:
         return MadeFaces()
     if not os.path.exists(data):
         raise ValueError(
-            f"--data={data} does not exist; it takes a folder of images, or {MADE_FACES} "
+            f"{flag}={data} does not exist; it takes a folder of images, or {MADE_FACES} "
             "for drawn faces that need no files"
         )
     if not os.path.isdir(data):
-        raise ValueError(f"--data={data} is a file; it takes the folder that holds the images")
+        raise ValueError(f"{flag}={data} is a file; it takes the folder that holds the images")
     train = os.path.join(data, "train")
-    return ImageFolder(train if os.path.isdir(train) else data)
+    return ImageFolder(train if prefer_train and os.path.isdir(train) else data, flag)
 
 
 def split(names: list[str], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,28 @@ import numpy as np
 from tf_landmarks.evaluate import evaluation
 from tf_landmarks.evaluate.evaluation import Result
 from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.visualize import heatmaps, overlays, page
+from tf_landmarks.visualize import grids, heatmaps, overlays, page
 
 # Sides in pixels of the page: of a picture by itself, and of one in a table.
 SIDE = 180
 CELL = 130
+
+
+def overview(result: Result, count: int = 10) -> np.ndarray:
+    """Pictures spread over the test part: as they are, with found points, with regressed ones.
+
+    Returns:
+        One `[H, W, 3]` uint8 picture of three rows.
+    """
+    rows: list[list[np.ndarray]] = [[], [], []]
+    for i in _spread(len(result.test), count):
+        image, factor = result.test.images[i], _factor(result.test.images[i], CELL)
+        rows[0].append(overlays.enlarge(image, factor))
+        rows[1].append(overlays.draw_landmarks(image, result.discovered[i], factor, 5))
+        rows[2].append(
+            overlays.draw_comparison(image, result.test.points[i], result.predicted[i], factor, 5)
+        )
+    return grids.grid(rows)
 
 
 def discovered(model: ExportedModel, result: Result) -> str:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_landmarks import layout
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.serving import layout
 
 BATCH = 32
 
@@ -65,7 +65,8 @@ class ExportedModel:
 
     def image_list(self, part: str) -> set[str]:
         """The paths of the images of the training or the validation part."""
-        with open(os.path.join(self._extra, f"{part}_images.txt"), encoding="utf-8") as file:
+        path = os.path.join(self._extra, f"{part}_images.txt")
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return set(file.read().splitlines())
 
     def predict(self, images: Sequence[np.ndarray]) -> Prediction:

@@ -57,7 +57,9 @@ def predict_folder(
     os.makedirs(output, exist_ok=True)
     counts = {True: 0, False: 0}
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(_WRITERS[name](output, model.num_landmarks)) for name in formats]
+        writers = [
+            stack.enter_context(_WRITERS[name](output, model.num_landmarks)) for name in formats
+        ]
         for row in _predict(model, source):
             counts[row.landmarks is not None] += 1
             for write in writers:

@@ -7,10 +7,9 @@ import shutil
 
 import tensorflow as tf
 
-from tf_landmarks import flags
+from tf_landmarks import flags, layout
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.serving import layout
 from tf_landmarks.serving.module import ServingModule
 from tf_landmarks.training import checkpoints, loop
 from tf_landmarks.training.options import RunOptions
@@ -34,10 +33,10 @@ def export_run(run_dir: str, output: str | None = None) -> str:
         ValueError: If the run directory is none, or holds no checkpoint.
     """
     run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
-    folder = os.path.join(run_dir, "checkpoints")
+    folder = os.path.join(run_dir, layout.CHECKPOINTS)
     model = loop.make_model(run, options)
     step = checkpoints.load_latest(folder, model)
-    output = output or os.path.join(run_dir, "export")
+    output = output or os.path.join(run_dir, layout.EXPORT)
     path = os.path.join(output, str(step))
     # A server watches for folders whose names are numbers: it must never see half of one.
     part = os.path.join(output, f".{step}.part")
@@ -93,5 +92,6 @@ def calibrate_batch_norm(model: LandmarkModel, frames: Frames, batch_size: int =
 def _some_frames(run: RunOptions) -> Frames:
     """A sample of the training images, spread over the set."""
     frames, _ = loop.read_data(dataclasses.replace(run, memory_mib=0.0))
-    frames.indices = frames.indices[:: max(1, len(frames.indices) // CALIBRATION_IMAGES)]
-    return frames
+    sample = frames.indices[:: max(1, len(frames.indices) // CALIBRATION_IMAGES)]
+    # Whether too many files are bad was decided on all of them, when they were trained on.
+    return Frames(frames.source, sample, run.geometry, max_bad_fraction=1.0, memory_mib=0.0)

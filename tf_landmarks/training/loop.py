@@ -1,16 +1,19 @@
 """A run from its options to its export."""
 
+import contextlib
+import gc
 import os
+import traceback
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import flags, methods
+from tf_landmarks import flags, layout, methods
 from tf_landmarks.data import sources
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import LandmarkModel, ModelShape
-from tf_landmarks.serving import layout
 from tf_landmarks.training import checkpoints, strategy
 from tf_landmarks.training.options import RunOptions
 from tf_landmarks.training.recorder import Recorder
@@ -23,6 +26,10 @@ def check(run: RunOptions, options) -> None:
         ValueError: Naming the flag, the value and the remedy.
     """
     run.check()
+    if os.path.exists(run.run_dir) and not os.path.isdir(run.run_dir):
+        raise ValueError(
+            f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
+        )
     methods.METHODS[run.method].check_shape(model_shape(run), options)
     path = os.path.join(run.run_dir, layout.FLAGS)
     if os.path.exists(path):
@@ -57,7 +64,7 @@ def train(run: RunOptions, options) -> None:
         model.build_variables()
         (stage,) = model.stages
         model.start_stage(stage, run.steps)
-    folder = os.path.join(run.run_dir, "checkpoints")
+    folder = os.path.join(run.run_dir, layout.CHECKPOINTS)
     checkpoints.save_untrained(folder, model)
     saved = checkpoints.Checkpoints(folder, model)
     start = saved.restore()
@@ -74,17 +81,18 @@ def train(run: RunOptions, options) -> None:
     )  # fmt: skip
     batches = frames.batches(stage.pairing, run.batch_size, run.seed, start)
     held_out = validation or frames
-    recorder = Recorder(
-        run, model, saved, start, frames.bad,
-        held_out.batches(stage.pairing, run.batch_size, run.seed + 1_000_003, 0),
-    )  # fmt: skip
-    model.fit(
-        _distribute(batches, chosen),
-        epochs=1,
-        steps_per_epoch=run.steps - start,
-        callbacks=[recorder],
-        verbose=0,
-    )
+    with _plain_data_errors(frames, held_out):
+        recorder = Recorder(
+            run, model, saved, start, frames.bad,
+            held_out.batches(stage.pairing, run.batch_size, run.seed + 1_000_003, 0),
+        )  # fmt: skip
+        model.fit(
+            _distribute(batches, chosen),
+            epochs=1,
+            steps_per_epoch=run.steps - start,
+            callbacks=[recorder],
+            verbose=0,
+        )
     frames.bad.check()
 
 
@@ -122,11 +130,37 @@ def _distribute(batches: tf.data.Dataset, chosen: tf.distribute.Strategy):
     return chosen.experimental_distribute_dataset(batches.with_options(policy))
 
 
+@contextlib.contextmanager
+def _plain_data_errors(*parts: Frames) -> Iterator[None]:
+    """Says which files are bad where TensorFlow, whose pipeline met them, gives a traceback."""
+    try:
+        yield
+    except BaseException as error:
+        _end_pipelines(error)
+        if isinstance(error, tf.errors.OpError):
+            for frames in parts:
+                frames.bad.check()
+        raise
+
+
+def _end_pipelines(error: BaseException) -> None:
+    """Frees the iterators that an error's traceback holds, and so ends their threads.
+
+    Else the process would hang: a Python that exits lets no thread in any more, and waits for the
+    pipeline, whose threads wait to read an image in Python.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+    gc.collect()
+
+
 def _write_image_lists(run: RunOptions, frames: Frames, validation: Frames | None) -> None:
     """Writes which images are trained on and which are held out, one path a line."""
     for part, chosen in zip(layout.PARTS, (frames, validation), strict=True):
         root = frames.source.root
         root = os.path.realpath(root) if os.path.isdir(root) else root
         names = [os.path.join(root, name) for name in (chosen.names if chosen else [])]
-        with open(os.path.join(run.run_dir, f"{part}_images.txt"), "w", encoding="utf-8") as file:
+        path = os.path.join(run.run_dir, f"{part}_images.txt")
+        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(f"{name}\n" for name in names)

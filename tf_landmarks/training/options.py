@@ -83,8 +83,8 @@ class RunOptions:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name}={getattr(self, name)} must be at least 1")
-        if self.num_landmarks < 1:
-            raise ValueError(f"--num_landmarks={self.num_landmarks} must be at least 1")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed={self.seed} must be in [0, 2147483647]")
         if not 0.0 <= self.max_bad_fraction <= 1.0:
             raise ValueError(f"--max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
         _ = self.geometry

@@ -9,9 +9,9 @@ import time
 import tensorflow as tf
 from absl import logging
 
+from tf_landmarks import layout
 from tf_landmarks.data.pipeline import BadFiles
 from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.serving import layout
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.options import RunOptions
 from tf_landmarks.visualize import pictures
@@ -50,7 +50,7 @@ class Recorder(tf.keras.callbacks.Callback):
         self._losses = tf.function(lambda batch: model.compute_losses(batch, training=False).terms)
         self._path = os.path.join(run.run_dir, layout.METRICS)
         _forget_after(self._path, start)
-        self._writer = tf.summary.create_file_writer(os.path.join(run.run_dir, "tensorboard"))
+        self._writer = tf.summary.create_file_writer(os.path.join(run.run_dir, layout.TENSORBOARD))
         self._bar = None
 
     def on_train_begin(self, logs=None):

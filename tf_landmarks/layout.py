@@ -7,12 +7,15 @@ export/<step>/assets.extra/     facts.json, flags.cfg, metrics.jsonl, the lists 
 
 import os
 
-EXTRA = "assets.extra"
-FACTS = "facts.json"
 FLAGS = "flags.cfg"
 METRICS = "metrics.jsonl"
+PARTS = ("training", "validation")  # of "<part>_images.txt"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+EXPORT = "export"
+EXTRA = "assets.extra"
+FACTS = "facts.json"
 UNTRAINED = "untrained"
-PARTS = ("training", "validation")
 
 
 def find_version(path: str) -> str:
@@ -27,7 +30,7 @@ def find_version(path: str) -> str:
     Raises:
         ValueError: If there is none; says how to make one.
     """
-    for folder in (path, os.path.join(path, "export")):
+    for folder in (path, os.path.join(path, EXPORT)):
         if os.path.isfile(os.path.join(folder, "saved_model.pb")):
             return folder
         if os.path.isdir(folder):
