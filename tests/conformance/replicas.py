@@ -17,7 +17,9 @@ from tf_landmarks import methods
 from tf_landmarks.training import strategy
 
 
-def main(method: str, options_json: str, batches_path: str, out_path: str, kind: str, sync: str = "") -> None:
+def main(
+    method: str, options_json: str, batches_path: str, out_path: str, kind: str, sync: str = ""
+) -> None:
     """Computes and writes the gradients, under their variables' positions."""
     batches = dict(np.load(batches_path))
     replicas = len(next(iter(batches.values())))

@@ -70,7 +70,14 @@ def test_two_steps_resumed_for_two_more_equal_four(case, folder, tmp_path):
 @each_case
 def test_an_export_repeats_the_model(case, folder, tmp_path):
     run, options = parse(
-        [*case.flags, f"--data={folder}", "--batch_size=4", f"--run_dir={tmp_path}", "--steps=3", "--precision=float32"]
+        [
+            *case.flags,
+            f"--data={folder}",
+            "--batch_size=4",
+            f"--run_dir={tmp_path}",
+            "--steps=3",
+            "--precision=float32",
+        ]
     )
     loop.train(run, options)
     exported = ExportedModel(writer.export_run(run.run_dir))

@@ -54,7 +54,9 @@ def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(case, tmp_
 
 
 @pytest.mark.parametrize("case", tiny.CASES, ids=str)
-def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_the_whole(case, tmp_path):
+def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_the_whole(
+    case, tmp_path
+):
     batch = case.batch(8, seed=2)
     batches = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
     one = run_replicas(tmp_path, case.method, case.options, batches, "one", "sync")

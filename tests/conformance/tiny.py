@@ -34,12 +34,19 @@ class Case:
     def flags(self) -> list[str]:
         """The same as command-line flags."""
         own = [f"--{self.method}_{key}={value}" for key, value in self.options.items()]
-        return [f"--method={self.method}", f"--image_size={self.image_size}", "--num_landmarks=4", *own]
+        return [
+            f"--method={self.method}",
+            f"--image_size={self.image_size}",
+            "--num_landmarks=4",
+            *own,
+        ]
 
     def model(self, num_landmarks: int = 4) -> methods.LandmarkModel:
         """Makes and builds the model."""
         options = methods.METHODS[self.method].options_class(**self.options)
-        model = methods.create(self.method, methods.ModelShape(self.image_size, num_landmarks), options)
+        model = methods.create(
+            self.method, methods.ModelShape(self.image_size, num_landmarks), options
+        )
         model.build_variables()
         return model
 
