@@ -25,7 +25,9 @@ def main(_) -> None:
 
         predictions.check_formats(_FORMATS.value)
         model = ExportedModel(_MODEL.value)
-        found, failed = predictions.predict_folder(model, _INPUT.value, _OUTPUT.value, _FORMATS.value)
+        found, failed = predictions.predict_folder(
+            model, _INPUT.value, _OUTPUT.value, _FORMATS.value
+        )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
         logging.info("wrote %s", ", ".join(sorted(os.listdir(_OUTPUT.value))))
 
