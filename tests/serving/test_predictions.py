@@ -36,7 +36,9 @@ def folder(tmp_path):
 
 
 def test_every_image_has_a_row_and_a_bad_one_its_reason(folder):
-    counts = predictions.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["csv"])
+    counts = predictions.predict_folder(
+        CornerModel(), str(folder / "in"), str(folder / "out"), ["csv"]
+    )
     assert counts == (2, 1)
     with open(folder / "out" / "landmarks.csv", newline="") as file:
         first, bad, last = csv.DictReader(file)
@@ -72,11 +74,15 @@ def test_overlays_show_a_marker_at_each_landmark(folder):
 
 
 def test_an_unknown_format_lists_the_known_ones(folder):
-    with pytest.raises(ValueError, match=r"--format=yaml is unknown; it takes csv, json, coco, overlay"):
+    with pytest.raises(
+        ValueError, match=r"--format=yaml is unknown; it takes csv, json, coco, overlay"
+    ):
         predictions.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["yaml"])
 
 
 def test_a_folder_without_images_names_the_flag(folder):
     (folder / "empty").mkdir()
     with pytest.raises(ValueError, match=r"--input=.*empty holds no image"):
-        predictions.predict_folder(CornerModel(), str(folder / "empty"), str(folder / "out"), ["csv"])
+        predictions.predict_folder(
+            CornerModel(), str(folder / "empty"), str(folder / "out"), ["csv"]
+        )

@@ -1,0 +1,299 @@
+"""Batches are a function of (seed, step), whatever came before and wherever the images lie."""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import logging
+
+from tf_landmarks.augment import pairs, tps
+from tf_landmarks.data import decode, sources
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.pipeline import BadFiles, Frames, TooManyBadFilesError
+
+pytestmark = pytest.mark.core
+
+SIZE = 8
+WARPED = pairs.WarpedPair(
+    tps.Strength(0.0, 0.0, 0.1, 0.01, 0.01),
+    tps.Strength(20.0, 0.1, 0.1, 0.01, 0.01),
+    frame="margin",
+)
+
+
+class Numbered(sources.Source):
+    """Flat images whose red value is their number; two poses of each look, side by side."""
+
+    def __init__(self, count: int, bad: tuple[int, ...] = (), pause: float = 0.0):
+        self.root = "numbered"
+        self.names = [f"{number:03d}" for number in range(count)]
+        self._bad, self._pause = bad, pause
+        self.reads = []
+
+    def read(self, index):
+        self.reads.append(index)
+        time.sleep(self._pause * (index % 5))
+        if index in self._bad:
+            raise decode.UnreadableImageError(f"reason {index}")
+        return np.full((5, 7, 3), (index, 255 - index, 50), np.uint8)
+
+    def partners(self, indices, draws):
+        return indices ^ 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """Passes frames on, with what was drawn from the seed."""
+
+    frames_per_sample: int = 1
+
+    def make(self, frames, seed, geometry):
+        return {"frames": frames, "draw": tf.random.stateless_uniform([], seed)}
+
+
+def make_frames(source, memory=True, max_bad=0.0, indices=None, geometry=None) -> Frames:
+    chosen = np.arange(len(source)) if indices is None else np.asarray(indices)
+    return Frames(source, chosen, geometry or Geometry(SIZE), max_bad, 64.0 if memory else 0.0)
+
+
+def take(frames: Frames, pairing, batch_size: int, seed: int, step: int, count: int) -> list[dict]:
+    batches = frames.batches(pairing, batch_size, seed, step).take(count)
+    return [{key: value.numpy() for key, value in batch.items()} for batch in batches]
+
+
+def numbers(batch: dict) -> np.ndarray:
+    """The numbers of a batch's images, `[B, frames per sample]`."""
+    return np.rint(batch["frames"][..., 0, 0, 0] * 255).astype(int)
+
+
+def assert_equal(first: list[dict], second: list[dict]) -> None:
+    assert len(first) == len(second) > 0
+    for one, other in zip(first, second, strict=True):
+        assert set(one) == set(other)
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_batches_from_step_3_on_are_those_of_the_whole_sequence(memory):
+    # 13 images in batches of 4: epochs end within batches; slow images must not overtake.
+    source = Numbered(13, pause=0.002)
+    whole = take(make_frames(source, memory), Plain(), 4, seed=5, step=0, count=8)
+    late = take(make_frames(source, memory), Plain(), 4, seed=5, step=3, count=5)
+    assert_equal(whole[3:], late)
+    draws = [float(batch["draw"]) for batch in whole]
+    assert len(set(draws)) == 8
+
+
+@pytest.mark.parametrize("pairing", [WARPED, pairs.FramePair()])
+def test_warps_and_pairs_repeat_too_and_do_not_depend_on_where_the_images_lie(pairing):
+    source = sources.MadeFaces(num_looks=5, size=24)
+    geometry = Geometry(16, crop=0.8)
+    runs = [
+        take(make_frames(source, memory, geometry=geometry), pairing, 4, 2**31 + 1, step, 5 - step)
+        for memory, step in ((True, 0), (True, 2), (False, 0), (False, 2))
+    ]
+    assert_equal(runs[0], runs[2])
+    assert_equal(runs[0][2:], runs[1])
+    assert_equal(runs[0][2:], runs[3])
+    for batch in runs[0]:
+        assert batch["source"].shape == batch["target"].shape == (4, 16, 16, 3)
+        assert batch["mask"].shape == (4, 16, 16, 1)
+        for value in batch.values():
+            assert value.dtype == np.float32 and value.min() >= 0 and value.max() <= 1
+        assert batch["source"].max() > 0.3
+    assert np.abs(runs[0][0]["source"] - runs[0][1]["source"]).max() > 0.1
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_every_image_is_drawn_once_per_epoch_in_a_new_order_each_time(memory):
+    batches = take(make_frames(Numbered(13), memory), Plain(), 4, seed=0, step=0, count=13)
+    drawn = np.concatenate([numbers(batch)[:, 0] for batch in batches])
+    epochs = drawn.reshape(4, 13)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(13), (4, 1)))
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+@pytest.mark.parametrize("count", [20, 100, 1000])
+def test_the_order_is_random_even_where_seed_and_epoch_are_small(count):
+    frames = make_frames(Numbered(count), memory=False)
+    for seed in range(4):
+        steps = range(4)
+        orders = [frames._sample_indices(s, Plain(), count, seed).numpy()[:, 0] for s in steps]
+        for order in orders:
+            # Of a random order about 2 / count of the neighbours were neighbours, and the
+            # correlation with the old order is about 1 / sqrt(count).
+            assert np.mean(np.abs(np.diff(order)) == 1) < 12 / count
+            assert abs(np.corrcoef(order, np.arange(count))[0, 1]) < 4 / count**0.5
+
+
+def test_another_seed_gives_another_order_and_other_draws():
+    frames = make_frames(Numbered(13))
+    first, second = (take(frames, Plain(), 13, seed, step=0, count=1)[0] for seed in (0, 1))
+    assert sorted(numbers(first)[:, 0]) == sorted(numbers(second)[:, 0])
+    assert numbers(first)[:, 0].tolist() != numbers(second)[:, 0].tolist()
+    assert first["draw"] != second["draw"]
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_frames_are_float32_in_0_to_1_and_hold_the_images_values(memory):
+    (batch,) = take(make_frames(Numbered(3), memory), Plain(), 3, seed=0, step=0, count=1)
+    assert batch["frames"].shape == (3, 1, SIZE, SIZE, 3) and batch["frames"].dtype == np.float32
+    for frame, number in zip(batch["frames"][:, 0], numbers(batch)[:, 0], strict=True):
+        # A flat image stays flat when padded and resized.
+        want = np.full((SIZE, SIZE, 3), (number, 255 - number, 50), np.float32) / 255
+        np.testing.assert_allclose(frame, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_one_image_is_enough(memory):
+    batches = take(make_frames(Numbered(1), memory), Plain(), 2, seed=0, step=0, count=2)
+    assert [numbers(batch).tolist() for batch in batches] == [[[0], [0]]] * 2
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_only_the_chosen_images_are_drawn(memory):
+    chosen = [1, 4, 6, 9]
+    frames = make_frames(Numbered(12), memory, indices=chosen)
+    batches = take(frames, Plain(), 4, seed=0, step=0, count=3)
+    for batch in batches:
+        assert sorted(numbers(batch)[:, 0]) == chosen
+    assert frames.names == ["001", "004", "006", "009"]
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_frame_pairs_hold_both_poses_of_a_look(memory):
+    frames = make_frames(Numbered(12), memory)
+    for batch in take(frames, Plain(frames_per_sample=2), 6, seed=0, step=0, count=4):
+        pairs_drawn = numbers(batch)
+        assert batch["frames"].shape == (6, 2, SIZE, SIZE, 3)
+        np.testing.assert_array_equal(pairs_drawn[:, 1], pairs_drawn[:, 0] ^ 1)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_an_image_whose_partner_is_held_out_is_paired_with_itself(memory):
+    frames = make_frames(Numbered(12), memory, indices=[0, 1, 2, 5])
+    (batch,) = take(frames, Plain(frames_per_sample=2), 4, seed=0, step=0, count=1)
+    assert sorted(map(tuple, numbers(batch))) == [(0, 1), (1, 0), (2, 2), (5, 5)]
+
+
+def test_single_images_cannot_be_paired(monkeypatch):
+    monkeypatch.setattr(Numbered, "partners", sources.Source.partners)
+    with pytest.raises(ValueError, match="--data=numbered holds single images"):
+        make_frames(Numbered(4)).batches(pairs.FramePair(), 2, seed=0, step=0)
+
+
+@pytest.fixture
+def warnings(monkeypatch) -> list[str]:
+    """The lines that were logged as warnings."""
+    lines = []
+    monkeypatch.setattr(logging, "warning", lambda text, *args: lines.append(text % args))
+    return lines
+
+
+def test_bad_files_are_named_once_and_left_out_of_memory(warnings):
+    frames = make_frames(Numbered(10, bad=(3, 4)), max_bad=0.2)
+    assert sorted(warnings) == ["skipped 003: reason 3", "skipped 004: reason 4"]
+    assert len(frames.bad) == 2 and frames.in_memory
+    assert frames.names == [f"{number:03d}" for number in (0, 1, 2, 5, 6, 7, 8, 9)]
+    batches = take(frames, Plain(), 4, seed=0, step=0, count=4)
+    epochs = np.reshape([numbers(batch) for batch in batches], (2, 8))
+    np.testing.assert_array_equal(np.sort(epochs), [[0, 1, 2, 5, 6, 7, 8, 9]] * 2)
+
+
+def test_bad_files_are_named_once_and_replaced_by_the_next_while_streaming(warnings):
+    frames = make_frames(Numbered(10, bad=(3, 4, 9)), memory=False, max_bad=0.3)
+    assert not frames.in_memory and not warnings
+    batches = take(frames, Plain(), 5, seed=0, step=0, count=4)
+    epochs = np.reshape([numbers(batch) for batch in batches], (2, 10))
+    # 5 stands in for 3 and 4, and after the last image comes the first.
+    np.testing.assert_array_equal(np.sort(epochs), [[0, 0, 1, 2, 5, 5, 5, 6, 7, 8]] * 2)
+    assert sorted(warnings) == [f"skipped 00{n}: reason {n}" for n in (3, 4, 9)]
+    assert len(frames.bad) == 3
+
+
+def test_too_many_bad_files_stop_before_training_with_all_of_them():
+    with pytest.raises(TooManyBadFilesError) as refused:
+        make_frames(Numbered(10, bad=(7, 3, 4)), max_bad=0.25)
+    assert str(refused.value) == (
+        "3 of 10 images cannot be read, more than --max_bad_fraction=0.25 allows:\n"
+        "  003: reason 3\n  004: reason 4\n  007: reason 7\n"
+        "repair or remove them, or raise --max_bad_fraction"
+    )
+
+
+def test_too_many_bad_files_stop_a_streaming_set_as_soon_as_they_are_met():
+    frames = make_frames(Numbered(50, bad=tuple(range(20, 30))), memory=False, max_bad=0.05)
+    with pytest.raises(tf.errors.OpError, match="TooManyBadFilesError"):
+        take(frames, Plain(), 10, seed=0, step=0, count=5)
+    with pytest.raises(
+        TooManyBadFilesError, match=r"of 50 images .*\n  0\d\d: reason 2"
+    ) as refused:
+        frames.bad.check()
+    assert 3 <= str(refused.value).count("reason") <= 10
+    with pytest.raises(TooManyBadFilesError):
+        frames.read(25)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_a_set_without_a_readable_image_is_refused_even_where_all_may_be_bad(memory):
+    with pytest.raises(TooManyBadFilesError, match=r"^none of 3 images can be read:\n  000: rea"):
+        make_frames(Numbered(3, bad=(0, 1, 2)), memory, max_bad=1.0).read(1)
+
+
+def test_a_set_of_no_images_is_refused():
+    with pytest.raises(ValueError, match="--data=numbered leaves no image to train on"):
+        make_frames(Numbered(3), indices=[])
+
+
+@pytest.mark.parametrize("fraction", [-0.01, 1.01, float("nan")])
+def test_a_bad_fraction_out_of_range_is_refused(fraction):
+    with pytest.raises(ValueError, match=rf"--max_bad_fraction={fraction} must be in \[0, 1\]"):
+        make_frames(Numbered(3), max_bad=fraction)
+
+
+@pytest.mark.parametrize("allowed", range(101))
+def test_exactly_the_tolerated_share_is_tolerated(allowed):
+    # 0.29 * 100 is 28.999999999999996 in floating point.
+    bad = BadFiles(101, allowed / 101)
+    for number in range(allowed):
+        bad.add(str(number), "reason")
+    bad.check()
+    bad.add("one more", "reason")
+    with pytest.raises(TooManyBadFilesError):
+        bad.check()
+
+
+def test_long_lists_of_bad_files_are_cut():
+    bad = BadFiles(1000, 0.0)
+    for number in range(250):
+        bad.add(f"{number:03d}", "reason")
+    with pytest.raises(TooManyBadFilesError, match=r"  199: reason\n  and 50 more\n"):
+        bad.check()
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_images_come_in_order_as_the_network_sees_them(memory):
+    geometry = Geometry(SIZE, crop=0.8)
+    source = sources.MadeFaces(num_looks=4, size=20)
+    frames = make_frames(source, memory, geometry=geometry, indices=[1, 2, 3, 5, 6, 7])
+    batches = list(frames.images(batch_size=4, limit=5))
+    assert [len(batch) for batch in batches] == [4, 1]
+    for image, index in zip(np.concatenate(batches), (1, 2, 3, 5, 6), strict=True):
+        want = geometry.centre(geometry.frame(tf.constant(source.read(index)))).numpy()
+        assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.float32
+        # Kept as uint8 in between.
+        np.testing.assert_allclose(image, want, atol=0.51 / 255)
+
+
+def test_what_fits_is_kept_in_memory_and_read_once():
+    source = Numbered(10)
+    frames = make_frames(source)
+    take(frames, Plain(), 5, seed=0, step=0, count=6)
+    assert sorted(source.reads) == list(range(10))
+    # 10 frames of 8 x 8 x 3 bytes are 1 920 bytes.
+    for mebibytes, in_memory in ((1920 / 2**20, True), (1919 / 2**20, False)):
+        chosen = Frames(source, np.arange(10), Geometry(SIZE), 0.0, mebibytes)
+        assert chosen.in_memory == in_memory

@@ -1,0 +1,183 @@
+"""What `--data` finds, what it refuses and in which words, and how a set is split."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_landmarks.data import decode, sources
+
+pytestmark = pytest.mark.core
+
+
+def fill(root, *names: str) -> str:
+    """Makes files whose red value is their place in the list."""
+    for number, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() in decode.EXTENSIONS:
+            kind = Image.registered_extensions()[path.suffix.lower()]
+            Image.new("RGB", (4, 3), (number, 0, 0)).save(path, kind, lossless=True)
+        else:
+            path.write_text("not an image")
+    return str(root)
+
+
+def test_images_are_found_at_any_depth_in_the_order_of_their_names(tmp_path):
+    names = ["b.png", "a/z.bmp", "a/b/c.GIF", "c.WebP", "a.JPG", "B.jpeg", "a/y.txt"]
+    source = sources.open_source(fill(tmp_path, *names))
+    assert source.names == ["B.jpeg", "a.JPG", "a/b/c.GIF", "a/z.bmp", "b.png", "c.WebP"]
+    assert len(source) == 6 and source.root == str(tmp_path)
+    for index in (2, 3, 4, 5):
+        image = source.read(index)
+        assert image.shape == (3, 4, 3) and image.dtype == np.uint8
+        assert image[0, 0, 0] == names.index(source.names[index])
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path):
+    fill(tmp_path, "a.png", ".b.png", "._a.png", ".cache/c.png", "d/.e/f.png")
+    assert sources.open_source(str(tmp_path)).names == ["a.png"]
+
+
+def test_of_a_folder_with_train_inside_that_part_is_taken(tmp_path):
+    fill(tmp_path, "train/images/a.png", "test/images/b.png", "c.png")
+    source = sources.open_source(str(tmp_path))
+    assert source.names == ["images/a.png"]
+    assert source.root == str(tmp_path / "train")
+
+
+def test_a_file_named_train_is_not_that_part(tmp_path):
+    assert sources.open_source(fill(tmp_path, "train", "c.png")).names == ["c.png"]
+
+
+def test_folders_with_an_images_ending_are_folders(tmp_path):
+    assert sources.open_source(fill(tmp_path, "x.jpg/a.png")).names == ["x.jpg/a.png"]
+
+
+def test_links_to_files_and_folders_are_followed(tmp_path):
+    fill(tmp_path, "elsewhere/a.png", "elsewhere/b.png", "data/c.png")
+    (tmp_path / "data" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "d.png").symlink_to(tmp_path / "elsewhere" / "b.png")
+    (tmp_path / "data" / "gone.png").symlink_to(tmp_path / "elsewhere" / "none.png")
+    source = sources.open_source(str(tmp_path / "data"))
+    assert source.names == ["c.png", "d.png", "gone.png", "more/a.png", "more/b.png"]
+    assert source.read(1)[0, 0, 0] == 1
+    with pytest.raises(decode.UnreadableImageError, match="No such file"):
+        source.read(2)
+
+
+def test_a_link_to_a_folder_above_does_not_repeat_the_images(tmp_path):
+    fill(tmp_path, "a/b/c.png")
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "here").symlink_to(tmp_path / "a")
+    assert sources.open_source(str(tmp_path)).names == ["a/b/c.png"]
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    path = tmp_path / "none"
+    with pytest.raises(ValueError, match="does not exist; it takes a folder of images, or made_f"):
+        sources.open_source(str(path))
+
+
+def test_a_file_is_refused(tmp_path):
+    fill(tmp_path, "a.png")
+    with pytest.raises(ValueError, match=r"a\.png is a file; it takes the folder that holds"):
+        sources.open_source(str(tmp_path / "a.png"))
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError) as refused:
+        sources.open_source(str(tmp_path))
+    assert str(refused.value) == (
+        f"--data={tmp_path} holds no image (found: nothing); it should hold "
+        ".jpg, .jpeg, .png, .gif, .bmp, .webp files, at any depth"
+    )
+
+
+def test_a_folder_of_other_files_is_refused_with_what_it_holds(tmp_path):
+    fill(tmp_path, "a.TIF", "b/c.tif", "b/d.tif", "e.txt", "f.txt", "README", ".hidden.png")
+    with pytest.raises(ValueError, match=r"\(found: 3 \.tif, 2 \.txt, 1 no ending\)"):
+        sources.open_source(str(tmp_path))
+
+
+def test_single_images_have_no_partners(tmp_path):
+    source = sources.open_source(fill(tmp_path, "a.png"))
+    with pytest.raises(ValueError, match=r"holds single images, and frame pairs need two views"):
+        source.partners(np.array([0]), np.array([0.5]))
+
+
+def test_made_faces_are_the_same_each_time_and_their_partner_is_the_other_pose_of_the_look():
+    source = sources.open_source("made_faces")
+    assert isinstance(source, sources.MadeFaces) and len(source) == 4000
+    indices = np.array([0, 1, 6, 7, 3999])
+    partners = source.partners(indices, np.zeros(5))
+    np.testing.assert_array_equal(partners, [1, 0, 7, 6, 3998])
+    for index, partner in zip(indices, partners, strict=True):
+        look, pose = source.names[index].split("_")
+        other_look, other_pose = source.names[partner].split("_")
+        assert look == other_look and {pose, other_pose} == {"pose0", "pose1"}
+    images = [source.read(int(index)) for index in (6, 7, 8)]
+    assert images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
+    np.testing.assert_array_equal(images[0], sources.open_source("made_faces").read(6))
+    # One look has one background; another look has another.
+    equal = [(image == images[0]).all(-1).mean() for image in images]
+    assert 0.05 < equal[1] < 1 and equal[2] < 0.05
+
+
+NAMES = [f"{number:04d}.png" for number in range(537)]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9])
+def test_a_split_is_disjoint_complete_and_of_the_wanted_size(fraction):
+    training, validation = sources.split(NAMES, fraction, seed=3)
+    assert training.dtype == validation.dtype == np.int64
+    assert sorted([*training, *validation]) == list(range(537))
+    assert (np.diff(training) > 0).all() and (np.diff(validation) > 0).all()
+    # 53 blocks of 10 or 11.
+    assert abs(len(validation) - fraction * 537) <= 16
+
+
+def test_a_split_is_a_function_of_its_seed():
+    first, again, other = (sources.split(NAMES, 0.3, seed)[1] for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert set(first) != set(other)
+
+
+def test_ten_neighbours_stay_together():
+    held = np.zeros(len(NAMES), bool)
+    held[sources.split(NAMES, 0.3, seed=0)[1]] = True
+    ends = np.flatnonzero(np.diff(held.astype(int))) + 1
+    runs = np.diff([0, *ends, len(NAMES)])
+    assert len(runs) > 10 and runs.min() >= 10
+    # Each block goes one way: nothing but 10s and 11s adds up to the runs.
+    blocks = np.array_split(held, 53)
+    assert all(block.all() or not block.any() for block in blocks)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_fraction_out_of_range_is_refused(fraction):
+    with pytest.raises(ValueError, match=rf"--validation_fraction={fraction} must be in \[0, 1\)"):
+        sources.split(NAMES, fraction, seed=0)
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(9, 0.5), (15, 0.3), (537, 0.001), (100, 0.99)])
+def test_a_split_that_leaves_a_part_empty_is_refused(count, fraction):
+    with pytest.raises(ValueError, match=f"={fraction} of {count} images leaves a part empty"):
+        sources.split(NAMES[:count], fraction, seed=0)
+
+
+def test_without_a_share_even_one_image_can_be_trained_on():
+    training, validation = sources.split(NAMES[:1], 0.0, seed=0)
+    assert training.tolist() == [0] and validation.tolist() == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take text alone")
+def test_names_that_are_not_text_can_be_read(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
+    with open(path, "wb") as file:
+        Image.new("RGB", (4, 3), (7, 0, 0)).save(file, "PNG")
+    source = sources.open_source(str(tmp_path))
+    assert source.names == ["caf\udce9.png"]
+    assert source.read(0)[0, 0, 0] == 7

@@ -1,0 +1,504 @@
+"""The SavedModel: what it promises, what it computes, and that it needs nothing but TensorFlow."""
+
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tf_landmarks
+from tf_landmarks import coordinates, layout
+from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.serving import writer
+from tf_landmarks.serving.module import ServingModule
+from tf_landmarks.training import checkpoints, loop
+from tf_landmarks.training.options import RunOptions
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
+OPTIONS = ImmOptions(width=8, regressor_width=16, regressor_min_width=8, softargmax="joint")
+K = 5
+
+pytestmark = pytest.mark.core
+
+
+def drawn(number: int, height: int, width: int) -> np.ndarray:
+    """Two bright discs and noise on a gradient, uint8."""
+    random = np.random.default_rng((number, height, width))
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([60 + y, 40 + x, (x + y) // 2], -1) + random.integers(
+        0, 40, (height, width, 3)
+    )
+    for color in ((250, 220, 30), (20, 30, 240)):
+        centre = random.uniform(0.2, 0.8, 2) * (height, width)
+        image[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (height * width) / 60] = color
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind)
+    return file.getvalue()
+
+
+def make_lively(model) -> None:
+    """Draws large weights: a fresh network would put all points at the centre of every image."""
+    random = np.random.default_rng(0)
+    for variable in model.variables:
+        shape = variable.shape
+        if len(shape) == 4:
+            std = (2.0 / np.prod(shape[:3])) ** 0.5
+            variable.assign(random.normal(0.0, std, shape).astype(np.float32))
+    kernel = model.head.kernel
+    kernel.assign(4.0 * kernel)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> RunOptions:
+    """A run of 2 steps whose last checkpoint, of step 3, has lively weights; exported."""
+    folder = tmp_path_factory.mktemp("run")
+    images = folder / "images" / "train"
+    images.mkdir(parents=True)
+    for number in range(20):
+        Image.fromarray(drawn(number, 40, 48)).save(images / f"{number:02d}.png")
+    run = RunOptions(
+        data=str(folder / "images"), run_dir=str(folder / "run"), steps=2, batch_size=4,
+        image_size=32, num_landmarks=K, crop=0.8, precision="float32", validation_fraction=0.5,
+    )  # fmt: skip
+    loop.train(run, OPTIONS)
+    model = loop.make_model(run, OPTIONS)
+    model.start_stage(model.stages[0], 3)
+    saved = checkpoints.Checkpoints(os.path.join(run.run_dir, "checkpoints"), model)
+    assert saved.restore() == 2
+    make_lively(model)
+    model.steps_done.assign(3)
+    saved.save()
+    assert writer.export_run(run.run_dir) == os.path.join(run.run_dir, "export", "3")
+    return run
+
+
+@pytest.fixture(scope="module")
+def export(run) -> pathlib.Path:
+    return pathlib.Path(run.run_dir) / "export"
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    """The Keras model that was exported."""
+    model = loop.make_model(run, OPTIONS)
+    assert checkpoints.load_latest(os.path.join(run.run_dir, "checkpoints"), model) == 3
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(export):
+    return tf_landmarks.load(str(export))
+
+
+@pytest.fixture(scope="module")
+def signatures(export):
+    return tf.saved_model.load(str(export / "3")).signatures
+
+
+def expected(run, model, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks `[K, 2]` (x, y) in pixels of `image` and confidences `[K]`, by the Keras model."""
+    view = run.geometry.centre(run.geometry.frame(tf.constant(image)))
+    found = model.represent(view[tf.newaxis])
+    pixels = coordinates.pixels_from_corner(found.landmarks[0].numpy(), (32, 32))
+    return run.geometry.to_image(pixels, image.shape[:2])[:, ::-1], found.confidence[0].numpy()
+
+
+IMAGES = [drawn(1, 40, 60), drawn(2, 70, 30), drawn(3, 32, 32), drawn(4, 40, 60), drawn(5, 20, 21)]
+
+
+def test_the_layout_is_that_of_a_servers_version_folder(run, export):
+    assert [path.name for path in export.iterdir()] == ["3"]
+    extra = export / "3" / layout.EXTRA
+    assert {path.name for path in extra.iterdir()} == {
+        *("facts.json", "flags.cfg", "metrics.jsonl", "untrained"),
+        *("training_images.txt", "validation_images.txt"),
+    }
+    facts = json.loads((extra / "facts.json").read_text())
+    assert facts["method"] == "imm" and facts["step"] == 3 and facts["num_landmarks"] == K
+    assert facts["geometry"] == {"size": 32, "crop": 0.8, "keep_aspect": True}
+    assert loop.flags.read(str(extra / "flags.cfg")) == (run, OPTIONS)
+
+
+def test_signatures_are_as_documented(signatures):
+    def described(tensors):
+        return {key: (spec.dtype.name, spec.shape.as_list()) for key, spec in tensors.items()}
+
+    inputs = {n: described(f.structured_input_signature[1]) for n, f in signatures.items()}
+    outputs = {n: described(f.structured_outputs) for n, f in signatures.items()}
+    images, points = ("uint8", [None, None, None, 3]), ("float32", [None, K, 2])
+    found = {"landmarks": points, "confidence": ("float32", [None, K]), "ok": ("bool", [None])}
+    assert inputs == {
+        "serving_default": {"image_bytes": ("string", [None])},
+        "predict_images": {"images": images},
+        "represent": {"images": images},
+        "render": {"images": images, "landmarks": points},
+    }
+    assert outputs == {
+        "serving_default": found,
+        "predict_images": found,
+        "represent": {"heatmaps": ("float32", [None, 16, 16, K])},
+        "render": {"rendered": ("uint8", [None, 32, 32, 3])},
+    }
+
+
+def test_python_loads_what_the_keras_model_computes(run, model, exported):
+    prediction = exported.predict(IMAGES)
+    assert prediction.landmarks.shape == (5, K, 2) and prediction.confidence.shape == (5, K)
+    for image, landmarks, confidence in zip(IMAGES, *prediction, strict=True):
+        points, shares = expected(run, model, image)
+        np.testing.assert_allclose(landmarks, points, atol=1e-4)
+        np.testing.assert_allclose(confidence, shares, atol=1e-5)
+        assert (confidence > 0).all() and (confidence <= 1).all()
+        assert np.ptp(landmarks, axis=0).min() > 0.1  # points of lively weights lie apart
+    moved = np.abs(prediction.landmarks[0] - prediction.landmarks[3]).max()
+    assert moved > 0.1  # and move with the image
+
+
+@pytest.mark.parametrize("name", ["fly", "faces"])
+def test_photographs_give_what_the_keras_model_computes(run, model, exported, photographs, name):
+    paths = sorted((photographs / name / "test" / "images").iterdir())[:8]
+    images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    landmarks = exported.predict(images).landmarks
+    for image, points in zip(images, landmarks, strict=True):
+        np.testing.assert_allclose(points, expected(run, model, image)[0], atol=1e-4)
+    assert np.ptp(landmarks, axis=0).max() > 0.5
+
+
+def test_bytes_of_images_of_many_sizes_give_what_their_pixels_give(exported, signatures):
+    sent = tf.constant([encoded(image) for image in IMAGES])
+    got = signatures["serving_default"](image_bytes=sent)
+    want = exported.predict(IMAGES)
+    assert got["ok"].numpy().all()
+    np.testing.assert_allclose(got["landmarks"], want.landmarks, atol=1e-4)
+    np.testing.assert_allclose(got["confidence"], want.confidence, atol=1e-5)
+
+
+def test_a_bad_image_fails_alone(signatures):
+    good = [encoded(IMAGES[0]), encoded(IMAGES[1], "BMP")]
+    jpeg = encoded(IMAGES[2], "JPEG")
+    bad = [b"", b"no image", jpeg[: len(jpeg) // 2], encoded(IMAGES[0][:1, :1])]
+    sent = [bad[0], good[0], bad[1], bad[2], good[1], bad[3]]
+    run = signatures["serving_default"]
+    got = {key: value.numpy() for key, value in run(image_bytes=tf.constant(sent)).items()}
+    alone = run(image_bytes=tf.constant(good))
+    np.testing.assert_array_equal(got["ok"], [False, True, False, False, True, False])
+    np.testing.assert_array_equal(got["landmarks"][~got["ok"]], np.full((4, K, 2), -1.0))
+    np.testing.assert_array_equal(got["confidence"][~got["ok"]], np.zeros((4, K)))
+    np.testing.assert_allclose(got["landmarks"][got["ok"]], alone["landmarks"], atol=1e-4)
+    np.testing.assert_allclose(got["confidence"][got["ok"]], alone["confidence"], atol=1e-5)
+    nothing_good = run(image_bytes=tf.constant(bad))
+    assert not nothing_good["ok"].numpy().any() and (nothing_good["landmarks"].numpy() == -1).all()
+
+
+def empty_batches() -> dict[str, dict[str, np.ndarray]]:
+    images = np.zeros((0, 20, 30, 3), np.uint8)
+    return {
+        "serving_default": {"image_bytes": np.zeros([0], object)},
+        "predict_images": {"images": images},
+        "represent": {"images": images},
+        "render": {"images": images, "landmarks": np.zeros((0, K, 2), np.float32)},
+    }
+
+
+EMPTY_OUTPUTS = {
+    "landmarks": (0, K, 2), "confidence": (0, K), "ok": (0,),
+    "heatmaps": (0, 16, 16, K), "rendered": (0, 32, 32, 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(empty_batches()))
+def test_an_empty_batch_gives_an_empty_answer(signatures, name):
+    inputs = {
+        key: tf.constant(value, tf.string) if value.dtype == object else tf.constant(value)
+        for key, value in empty_batches()[name].items()
+    }
+    for key, value in signatures[name](**inputs).items():
+        assert value.shape == EMPTY_OUTPUTS[key]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 20, 30, 3), np.float32),
+        np.zeros((20, 30, 3), np.uint8),
+        np.zeros((1, 20, 30, 4), np.uint8),
+        np.zeros((1, 20, 30, 1), np.uint8),
+    ],
+)
+def test_wrong_kinds_of_images_are_errors(signatures, images):
+    for name in ("predict_images", "represent"):
+        with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError)):
+            signatures[name](images=tf.constant(images))
+
+
+def test_wrong_landmarks_and_wrong_bytes_are_errors(signatures):
+    image = tf.constant(IMAGES[0][np.newaxis])
+    for shape in ((1, K + 1, 2), (1, K, 3), (K, 2)):
+        with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError)):
+            signatures["render"](images=image, landmarks=tf.zeros(shape))
+    for sent in (tf.constant(encoded(IMAGES[0])), tf.constant([[encoded(IMAGES[0])]])):
+        with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError)):
+            signatures["serving_default"](image_bytes=sent)
+
+
+def test_points_are_pixels_of_the_stored_image():
+    # A detector whose points are known: all at the network pixel (y, x) = (8, 24) of 32.
+    class Fixed:
+        has_generator = False
+
+        def represent(self, inputs):
+            point = coordinates.corner_from_pixels(tf.constant([8.0, 24.0]), (32, 32))
+            landmarks = tf.tile(point[tf.newaxis, tf.newaxis], [tf.shape(inputs)[0], K, 1])
+            heatmaps = tf.zeros([tf.shape(inputs)[0], 4, 4, K])
+            return loop.methods.base.Representation(landmarks, heatmaps, landmarks[..., 0])
+
+    geometry = dataclasses.replace(RunOptions(image_size=32), crop=0.8).geometry
+    module = ServingModule(Fixed(), geometry)
+    # 60 x 100 is padded by 20 above and below to 100, resized to 40, and 4 are cut all round:
+    # x = (24 + 4 + 0.5) 100 / 40 - 0.5 = 70.75, y = (8 + 4 + 0.5) 2.5 - 0.5 - 20 = 10.75.
+    got = module.predict_images(tf.zeros([2, 60, 100, 3], tf.uint8))["landmarks"].numpy()
+    np.testing.assert_allclose(got, np.full((2, K, 2), (70.75, 10.75)), atol=1e-4)
+    # And as bytes, beside an image that stands upright: the two are exchanged.
+    sent = [encoded(np.zeros((60, 100, 3), np.uint8)), encoded(np.zeros((100, 60, 3), np.uint8))]
+    got = module.predict_bytes(tf.constant(sent))["landmarks"].numpy()
+    np.testing.assert_allclose(got[0], np.full((K, 2), (70.75, 10.75)), atol=1e-4)
+    # x = (24.5 + 4) 2.5 - 0.5 - 20 = 50.75, y = (8.5 + 4) 2.5 - 0.5 = 30.75.
+    np.testing.assert_allclose(got[1], np.full((K, 2), (50.75, 30.75)), atol=1e-4)
+
+
+def test_render_takes_the_pixels_that_predict_gives(run, model, exported):
+    images = IMAGES[:2]
+    landmarks = exported.predict(images).landmarks
+    own = exported.render(images, landmarks)
+    assert own.shape == (2, 32, 32, 3) and own.dtype == np.uint8
+    for image, rendered in zip(images, own, strict=True):
+        view = run.geometry.centre(run.geometry.frame(tf.constant(image)))[tf.newaxis]
+        want = 255.0 * model.render(view, model.represent(view).landmarks).numpy()[0]
+        np.testing.assert_allclose(rendered, want, atol=1.0)
+    shifted = exported.render(images, landmarks + np.float32([5, 0]))
+    assert np.abs(shifted.astype(int) - own).max() > 2
+
+
+def test_heatmaps_have_the_landmarks_as_their_means(run, exported):
+    heatmaps = exported.heatmaps(IMAGES)
+    assert heatmaps.shape == (5, 16, 16, K)
+    np.testing.assert_allclose(heatmaps.sum((1, 2)), 1.0, atol=1e-5)
+    axis = np.linspace(-1, 1, 16)
+    means = np.stack(
+        [np.einsum("nyxk,y->nk", heatmaps, axis), np.einsum("nyxk,x->nk", heatmaps, axis)], -1
+    )
+    for image, mean, points in zip(IMAGES, means, exported.predict(IMAGES).landmarks, strict=True):
+        pixels = run.geometry.to_image((mean + 1) * 31 / 2, image.shape[:2])
+        np.testing.assert_allclose(points, pixels[:, ::-1], atol=1e-3)
+
+
+def test_predict_keeps_the_order_of_images_of_many_sizes(exported):
+    order = np.random.default_rng(0).permutation(np.tile(np.arange(5), 16))  # over 32 of a size
+    many = exported.predict([IMAGES[i] for i in order])
+    few = exported.predict(IMAGES)
+    np.testing.assert_allclose(many.landmarks, few.landmarks[order], atol=1e-4)
+    np.testing.assert_allclose(many.confidence, few.confidence[order], atol=1e-5)
+    assert exported.predict([]).landmarks.shape == (0, K, 2)
+
+
+def test_the_untrained_network_is_another_one_with_calibrated_statistics(run, model, exported):
+    untrained = exported.predict_untrained(IMAGES)
+    assert untrained.landmarks.shape == (5, K, 2)
+    assert np.abs(untrained.landmarks - exported.predict(IMAGES).landmarks).max() > 0.1
+    other = loop.make_model(run, OPTIONS)
+    checkpoints.load_untrained(os.path.join(run.run_dir, "checkpoints"), other)
+    raw = np.stack([expected(run, other, image)[0] for image in IMAGES])
+    # Raw statistics leave all points in the middle of the image: they lie closer together.
+    writer.calibrate_batch_norm(other, writer._some_frames(run))
+    want = np.stack([expected(run, other, image)[0] for image in IMAGES])
+    np.testing.assert_allclose(untrained.landmarks, want, atol=1e-3)
+    assert np.ptp(untrained.landmarks[0], axis=0).max() > 3 * np.ptp(raw[0], axis=0).max()
+
+
+def test_views_are_what_the_network_sees(run, exported):
+    views = exported.views(IMAGES)
+    assert views.shape == (5, 32, 32, 3) and views.dtype == np.uint8
+    want = run.geometry.centre(run.geometry.frame(tf.constant(IMAGES[1]))).numpy()
+    np.testing.assert_allclose(views[1] / 255.0, want, atol=1.01 / 255)
+
+
+def test_the_facts_of_the_training_come_along(run, exported):
+    assert exported.num_landmarks == K and exported.has_generator
+    assert exported.geometry == run.geometry
+    steps = [row["step"] for row in exported.metrics]
+    assert steps[0] == 0 and steps[-1] == 2
+    training, validation = exported.image_list("training"), exported.image_list("validation")
+    root = os.path.realpath(os.path.join(run.data, "train"))
+    assert training | validation == {os.path.join(root, f"{n:02d}.png") for n in range(20)}
+    assert len(training) == len(validation) == 10 and not training & validation
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take text alone")
+def test_lists_of_images_hold_names_that_are_not_text(run, exported, tmp_path, monkeypatch):
+    (tmp_path / "caf\udce9.png").write_bytes(encoded(IMAGES[0]))
+    other = dataclasses.replace(run, data=str(tmp_path), run_dir=str(tmp_path))
+    frames, _ = loop.read_data(dataclasses.replace(other, validation_fraction=0.0))
+    loop._write_image_lists(other, frames, None)
+    monkeypatch.setattr(exported, "_extra", str(tmp_path))
+    assert exported.image_list("training") == {os.path.realpath(tmp_path / "caf\udce9.png")}
+
+
+def test_a_run_its_export_and_a_version_are_all_paths_of_the_model(run, export, tmp_path):
+    for path in (run.run_dir, str(export), str(export / "3")):
+        assert layout.find_version(path) == str(export / "3")
+    (tmp_path / "9").mkdir()
+    (tmp_path / "10").mkdir()
+    (tmp_path / ".11.part").mkdir()
+    assert layout.find_version(str(tmp_path)) == str(tmp_path / "10")
+    with pytest.raises(ValueError, match=r"holds no exported model; training ends with one, and"):
+        tf_landmarks.load(str(tmp_path / "none"))
+
+
+def test_a_run_without_a_checkpoint_cannot_be_exported(run, tmp_path):
+    with pytest.raises(ValueError, match=r"is no run directory: it holds no flags\.cfg"):
+        writer.export_run(str(tmp_path))
+    loop.flags.write(str(tmp_path / "flags.cfg"), run, OPTIONS)
+    with pytest.raises(ValueError, match="holds no checkpoint; train first"):
+        writer.export_run(str(tmp_path))
+
+
+def test_the_calibration_sample_is_spread_over_the_set_and_each_image_is_itself(run, monkeypatch):
+    monkeypatch.setattr(writer, "CALIBRATION_IMAGES", 5)
+    frames = writer._some_frames(run)
+    whole, _ = loop.read_data(run)
+    # 10 images, every second of them.
+    assert frames.names == whole.names[::2]
+    sample, all_images = np.concatenate([*frames.images(4)]), np.concatenate([*whole.images(4)])
+    np.testing.assert_allclose(sample, all_images[::2], atol=1e-6)
+
+
+IN_THE_LOADER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from c_loader import ServedModel
+
+model = ServedModel(sys.argv[2])
+with np.load(sys.argv[3]) as arrays:
+    images, landmarks = arrays["images"], arrays["landmarks"]
+sent = [open(path, "rb").read() for path in sys.argv[5:]]
+inputs = {
+    "serving_default": {"image_bytes": sent},
+    "predict_images": {"images": images},
+    "represent": {"images": images},
+    "render": {"images": images, "landmarks": landmarks},
+}
+assert set(model.signatures) == set(inputs), model.signatures
+results = {}
+for name, given in inputs.items():
+    for key, value in model.run(name, given).items():
+        results[f"{name}/{key}"] = value
+    empty = {key: value[:0] for key, value in given.items()}
+    for key, value in model.run(name, empty).items():
+        results[f"{name}/{key}/empty"] = value
+
+def refused(name, **inputs):
+    try:
+        model.run(name, inputs)
+    except (RuntimeError, ValueError):
+        return True
+
+assert refused("predict_images", images=images.astype(np.float32))
+assert refused("predict_images", images=images[0])
+assert refused("predict_images", images=images[..., :2])
+assert refused("render", images=images, landmarks=landmarks[:, :2])
+imported = {"tensorflow", "tensorflow_addons", "keras", "tf_keras", "tf_landmarks"} & set(sys.modules)
+assert not imported, imported
+np.savez(sys.argv[4], **results)
+"""
+
+
+def test_the_cpp_loader_computes_the_same_without_python(export, exported, signatures, tmp_path):
+    images = np.stack([IMAGES[0], IMAGES[3]])
+    want = exported.predict(images)
+    np.savez(tmp_path / "in.npz", images=images, landmarks=want.landmarks)
+    jpeg = encoded(IMAGES[1], "JPEG")
+    files = {
+        "a.png": encoded(IMAGES[0]),
+        "cut.jpg": jpeg[: len(jpeg) // 2],
+        "b.jpg": jpeg,
+        "c.gif": encoded(IMAGES[4], "GIF"),
+        "d.bmp": encoded(IMAGES[2], "BMP"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [TOOLS, export, tmp_path / "in.npz", tmp_path / "out.npz"]
+    arguments = [str(path) for path in (*paths, *(tmp_path / name for name in files))]
+    result = subprocess.run(
+        [sys.executable, "-c", IN_THE_LOADER, *arguments],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with np.load(tmp_path / "out.npz") as arrays:
+        got = dict(arrays)
+    np.testing.assert_array_equal(got["serving_default/ok"], [True, False, True, True, True])
+    sent = signatures["serving_default"](image_bytes=tf.constant(list(files.values())))
+    np.testing.assert_allclose(got["serving_default/landmarks"], sent["landmarks"], atol=1e-4)
+    np.testing.assert_allclose(got["serving_default/confidence"], sent["confidence"], atol=1e-5)
+    np.testing.assert_allclose(got["predict_images/landmarks"], want.landmarks, atol=1e-4)
+    assert got["predict_images/ok"].tolist() == [True, True]
+    np.testing.assert_allclose(
+        got["represent/heatmaps"], exported.heatmaps(list(images)), atol=1e-5
+    )
+    rendered = exported.render(list(images), want.landmarks)
+    assert got["render/rendered"].dtype == np.uint8
+    np.testing.assert_allclose(got["render/rendered"].astype(int), rendered, atol=1)
+    empty = {key: value for key, value in got.items() if key.endswith("/empty")}
+    assert len(empty) == 8
+    for key, value in empty.items():
+        assert value.shape == EMPTY_OUTPUTS[key.split("/")[1]]
+
+
+def saved_model_cli(*arguments) -> str:
+    tool = pathlib.Path(sys.executable).with_name("saved_model_cli")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    result = subprocess.run(
+        [sys.executable, tool, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, env=environment,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_saved_model_cli_shows_the_signatures(export):
+    shown = saved_model_cli("show", "--dir", export / "3", "--all")
+    assert "signature_def['serving_default']" in shown and "signature_def['render']" in shown
+    assert "inputs['image_bytes'] tensor_info:\n        dtype: DT_STRING\n" in shown
+    assert (
+        f"outputs['landmarks'] tensor_info:\n        dtype: DT_FLOAT\n        shape: (-1, {K}, 2)"
+    )
+
+
+def test_saved_model_cli_runs_the_bytes_of_images(export, exported, tmp_path):
+    # Its expressions are Python literals, split at ";": every byte is written as \\xNN.
+    literals = (
+        "b'" + "".join(f"\\x{byte:02x}" for byte in data) + "'"
+        for data in (encoded(drawn(7, 12, 16)), b"no image")
+    )
+    saved_model_cli(
+        *("run", "--dir", export / "3", "--tag_set", "serve"),
+        *("--signature_def", "serving_default", "--outdir", tmp_path),
+        *("--input_exprs", f"image_bytes=[{', '.join(literals)}]"),
+    )
+    got = {key: np.load(tmp_path / f"{key}.npy") for key in ("landmarks", "confidence", "ok")}
+    want = exported.predict([drawn(7, 12, 16)])
+    assert got["ok"].tolist() == [True, False]
+    np.testing.assert_allclose(got["landmarks"][0], want.landmarks[0], atol=1e-4)
+    np.testing.assert_array_equal(got["landmarks"][1], -np.ones((K, 2)))
+    np.testing.assert_allclose(got["confidence"][0], want.confidence[0], atol=1e-5)
