@@ -14,7 +14,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.training import checkpoints, loop
+from tf_landmarks.training import checkpoints, loop, models
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -81,7 +81,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
     )
     loop.train(run, options)
     exported = ExportedModel(writer.export_run(run.run_dir))
-    model = loop.make_model(run, options)
+    model = models.make_float32_model(run, options)
     checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
     image = decode.read_image(f"{folder}/3.png")
     expected = model.represent(tf.constant(exported.views([image]) / np.float32(255)))

@@ -275,17 +275,17 @@ def test_long_lists_of_bad_files_are_cut():
 
 
 @pytest.mark.parametrize("memory", [True, False])
-def test_images_come_in_order_as_the_network_sees_them(memory):
+def test_a_sample_is_spread_over_the_set_as_the_network_sees_it(memory):
     geometry = Geometry(SIZE, crop=0.8)
     source = sources.MadeFaces(num_looks=4, size=20)
     frames = make_frames(source, memory, geometry=geometry, indices=[1, 2, 3, 5, 6, 7])
-    batches = list(frames.images(batch_size=4, limit=5))
-    assert [len(batch) for batch in batches] == [4, 1]
-    for image, index in zip(np.concatenate(batches), (1, 2, 3, 5, 6), strict=True):
-        want = geometry.centre(geometry.frame(tf.constant(source.read(index)))).numpy()
-        assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.float32
-        # Kept as uint8 in between.
-        np.testing.assert_allclose(image, want, atol=0.51 / 255)
+    for count, chosen in ((9, (1, 2, 3, 5, 6, 7)), (3, (1, 3, 6))):
+        images = frames.sample(count)
+        assert images.shape == (len(chosen), SIZE, SIZE, 3) and images.dtype == np.float32
+        for image, index in zip(images, chosen, strict=True):
+            want = geometry.centre(geometry.frame(tf.constant(source.read(index)))).numpy()
+            # Kept as uint8 in between.
+            np.testing.assert_allclose(image, want, atol=0.51 / 255)
 
 
 def test_what_fits_is_kept_in_memory_and_read_once():

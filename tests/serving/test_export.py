@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -14,11 +15,11 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_landmarks
-from tf_landmarks import coordinates, layout
+from tf_landmarks import coordinates, flags, layout
 from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.module import ServingModule
-from tf_landmarks.training import checkpoints, loop
+from tf_landmarks.training import baseline, checkpoints, loop, models
 from tf_landmarks.training.options import RunOptions
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
@@ -72,7 +73,7 @@ def run(tmp_path_factory) -> RunOptions:
         image_size=32, num_landmarks=K, crop=0.8, precision="float32", validation_fraction=0.5,
     )  # fmt: skip
     loop.train(run, OPTIONS)
-    model = loop.make_model(run, OPTIONS)
+    model = models.make_float32_model(run, OPTIONS)
     model.start_stage(model.stages[0], 3)
     saved = checkpoints.Checkpoints(os.path.join(run.run_dir, "checkpoints"), model)
     assert saved.restore() == 2
@@ -91,7 +92,7 @@ def export(run) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def model(run):
     """The Keras model that was exported."""
-    model = loop.make_model(run, OPTIONS)
+    model = models.make_float32_model(run, OPTIONS)
     assert checkpoints.load_latest(os.path.join(run.run_dir, "checkpoints"), model) == 3
     return model
 
@@ -316,11 +317,16 @@ def test_the_untrained_network_is_another_one_with_calibrated_statistics(run, mo
     untrained = exported.predict_untrained(IMAGES)
     assert untrained.landmarks.shape == (5, K, 2)
     assert np.abs(untrained.landmarks - exported.predict(IMAGES).landmarks).max() > 0.1
-    other = loop.make_model(run, OPTIONS)
-    checkpoints.load_untrained(os.path.join(run.run_dir, "checkpoints"), other)
+    other = models.make_float32_model(run, OPTIONS)
+    baseline.load(run.run_dir, other)
+    for norm in other.submodules:
+        if isinstance(norm, tf.keras.layers.BatchNormalization):
+            norm.moving_mean.assign(tf.zeros_like(norm.moving_mean))
+            norm.moving_variance.assign(tf.ones_like(norm.moving_variance))
     raw = np.stack([expected(run, other, image)[0] for image in IMAGES])
     # Raw statistics leave all points in the middle of the image: they lie closer together.
-    writer.calibrate_batch_norm(other, writer._some_frames(run))
+    frames, _ = loop.read_data(run)
+    baseline.calibrate_batch_norm(other, frames.sample(baseline.NUM_IMAGES))
     want = np.stack([expected(run, other, image)[0] for image in IMAGES])
     np.testing.assert_allclose(untrained.landmarks, want, atol=1e-3)
     assert np.ptp(untrained.landmarks[0], axis=0).max() > 3 * np.ptp(raw[0], axis=0).max()
@@ -368,19 +374,15 @@ def test_a_run_its_export_and_a_version_are_all_paths_of_the_model(run, export, 
 def test_a_run_without_a_checkpoint_cannot_be_exported(run, tmp_path):
     with pytest.raises(ValueError, match=r"is no run directory: it holds no flags\.cfg"):
         writer.export_run(str(tmp_path))
-    loop.flags.write(str(tmp_path / "flags.cfg"), run, OPTIONS)
+    flags.write(str(tmp_path / "flags.cfg"), run, OPTIONS)
     with pytest.raises(ValueError, match="holds no checkpoint; train first"):
         writer.export_run(str(tmp_path))
 
 
-def test_the_calibration_sample_is_spread_over_the_set_and_each_image_is_itself(run, monkeypatch):
-    monkeypatch.setattr(writer, "CALIBRATION_IMAGES", 5)
-    frames = writer._some_frames(run)
-    whole, _ = loop.read_data(run)
-    # 10 images, every second of them.
-    assert frames.names == whole.names[::2]
-    sample, all_images = np.concatenate([*frames.images(4)]), np.concatenate([*whole.images(4)])
-    np.testing.assert_allclose(sample, all_images[::2], atol=1e-6)
+def test_an_export_needs_no_training_data(run, tmp_path):
+    other = shutil.copytree(run.run_dir, tmp_path / "run")
+    flags.write(str(other / "flags.cfg"), dataclasses.replace(run, data="/gone"), OPTIONS)
+    assert os.path.exists(writer.export_run(str(other), str(tmp_path / "out")))
 
 
 IN_THE_LOADER = """

@@ -175,16 +175,15 @@ class Frames:
         dataset = tf.data.Dataset.zip((frames, steps))
         return dataset.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
 
-    def images(self, batch_size: int, limit: int | None = None) -> Iterator[np.ndarray]:
-        """The images as the network sees them when nothing is warped, in order.
+    def sample(self, count: int) -> np.ndarray:
+        """Some of the images, spread over the set, as the network sees them when nothing is warped.
 
-        Yields:
-            `[b, S, S, 3]` float32 in [0, 1], b at most `batch_size`.
+        Returns:
+            `[n, S, S, 3]` float32 in [0, 1], n at most about `count`.
         """
-        chosen = self.indices[:limit]
-        for start in range(0, len(chosen), batch_size):
-            frames = np.stack([self.read(int(i)) for i in chosen[start : start + batch_size]])
-            yield self.geometry.centre(frames.astype(np.float32) / 255.0)
+        chosen = self.indices[:: max(1, len(self.indices) // count)]
+        frames = np.stack([self.read(int(index)) for index in chosen])
+        return self.geometry.centre(frames.astype(np.float32) / 255.0)
 
     def _sample_indices(self, step, pairing: Pairing, batch_size: int, seed: int) -> tf.Tensor:
         """Rows of the set for one batch, `[B, frames_per_sample]`: a new order in every epoch."""

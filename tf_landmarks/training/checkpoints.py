@@ -1,6 +1,4 @@
-"""Saving and restoring a run: weights, optimizer, step; and the network as it was at the start."""
-
-import os
+"""Saving and restoring a run: weights, optimizer, step."""
 
 import tensorflow as tf
 
@@ -35,18 +33,6 @@ class Checkpoints:
         return int(self._model.steps_done)
 
 
-def save_untrained(folder: str, model: LandmarkModel) -> None:
-    """Keeps the initial weights, once, for the untrained baseline of evaluations."""
-    path = os.path.join(folder, "untrained")
-    if not os.path.exists(path + ".index"):
-        tf.train.Checkpoint(model=model).write(path)
-
-
-def load_untrained(folder: str, model: LandmarkModel) -> None:
-    """Puts the initial weights into a model."""
-    _read(os.path.join(folder, "untrained"), model)
-
-
 def load_latest(folder: str, model: LandmarkModel) -> int:
     """Puts the weights of the latest checkpoint into a model, without an optimizer.
 
@@ -59,11 +45,12 @@ def load_latest(folder: str, model: LandmarkModel) -> int:
     latest = tf.train.latest_checkpoint(folder)
     if not latest:
         raise ValueError(f"{folder} holds no checkpoint; train first")
-    _read(latest, model)
+    read_weights(latest, model)
     return int(model.steps_done)
 
 
-def _read(path: str, model: LandmarkModel) -> None:
+def read_weights(path: str, model: LandmarkModel) -> None:
+    """Puts the weights of one checkpoint into a model, without an optimizer."""
     status = tf.train.Checkpoint(model=model).read(path)
     status.expect_partial()  # the optimizer's state is left behind
     status.assert_existing_objects_matched()

@@ -13,8 +13,7 @@ from absl import logging
 from tf_landmarks import flags, layout, methods
 from tf_landmarks.data import sources
 from tf_landmarks.data.pipeline import Frames
-from tf_landmarks.methods.base import LandmarkModel, ModelShape
-from tf_landmarks.training import checkpoints, strategy
+from tf_landmarks.training import baseline, checkpoints, models, strategy
 from tf_landmarks.training.options import RunOptions
 from tf_landmarks.training.recorder import Recorder
 
@@ -30,7 +29,7 @@ def check(run: RunOptions, options) -> None:
         raise ValueError(
             f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
         )
-    methods.METHODS[run.method].check_shape(model_shape(run), options)
+    methods.METHODS[run.method].check_shape(models.model_shape(run), options)
     path = os.path.join(run.run_dir, layout.FLAGS)
     if os.path.exists(path):
         different = flags.differences(flags.read(path), (run, options))
@@ -60,13 +59,13 @@ def train(run: RunOptions, options) -> None:
     _write_image_lists(run, frames, validation)
 
     with chosen.scope():
-        model = methods.create(run.method, model_shape(run), options)
-        model.build_variables()
-        (stage,) = model.stages
+        model = models.make_model(run, options)
+    with _plain_data_errors(frames):
+        baseline.keep(run, options, model, frames)
+    (stage,) = model.stages
+    with chosen.scope():
         model.start_stage(stage, run.steps)
-    folder = os.path.join(run.run_dir, layout.CHECKPOINTS)
-    checkpoints.save_untrained(folder, model)
-    saved = checkpoints.Checkpoints(folder, model)
+    saved = checkpoints.Checkpoints(os.path.join(run.run_dir, layout.CHECKPOINTS), model)
     start = saved.restore()
     if start:
         logging.info("resumes at step %d of %d", start, run.steps)
@@ -106,19 +105,6 @@ def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:
         return Frames(source, indices, run.geometry, run.max_bad_fraction, run.memory_mib)
 
     return frames(training), frames(held_out) if len(held_out) else None
-
-
-def model_shape(run: RunOptions) -> ModelShape:
-    """The part of a run's options that shapes its networks."""
-    return ModelShape(run.image_size, run.num_landmarks, run.sync_batch_norm)
-
-
-def make_model(run: RunOptions, options) -> LandmarkModel:
-    """Makes the model of a run in float32 on one device, as exports use it."""
-    strategy.set_precision("float32")
-    model = methods.create(run.method, model_shape(run), options)
-    model.build_variables()
-    return model
 
 
 def _distribute(batches: tf.data.Dataset, chosen: tf.distribute.Strategy):

@@ -1,0 +1,29 @@
+"""Making the model that a run's options mean."""
+
+import tensorflow as tf
+
+from tf_landmarks import methods
+from tf_landmarks.methods.base import LandmarkModel, ModelShape
+from tf_landmarks.training.options import RunOptions
+
+
+def model_shape(run: RunOptions) -> ModelShape:
+    """The part of a run's options that shapes its networks."""
+    return ModelShape(run.image_size, run.num_landmarks, run.sync_batch_norm)
+
+
+def make_model(run: RunOptions, options) -> LandmarkModel:
+    """Makes the model of a run with its variables, in the number format that is set globally."""
+    model = methods.create(run.method, model_shape(run), options)
+    model.build_variables()
+    return model
+
+
+def make_float32_model(run: RunOptions, options) -> LandmarkModel:
+    """Makes the model in float32, as exports and baselines use it, whatever it is trained in."""
+    policy = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("float32")
+    try:
+        return make_model(run, options)
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
