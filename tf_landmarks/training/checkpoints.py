@@ -23,14 +23,14 @@ class Checkpoints:
 
     def save(self) -> str:
         """Saves the run at its current step and returns the checkpoint's path."""
-        return self._manager.save(checkpoint_number=int(self._model.steps_done))
+        return self._manager.save(checkpoint_number=int(self._model.steps_done.numpy()))
 
     def restore(self) -> int:
         """Restores the latest checkpoint, if there is one, and returns the steps done."""
         latest = self._manager.latest_checkpoint
         if latest:
             self._checkpoint.restore(latest).assert_existing_objects_matched()
-        return int(self._model.steps_done)
+        return int(self._model.steps_done.numpy())
 
 
 def load_latest(folder: str, model: LandmarkModel) -> int:
@@ -46,7 +46,7 @@ def load_latest(folder: str, model: LandmarkModel) -> int:
     if not latest:
         raise ValueError(f"{folder} holds no checkpoint; train first")
     read_weights(latest, model)
-    return int(model.steps_done)
+    return int(model.steps_done.numpy())
 
 
 def read_weights(path: str, model: LandmarkModel) -> None:

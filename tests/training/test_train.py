@@ -1,0 +1,79 @@
+"""`python -m tf_landmarks.train` as a user runs it: what it says, writes and resumes."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.conformance import tiny
+from tf_landmarks.data import sources
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> pathlib.Path:
+    """Ten drawn faces as files."""
+    path = tmp_path_factory.mktemp("images")
+    for index in range(10):
+        Image.fromarray(sources.MadeFaces(5).read(index)).save(path / f"{index}.png")
+    return path
+
+
+def train(folder, run_dir, *arguments) -> str:
+    """Runs the command in a process of its own, as MirroredStrategy over CPUs needs it."""
+    command = [sys.executable, "-m", "tf_landmarks.train", *tiny.CASES[0].flags, f"--data={folder}"]
+    fixed = ["--batch_size=4", "--log_every=2", "--eval_every=2", f"--run_dir={run_dir}"]
+    done = subprocess.run(
+        [*command, *fixed, *arguments],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--strategy=mirrored", "--replicas=2", "--precision=float32"],
+        ["--precision=bfloat16", "--imm_softargmax=mean"],
+        ["--precision=float16", "--imm_loss=balanced", "--imm_frame=margin"],
+    ],
+    ids=["two replicas", "bfloat16", "float16"],
+)
+def test_it_trains_resumes_and_exports(folder, tmp_path, arguments):
+    said = train(folder, tmp_path, *arguments, "--steps=2", "--validation_fraction=0")
+    assert "step 1/2" in said and "step 2/2" in said
+    said = train(folder, tmp_path, *arguments, "--steps=4", "--validation_fraction=0")
+    assert "resumes at step 2 of 4" in said and "exported to" in said
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all(np.isfinite(row["m_input"]) and row["m_input"] > 0 for row in rows)
+    assert sorted(p.name for p in (tmp_path / "export").iterdir()) == ["2", "4"]
+
+
+def test_losses_and_pictures_go_to_tensorboard(folder, tmp_path):
+    train(folder, tmp_path, "--steps=2", "--precision=float32")
+    scalars, pictures = set(), {}
+    for path in (tmp_path / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                kind = value.metadata.plugin_data.plugin_name
+                if kind == "images":
+                    pictures[value.tag] = tf.io.decode_png(value.tensor.string_val[2]).numpy()
+                elif kind == "scalars":
+                    scalars.add(value.tag)
+    assert {"loss", "m_input", "mse", "steps_per_second"} <= scalars
+    assert set(pictures) == {"pairs", "heatmaps"}
+    assert all(picture.std() > 10 for picture in pictures.values())
