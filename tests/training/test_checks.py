@@ -14,7 +14,7 @@ from PIL import Image
 from tf_landmarks import entry
 from tf_landmarks.data.pipeline import TooManyBadFilesError
 from tf_landmarks.methods.imm import ImmOptions
-from tf_landmarks.training import loop, strategy
+from tf_landmarks.training import baseline, loop, models, strategy
 from tf_landmarks.training.options import RunOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def test_a_seed_out_of_range_is_refused(tmp_path, value):
 def test_the_largest_seed_works():
     data = dataclasses.replace(RUN, seed=2**31 - 1, validation_fraction=0.1, memory_mib=0.0)
     frames, held_out = loop.read_data(data)
-    (stage,) = loop.make_model(data, OPTIONS).stages
+    (stage,) = models.make_float32_model(data, OPTIONS).stages
     for part, seed in ((frames, data.seed), (held_out, data.seed + 1_000_003)):
         (batch,) = part.batches(stage.pairing, 2, seed, 0).take(1)
         assert batch["target"].shape == (2, 32, 32, 3)
@@ -138,7 +138,8 @@ def test_a_validation_share_out_of_range_is_refused(fraction):
         loop.read_data(dataclasses.replace(RUN, validation_fraction=fraction))
 
 
-def test_bad_files_met_in_the_middle_of_training_stop_it_with_their_list(tmp_path):
+def test_bad_files_met_in_the_middle_of_training_stop_it_with_their_list(tmp_path, monkeypatch):
+    monkeypatch.setattr(baseline, "NUM_IMAGES", 20)  # most files are first read while training
     # 37 of 400 are too many, of 40 that lie anywhere: 92 batches of 4 or more pass before.
     data = make_images(tmp_path / "images", 400, bad=40)
     run = dataclasses.replace(
