@@ -51,8 +51,7 @@ def main(_) -> None:
         from tf_landmarks.evaluate import evaluation, protocols, report, report_pictures
         from tf_landmarks.serving.exported import ExportedModel
 
-        ridge = _RIDGE.value if _RIDGE.value in (None, "auto") else float(_RIDGE.value)
-        protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, ridge, _ORIGIN.value)
+        protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
         model = ExportedModel(_MODEL.value)
         train, test = evaluation.read_parts(_DATA.value, _PART.value, model)
         result = evaluation.evaluate(

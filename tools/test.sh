@@ -2,7 +2,7 @@
 # Runs all tests, in an environment that it makes itself:   bash tools/test.sh [pytest arguments]
 #
 # On Python 3.12-3.13 only the tests marked "core" run. Tests on real photographs need
-# TF_LANDMARKS_DATA, the folder of data sets that README.md describes, and skip without it.
+# TF_LANDMARKS_DATA, the folder of data sets that WORKSPACE.md describes, and skip without it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
@@ -12,4 +12,4 @@ marks=()
 if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
   marks=(-m core)
 fi
-exec "$PYTHON" -m pytest "${marks[@]}" "$@"
+exec "$PYTHON" -m pytest ${marks[@]+"${marks[@]}"} "$@"

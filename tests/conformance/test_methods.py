@@ -11,7 +11,7 @@ from tests.conformance import tiny
 from tf_landmarks import flags, methods
 from tf_landmarks.data import decode, sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import Frames
+from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.training import checkpoints, loop, models
@@ -93,7 +93,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
 @each_case
 def test_the_loss_falls_on_four_real_images(case, photographs):
     source = sources.ImageFolder(str(photographs / "faces" / "train"))
-    frames = Frames(source, np.arange(4), Geometry(case.image_size), 0.0, 100.0)
+    frames = Frames(source, np.arange(4), Geometry(case.image_size), BadFiles(4, 0.0), 100.0)
     tf.keras.utils.set_random_seed(0)
     model = case.model()
     stage = model.stages[0]

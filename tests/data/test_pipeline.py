@@ -55,7 +55,8 @@ class Plain:
 
 def make_frames(source, memory=True, max_bad=0.0, indices=None, geometry=None) -> Frames:
     chosen = np.arange(len(source)) if indices is None else np.asarray(indices)
-    return Frames(source, chosen, geometry or Geometry(SIZE), max_bad, 64.0 if memory else 0.0)
+    bad = BadFiles(len(chosen), max_bad)
+    return Frames(source, chosen, geometry or Geometry(SIZE), bad, 64.0 if memory else 0.0)
 
 
 def take(frames: Frames, pairing, batch_size: int, seed: int, step: int, count: int) -> list[dict]:
@@ -295,5 +296,5 @@ def test_what_fits_is_kept_in_memory_and_read_once():
     assert sorted(source.reads) == list(range(10))
     # 10 frames of 8 x 8 x 3 bytes are 1 920 bytes.
     for mebibytes, in_memory in ((1920 / 2**20, True), (1919 / 2**20, False)):
-        chosen = Frames(source, np.arange(10), Geometry(SIZE), 0.0, mebibytes)
+        chosen = Frames(source, np.arange(10), Geometry(SIZE), BadFiles(10, 0.0), mebibytes)
         assert chosen.in_memory == in_memory

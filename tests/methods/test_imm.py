@@ -431,10 +431,12 @@ def picture(cy: float, cx: float) -> np.ndarray:
     return (0.15 + blob * [0.8, 0.4, 0.1]).astype(np.float32)[np.newaxis]
 
 
-def test_one_pair_is_learned_by_heart():
-    # The error falls more than 20 times; 500 steps are allowed, 100 are enough.
+@pytest.mark.parametrize("affine", [True, False])
+def test_one_pair_is_learned_by_heart(affine):
+    # The error falls more than 20 times; 500 steps are allowed (2000 without `output_affine`), 100
+    # are enough.
     tf.keras.utils.set_random_seed(0)
-    options = ImmOptions(width=4, regressor_width=16, regressor_min_width=8, output_affine=True)
+    options = ImmOptions(width=4, regressor_width=16, regressor_min_width=8, output_affine=affine)
     model = Imm(base.ModelShape(32, 5), options)
     model.build_variables()
     model.start_stage(model.stages[0], 100)
@@ -497,3 +499,30 @@ def test_flagfiles_of_code_and_paper_differ_exactly_where_the_two_do():
     assert (run.image_size, run.num_landmarks, run.batch_size) == (128, 30, 50)
     # 160 x 160 with the aspect not kept, the middle 128 x 128.
     assert (run.geometry.frame_size, run.geometry.margin, run.keep_aspect) == (160, 16, False)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("loss", ["balanced", "l2", "l1"])
+def test_a_target_that_is_masked_out_teaches_nothing(loss):
+    model = small(loss=loss, weight_decay=0.0)
+    model.start_stage(model.stages[0], 10)
+    seen = batch(seed=1)
+    hidden = {**seen, "mask": tf.zeros_like(seen["mask"])}
+    _, gradients = model.compute_gradients(hidden)
+    assert not any(np.any(gradient) for gradient in gradients)
+    _, gradients = model.compute_gradients(seen)
+    assert any(np.any(gradient) for gradient in gradients)
+
+
+@pytest.mark.core
+def test_a_restored_model_finds_the_same_landmarks(tmp_path):
+    tf.keras.utils.set_random_seed(1)
+    first = small()
+    first.head.kernel.assign(50.0 * first.head.kernel)  # a fresh one puts all points in the centre
+    images = batch(seed=2)["target"]
+    found = first.represent(images).landmarks
+    tf.train.Checkpoint(model=first).write(str(tmp_path / "weights"))
+    second = small()
+    assert np.abs(second.represent(images).landmarks - found).max() > 1e-4
+    tf.train.Checkpoint(model=second).read(str(tmp_path / "weights"))
+    np.testing.assert_allclose(second.represent(images).landmarks, found, rtol=0, atol=1e-6)

@@ -482,9 +482,10 @@ def test_saved_model_cli_shows_the_signatures(export):
     shown = saved_model_cli("show", "--dir", export / "3", "--all")
     assert "signature_def['serving_default']" in shown and "signature_def['render']" in shown
     assert "inputs['image_bytes'] tensor_info:\n        dtype: DT_STRING\n" in shown
-    assert (
+    landmarks = (
         f"outputs['landmarks'] tensor_info:\n        dtype: DT_FLOAT\n        shape: (-1, {K}, 2)"
     )
+    assert landmarks in shown
 
 
 def test_saved_model_cli_runs_the_bytes_of_images(export, exported, tmp_path):

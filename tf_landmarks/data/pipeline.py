@@ -6,7 +6,6 @@ and replaced by the next readable one; too many of them stop the run.
 """
 
 import concurrent.futures
-import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -42,9 +41,14 @@ class BadFiles:
     Args:
         total: Number of files in the set.
         max_fraction: Largest tolerated share, in [0, 1].
+
+    Raises:
+        ValueError: If the share is out of range.
     """
 
     def __init__(self, total: int, max_fraction: float):
+        if not 0.0 <= max_fraction <= 1.0:
+            raise ValueError(f"--max_bad_fraction={max_fraction} must be in [0, 1]")
         self._total, self._max_fraction = total, max_fraction
         self._reasons: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -85,12 +89,12 @@ class Frames:
         source: Where images come from.
         indices: Which of them belong to this set.
         geometry: How they become frames.
-        max_bad_fraction: See `BadFiles`.
+        bad: Counts the unreadable files, of all sets of the source together.
         memory_mib: A set whose frames take at most this much memory is decoded here and now.
 
     Raises:
-        TooManyBadFilesError: If too many files cannot be read, or none can, as far as they were.
-        ValueError: If the set is empty.
+        TooManyBadFilesError: If too many files cannot be read, as far as they were.
+        ValueError: If the set is empty, or nothing in it can be read.
     """
 
     def __init__(
@@ -98,15 +102,13 @@ class Frames:
         source: Source,
         indices: np.ndarray,
         geometry: Geometry,
-        max_bad_fraction: float,
+        bad: BadFiles,
         memory_mib: float,
     ):
-        if not 0.0 <= max_bad_fraction <= 1.0:
-            raise ValueError(f"--max_bad_fraction={max_bad_fraction} must be in [0, 1]")
         if not len(indices):
             raise ValueError(f"--data={source.root} leaves no image to train on")
         self.source, self.indices, self.geometry = source, np.asarray(indices), geometry
-        self.bad = BadFiles(len(indices), max_bad_fraction)
+        self.bad = bad
         self._to_frame = tf.function(
             geometry.frame, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
         )
@@ -133,16 +135,18 @@ class Frames:
             `[L, L, 3]` uint8.
 
         Raises:
-            TooManyBadFilesError: If too many files cannot be read, or none can.
+            TooManyBadFilesError: If too many files cannot be read.
+            ValueError: If nothing in the set can be read.
         """
         if self._memory is not None:
             return self._memory[self._row[index]]
         start = self._row[index]
-        for row in itertools.count(start):
+        for row in range(start, start + len(self.indices)):
             frame = self._try_read(int(self.indices[row % len(self.indices)]))
             if frame is not None:
                 return frame
-            self.bad.check()  # ends the loop when all are bad
+            self.bad.check()
+        raise self._nothing_left()
 
     def batches(self, pairing: Pairing, batch_size: int, seed: int, step: int) -> tf.data.Dataset:
         """The endless sequence of training batches from `step` on.
@@ -233,9 +237,16 @@ class Frames:
             )
         self.bad.check()
         kept = np.array([frame is not None for frame in frames])
+        if not kept.any():
+            raise self._nothing_left()
         self.indices = self.indices[kept]
         self._row = {int(index): row for row, index in enumerate(self.indices)}
         self._memory = np.stack([frame for frame in frames if frame is not None])
+
+    def _nothing_left(self) -> ValueError:
+        return ValueError(
+            f"none of {len(self.indices)} images of --data={self.source.root} can be read"
+        )
 
 
 def _fold(seed: int, step: tf.Tensor) -> tf.Tensor:

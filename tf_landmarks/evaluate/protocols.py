@@ -112,6 +112,11 @@ def resolve(name: str, bias: bool | None = None, ridge=None, origin: str | None 
             f"protocol={name!r} is unknown; the known ones are {', '.join(PROTOCOLS)}."
         )
     given = {"bias": bias, "ridge": ridge, "origin": origin}
+    if ridge not in (None, "auto"):
+        try:
+            given["ridge"] = float(ridge)
+        except ValueError as error:
+            raise ValueError(f"ridge={ridge!r} must be 'auto' or a number from 0 up.") from error
     changes = {field: value for field, value in given.items() if value is not None}
     return dataclasses.replace(PROTOCOLS[name], **changes)
 

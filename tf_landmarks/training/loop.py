@@ -12,7 +12,7 @@ from absl import logging
 
 from tf_landmarks import flags, layout, methods
 from tf_landmarks.data import sources
-from tf_landmarks.data.pipeline import Frames
+from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.training import baseline, checkpoints, models, strategy
 from tf_landmarks.training.options import RunOptions
 from tf_landmarks.training.recorder import Recorder
@@ -100,9 +100,10 @@ def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:
     source = sources.open_source(run.data)
     training, held_out = sources.split(source.names, run.validation_fraction, run.seed)
     logging.info("reading %d images of %s", len(source), run.data)
+    bad = BadFiles(len(source), run.max_bad_fraction)
 
     def frames(indices: np.ndarray) -> Frames:
-        return Frames(source, indices, run.geometry, run.max_bad_fraction, run.memory_mib)
+        return Frames(source, indices, run.geometry, bad, run.memory_mib)
 
     return frames(training), frames(held_out) if len(held_out) else None
 

@@ -69,6 +69,8 @@ class Recorder(tf.keras.callbacks.Callback):
         if first or last or self._step % self._run.log_every == 0:
             self._log({name: float(value) for name, value in logs.items()})
             self.model.reset_metrics()
+        elif self._bar:
+            self._bar.update(self._step)
         if last or self._step % self._run.eval_every == 0:
             self._evaluate()
         if last or self._step % self._run.save_every == 0:
