@@ -38,6 +38,9 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, OSError) as error:
         origin = traceback.extract_tb(error.__traceback__)[-1].filename
         if isinstance(error, ValueError) and not origin.startswith(os.path.dirname(__file__)):

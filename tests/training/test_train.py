@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -77,3 +78,16 @@ def test_losses_and_pictures_go_to_tensorboard(folder, tmp_path):
     assert {"loss", "m_input", "mse", "steps_per_second"} <= scalars
     assert set(pictures) == {"pairs", "heatmaps"}
     assert all(picture.std() > 10 for picture in pictures.values())
+
+
+def test_a_run_does_not_go_on_with_other_images(folder, tmp_path):
+    train(folder, tmp_path / "run", "--steps=2", "--precision=float32")
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    said = train(moved, tmp_path / "run", "--steps=3", "--precision=float32")
+    assert "resumes at step 2 of 3" in said
+    (moved / "0.png").rename(moved / "another.png")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        train(moved, tmp_path / "run", "--steps=4", "--precision=float32")
+    assert refused.value.returncode == 2
+    assert "was trained on 10 images that are not the 10 of" in refused.value.stderr

@@ -1,6 +1,6 @@
 """Image files to pixels: one decoder for training, prediction and evaluation.
 
-Pillow reads JPEG (grey, RGB, CMYK), PNG (1 to 16 bits, palette, alpha), GIF, BMP and WebP, says so
+Pillow reads JPEG (grey, RGB, CMYK), PNG (1 to 16 bits, palette, alpha), GIF, BMP, WebP and TIFF, says so
 when a file is cut short, and releases Python's lock while it decodes.
 """
 
@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class UnreadableImageError(Exception):

@@ -108,6 +108,8 @@ class Frames:
         if not len(indices):
             raise ValueError(f"--data={source.root} leaves no image to train on")
         self.source, self.indices, self.geometry = source, np.asarray(indices), geometry
+        #: The names of the set's images, the unreadable ones included.
+        self.names = [source.names[i] for i in self.indices]
         self.bad = bad
         self._to_frame = tf.function(
             geometry.frame, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
@@ -117,11 +119,6 @@ class Frames:
         side = geometry.frame_size
         if len(indices) * side * side * 3 <= memory_mib * 2**20:
             self._load()
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the readable images, as far as it is known which are not."""
-        return [self.source.names[i] for i in self.indices]
 
     @property
     def in_memory(self) -> bool:

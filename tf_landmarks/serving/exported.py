@@ -60,7 +60,10 @@ class ExportedModel:
     @property
     def metrics(self) -> list[dict]:
         """The rows of the training's metrics.jsonl."""
-        with open(os.path.join(self._extra, layout.METRICS), encoding="utf-8") as file:
+        path = os.path.join(self._extra, layout.METRICS)
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as file:
             return [json.loads(line) for line in file]
 
     def image_list(self, part: str) -> set[str]:
@@ -77,6 +80,9 @@ class ExportedModel:
 
         Returns:
             Landmarks and confidences, in the order of the images.
+
+        Raises:
+            ValueError: If an image is not such an array.
         """
         return _predict(self._signatures["predict_images"], images, self.num_landmarks)
 
@@ -125,7 +131,13 @@ def _predict(run, images: Sequence[np.ndarray], num_landmarks: int) -> Predictio
     confidence = np.zeros((len(images), num_landmarks), np.float32)
     groups = collections.defaultdict(list)
     for row, image in enumerate(images):
-        groups[image.shape].append(row)
+        array = np.asarray(image)
+        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+            raise ValueError(
+                f"images[{row}] is {array.dtype} {list(array.shape)}; each image must be an array "
+                "uint8 [height, width, 3], RGB"
+            )
+        groups[array.shape].append(row)
     for rows in groups.values():
         for start in range(0, len(rows), BATCH):
             chosen = rows[start : start + BATCH]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from absl import logging
 
 from tf_landmarks.data import decode, sources
 from tf_landmarks.serving.exported import BATCH, ExportedModel
@@ -75,6 +76,7 @@ def _predict(model: ExportedModel, source: sources.Source) -> Iterator[Row]:
                 image = source.read(index)
                 rows.append(Row(source.names[index], image.shape[:2], image=image))
             except decode.UnreadableImageError as error:
+                logging.warning("cannot read %s: %s", source.names[index], error)
                 rows.append(Row(source.names[index], error=str(error)))
         good = [row.image for row in rows if row.image is not None]
         found = iter(zip(*model.predict(good), strict=True))

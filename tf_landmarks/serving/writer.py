@@ -1,5 +1,6 @@
 """Writing an export from a run directory."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -38,8 +39,10 @@ def export_run(run_dir: str, output: str | None = None) -> str:
 
     extra = os.path.join(part, layout.EXTRA)
     os.makedirs(extra)
-    for name in (layout.FLAGS, layout.METRICS, *(f"{p}_images.txt" for p in layout.PARTS)):
+    for name in (layout.FLAGS, *(f"{p}_images.txt" for p in layout.PARTS)):
         shutil.copy(os.path.join(run_dir, name), extra)
+    with contextlib.suppress(FileNotFoundError):  # a log, which nothing but the curves needs
+        shutil.copy(os.path.join(run_dir, layout.METRICS), extra)
     facts = {
         "method": run.method,
         "step": step,

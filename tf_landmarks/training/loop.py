@@ -54,6 +54,7 @@ def train(run: RunOptions, options) -> None:
     tf.keras.utils.set_random_seed(run.seed)
     strategy.set_precision(run.precision)
     frames, validation = read_data(run)
+    _check_same_images(run, frames)
     os.makedirs(run.run_dir, exist_ok=True)
     flags.write(os.path.join(run.run_dir, layout.FLAGS), run, options)
     _write_image_lists(run, frames, validation)
@@ -140,6 +141,21 @@ def _end_pipelines(error: BaseException) -> None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
     gc.collect()
+
+
+def _check_same_images(run: RunOptions, frames: Frames) -> None:
+    """Refuses to go on with other images: `--data` may lie elsewhere now, but not be another set."""
+    path = os.path.join(run.run_dir, f"{layout.PARTS[0]}_images.txt")
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        before = [os.path.basename(line) for line in file.read().splitlines()]
+    now = [os.path.basename(name) for name in frames.names]
+    if before != now:
+        raise ValueError(
+            f"{run.run_dir} was trained on {len(before)} images that are not the {len(now)} of "
+            f"--data={run.data}; give another --run_dir, or the same images"
+        )
 
 
 def _write_image_lists(run: RunOptions, frames: Frames, validation: Frames | None) -> None:

@@ -55,8 +55,8 @@ class Recorder(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Starts the clock; shows the network before its first step."""
-        self._began, self._from = time.monotonic(), self._step
-        self._logged = (self._began, self._step)
+        self._start = self._step
+        self._began = self._logged = (time.monotonic(), self._step)
         if sys.stdout.isatty():
             self._bar = tf.keras.utils.Progbar(self._run.steps, stateful_metrics=["loss"])
         if self._step == 0:
@@ -65,7 +65,7 @@ class Recorder(tf.keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Logs, evaluates and saves where it is due."""
         self._step += 1
-        first, last = self._step == self._from + 1, self._step == self._run.steps
+        first, last = self._step == self._start + 1, self._step == self._run.steps
         if first or last or self._step % self._run.log_every == 0:
             self._log({name: float(value) for name, value in logs.items()})
             self.model.reset_metrics()
@@ -89,9 +89,14 @@ class Recorder(tf.keras.callbacks.Callback):
         if self._bar:
             self._bar.update(self._step, list(values.items()))
             return
-        whole = (self._step - self._from) / max(now - self._began, 1e-9)
-        left = (self._run.steps - self._step) / whole
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if step == self._start:
+            # The first step builds the graph; it says nothing about the time that is left.
+            self._began = self._logged
+            logging.info("step %d/%d  %s", self._step, self._run.steps, shown)
+            return
+        began, start = self._began
+        left = (self._run.steps - self._step) * (now - began) / (self._step - start)
         logging.info(
             "step %d/%d  %s  %.1f steps/s  %d:%02d left",
             self._step, self._run.steps, shown, rate, left // 60, left % 60,
