@@ -306,3 +306,13 @@ def test_a_file_without_permission_is_refused_with_the_systems_words(tmp_path):
     path.chmod(0)
     with pytest.raises(decode.UnreadableImageError, match=r"^Permission denied$"):
         decode.read_image(str(path))
+
+
+def test_tiff_is_read_in_colour_and_with_16_bits(tmp_path):
+    colors = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    Image.fromarray(colors).save(tmp_path / "rgb.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(decode.read_image(tmp_path / "rgb.tif"), colors)
+    deep = np.array([[0, 256], [40000, 65535]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.tif")
+    found = decode.read_image(tmp_path / "deep.tif")
+    np.testing.assert_array_equal(found, np.repeat(deep[..., np.newaxis] >> 8, 3, axis=2))

@@ -92,13 +92,13 @@ def test_an_empty_folder_is_refused(tmp_path):
         sources.open_source(str(tmp_path))
     assert str(refused.value) == (
         f"--data={tmp_path} holds no image (found: nothing); it should hold "
-        ".jpg, .jpeg, .png, .gif, .bmp, .webp files, at any depth"
+        ".jpg, .jpeg, .png, .gif, .bmp, .webp, .tif, .tiff files, at any depth"
     )
 
 
 def test_a_folder_of_other_files_is_refused_with_what_it_holds(tmp_path):
-    fill(tmp_path, "a.TIF", "b/c.tif", "b/d.tif", "e.txt", "f.txt", "README", ".hidden.png")
-    with pytest.raises(ValueError, match=r"\(found: 3 \.tif, 2 \.txt, 1 no ending\)"):
+    fill(tmp_path, "a.CR2", "b/c.cr2", "b/d.cr2", "e.txt", "f.txt", "README", ".hidden.png")
+    with pytest.raises(ValueError, match=r"\(found: 3 \.cr2, 2 \.txt, 1 no ending\)"):
         sources.open_source(str(tmp_path))
 
 
