@@ -54,7 +54,7 @@ def white_frames(geometry=WHOLE, batch=8) -> tf.Tensor:
 
 
 def make(pairing, frames, geometry=WHOLE, seed=SEED) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in pairing.make(frames, seed, geometry).items()}
+    return {name: value.numpy() for name, value in pairing(frames, seed, geometry).items()}
 
 
 # --- The mask ---------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_warped_pairs_are_pure_functions_of_the_seed(frame):
     batch = make(pair, frames)
 
     dataset = tf.data.Dataset.from_tensor_slices(frames).batch(3)  # Of a size that is not known.
-    dataset = dataset.map(lambda frames: pair.make(frames, SEED, WHOLE))
+    dataset = dataset.map(lambda frames: pair(frames, SEED, WHOLE))
     for again in (make(pair, frames), next(iter(dataset))):
         for name, value in batch.items():
             np.testing.assert_allclose(again[name], value, atol=1e-3)
@@ -253,5 +253,5 @@ def test_frame_pairs_are_pure_functions_of_the_seed():
         assert np.array_equal(made, batch[seed])
     assert not np.array_equal(batch[1], batch[2])
     dataset = tf.data.Dataset.from_tensors(frames)
-    dataset = dataset.map(lambda frames: FramePair().make(frames, tf.constant([7, 1]), WHOLE))
+    dataset = dataset.map(lambda frames: FramePair()(frames, tf.constant([7, 1]), WHOLE))
     np.testing.assert_array_equal(next(iter(dataset))["source"], batch[1])

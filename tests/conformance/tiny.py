@@ -56,7 +56,7 @@ class Case:
         images = tf.image.resize(coarse, [self.image_size] * 2)
         pairing = self.model().stages[0].pairing
         frames = tf.stack([images] * pairing.frames_per_sample, axis=1)
-        batch = pairing.make(frames, tf.constant([seed, 0]), Geometry(self.image_size))
+        batch = pairing(frames, tf.constant([seed, 0]), Geometry(self.image_size))
         return {key: value.numpy() for key, value in batch.items()}
 
 

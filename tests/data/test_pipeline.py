@@ -11,7 +11,7 @@ from absl import logging
 from tf_landmarks.augment import pairs, tps
 from tf_landmarks.data import decode, sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import BadFiles, Frames, TooManyBadFilesError
+from tf_landmarks.data.pipeline import BadFiles, Frames, Pairing, TooManyBadFilesError
 
 pytestmark = pytest.mark.core
 
@@ -44,13 +44,16 @@ class Numbered(sources.Source):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plain:
+class Plain(Pairing):
     """Passes frames on, with what was drawn from the seed."""
 
     frames_per_sample: int = 1
 
-    def make(self, frames, seed, geometry):
-        return {"frames": frames, "draw": tf.random.stateless_uniform([], seed)}
+    def draw(self, seed, batch_size):
+        return {"draw": tf.random.stateless_uniform([batch_size], seed)}
+
+    def make(self, frames, draws, geometry):
+        return {"frames": frames, **draws}
 
 
 def make_frames(source, memory=True, max_bad=0.0, indices=None, geometry=None) -> Frames:
@@ -84,7 +87,7 @@ def test_batches_from_step_3_on_are_those_of_the_whole_sequence(memory):
     whole = take(make_frames(source, memory), Plain(), 4, seed=5, step=0, count=8)
     late = take(make_frames(source, memory), Plain(), 4, seed=5, step=3, count=5)
     assert_equal(whole[3:], late)
-    draws = [float(batch["draw"]) for batch in whole]
+    draws = [float(batch["draw"][0]) for batch in whole]
     assert len(set(draws)) == 8
 
 
@@ -117,6 +120,17 @@ def test_every_image_is_drawn_once_per_epoch_in_a_new_order_each_time(memory):
     assert len({tuple(epoch) for epoch in epochs}) == 4
 
 
+@pytest.mark.parametrize("memory", [True, False])
+@pytest.mark.parametrize("pairing", [Plain(), Plain(frames_per_sample=2)])
+def test_the_parts_of_two_workers_are_the_halves_of_the_whole_batch(memory, pairing):
+    frames = make_frames(Numbered(14), memory)
+    (whole,) = take(frames, pairing, 6, seed=3, step=2, count=1)
+    for index in range(2):
+        part = next(iter(frames.batches(pairing, 6, seed=3, step=2, part=(index, 2))))
+        for name, rows in part.items():
+            np.testing.assert_array_equal(rows, whole[name][3 * index : 3 * index + 3])
+
+
 @pytest.mark.parametrize("count", [20, 100, 1000])
 def test_the_order_is_random_even_where_seed_and_epoch_are_small(count):
     frames = make_frames(Numbered(count), memory=False)
@@ -135,7 +149,7 @@ def test_another_seed_gives_another_order_and_other_draws():
     first, second = (take(frames, Plain(), 13, seed, step=0, count=1)[0] for seed in (0, 1))
     assert sorted(numbers(first)[:, 0]) == sorted(numbers(second)[:, 0])
     assert numbers(first)[:, 0].tolist() != numbers(second)[:, 0].tolist()
-    assert first["draw"] != second["draw"]
+    assert (first["draw"] != second["draw"]).all()
 
 
 @pytest.mark.parametrize("memory", [True, False])

@@ -4,18 +4,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.methods import base
+from tf_landmarks.data.pipeline import Pairing
+from tf_landmarks.methods import base, schedules
 
 pytestmark = pytest.mark.core
 
 
 @dataclasses.dataclass(frozen=True)
-class Numbers:
+class Numbers(Pairing):
     """A pairing whose batches hold the number 1."""
 
     frames_per_sample = 1
 
-    def make(self, frames, seed, geometry):
+    def draw(self, seed, batch_size):
+        return {}
+
+    def make(self, frames, draws, geometry):
         return {"x": tf.ones([1])}
 
 
@@ -130,28 +134,28 @@ def test_a_method_without_a_generator_says_so():
 
 
 def test_a_constant_rate_is_the_number_itself():
-    assert base.learning_rate("constant", 0.25, 10) == 0.25
+    assert schedules.learning_rate("constant", 0.25, 10) == 0.25
 
 
 def test_the_staircase_falls_by_its_factor_at_each_stair():
-    rate = base.learning_rate("staircase", 1e-3, 10**6, 0.95, 100_000)
+    rate = schedules.learning_rate("staircase", 1e-3, 10**6, 0.95, 100_000)
     steps = [0, 99_999, 100_000, 199_999, 200_000, 1_050_000]
     expected = [1e-3 * 0.95**n for n in (0, 0, 1, 1, 2, 10)]
     np.testing.assert_allclose([rate(step) for step in steps], expected, rtol=1e-5)
 
 
 def test_the_cosine_is_half_way_at_half_time_and_ends_at_0():
-    rate = base.learning_rate("cosine", 2e-3, 1000)
+    rate = schedules.learning_rate("cosine", 2e-3, 1000)
     np.testing.assert_allclose([rate(s) for s in (0, 500, 1000)], [2e-3, 1e-3, 0], atol=1e-9)
     assert float(rate(250)) == pytest.approx(2e-3 * 0.5 * (1 + np.cos(np.pi / 4)), rel=1e-5)
 
 
 def test_an_unknown_schedule_names_the_known_ones():
     with pytest.raises(ValueError, match=r"'step' is unknown; it is one of constant, .*, plateau"):
-        base.learning_rate("step", 1e-3, 10)
+        schedules.learning_rate("step", 1e-3, 10)
 
 
-def rates(schedule: base.PlateauSchedule, errors) -> list[float]:
+def rates(schedule: schedules.PlateauSchedule, errors) -> list[float]:
     """The learning rate after each error."""
     seen = []
     for error in errors:
@@ -161,7 +165,7 @@ def rates(schedule: base.PlateauSchedule, errors) -> list[float]:
 
 
 def test_a_plateau_divides_the_rate_by_10_after_patience_windows_without_progress():
-    schedule = base.learning_rate("plateau", 1.0, 100, plateau_steps=2, plateau_patience=3)
+    schedule = schedules.learning_rate("plateau", 1.0, 100, plateau_steps=2, plateau_patience=3)
     # Window means 6, 5 (better), then 5, 5, 5: the third stall lowers, at its last step.
     assert rates(schedule, [8, 4, 5, 5, 4, 6, 5, 5, 9, 1]) == [1.0] * 9 + [0.1]
     # The count of stalls starts again: two are forgiven, an improvement clears them.
@@ -171,29 +175,29 @@ def test_a_plateau_divides_the_rate_by_10_after_patience_windows_without_progres
 
 
 def test_progress_of_a_plateau_is_a_thousandth_of_its_best():
-    schedule = base.PlateauSchedule(1.0, window=1, patience=2)
+    schedule = schedules.PlateauSchedule(1.0, window=1, patience=2)
     assert rates(schedule, [1000, 998.9, 997.8, 996.7]) == [1.0] * 4
-    schedule = base.PlateauSchedule(1.0, window=1, patience=2)
+    schedule = schedules.PlateauSchedule(1.0, window=1, patience=2)
     assert rates(schedule, [1000, 999.1, 999.1]) == [1.0, 1.0, 0.1]
     # Small steps add up against the best, and a worse window does not become the best.
-    schedule = base.PlateauSchedule(1.0, window=1, patience=2)
+    schedule = schedules.PlateauSchedule(1.0, window=1, patience=2)
     assert rates(schedule, [1000, 999.4, 998.8, 2000, 1500]) == [1.0] * 4 + [0.1]
 
 
 def test_a_plateau_resumes_in_the_middle_of_a_window(tmp_path):
     errors = [8, 4, 5, 5, 4, 6, 5, 5, 9, 1, 5, 5, 5, 5, 5, 5]
-    whole = rates(base.PlateauSchedule(1.0, 2, 3), errors)
+    whole = rates(schedules.PlateauSchedule(1.0, 2, 3), errors)
     assert whole[9:] == [0.1] * 6 + [0.01]
     for cut in range(1, len(errors)):
-        first, second = (base.PlateauSchedule(1.0, 2, 3) for _ in range(2))
+        first, second = (schedules.PlateauSchedule(1.0, 2, 3) for _ in range(2))
         seen = rates(first, errors[:cut])
         path = tf.train.Checkpoint(schedule=first).write(str(tmp_path / str(cut)))
         tf.train.Checkpoint(schedule=second).read(path).assert_consumed()
         assert seen + rates(second, errors[cut:]) == whole
 
 
-def plateau(steps: int) -> base.PlateauSchedule:
-    return base.PlateauSchedule(0.1, window=1, patience=1)
+def plateau(steps: int) -> schedules.PlateauSchedule:
+    return schedules.PlateauSchedule(0.1, window=1, patience=1)
 
 
 def test_training_lowers_the_rate_on_a_plateau_of_the_total():

@@ -1,7 +1,8 @@
 """Training pairs: two images of one object whose geometry differs and whose look does not.
 
 A pairing turns a batch of frames into the batch that a method trains on. It runs in the input
-pipeline; all that it draws is a pure function of the seed it is given.
+pipeline, in two parts: `draw` makes all that is random, one row per sample, as a pure function of a
+seed; `make` applies it. A worker that makes some rows of a batch only takes those rows of the draws.
 
     source, target  [B, S, S, 3] float32 in [0, 1]
     mask            [B, S, S, 1] float32 in [0, 1]: how much each target pixel counts in a loss
@@ -19,6 +20,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling, tps
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.pipeline import Pairing
 
 Batch = dict[str, tf.Tensor]
 Frame = Literal["zeros_mask", "margin"]
@@ -27,7 +29,7 @@ CONTROL_SIDE = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class WarpedPair:
+class WarpedPair(Pairing):
     """Two random warps of one still image.
 
     Attributes:
@@ -47,12 +49,20 @@ class WarpedPair:
     frame: Frame = "zeros_mask"
     frames_per_sample = 1
 
-    def make(self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry) -> Batch:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+        """Draws the parameters of both warps, `[B, N + 3, 2]` each."""
+        target, source = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        return {
+            "target": tps.draw_coefficients(self.target, target, CONTROL_SIDE, (batch_size,)),
+            "source": tps.draw_coefficients(self.source, source, CONTROL_SIDE, (batch_size,)),
+        }
+
+    def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
         """Makes a batch of pairs.
 
         Args:
             frames: `[B, 1, L, L, 3]` float32 in [0, 1], L = `geometry.frame_size`.
-            seed: `[2]` integers.
+            draws: What `draw` returned, as many rows.
             geometry: How the network sees the frame.
 
         Returns:
@@ -65,18 +75,16 @@ class WarpedPair:
         else:
             canvas, border = geometry.centre(frames), "zeros"
             mask = tf.ones_like(canvas[..., :1]) * boundary_mask(size)
-        target_seed, source_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-        batch = frames.shape[0] or tf.shape(frames)[0]
         stack = tf.concat([canvas, mask], axis=-1)
-        target = _warp(stack, _draw(self.target, target_seed, batch), size, canvas.shape[1], border)
+        target = _warp(stack, draws["target"], size, canvas.shape[1], border)
         start = target if self.composed else stack
-        source = _warp(start, _draw(self.source, source_seed, batch), size, size, border)
+        source = _warp(start, draws["source"], size, size, border)
         target = _centre(target, size)
         return {"source": source[..., :3], "target": target[..., :3], "mask": target[..., 3:]}
 
 
 @dataclasses.dataclass(frozen=True)
-class FramePair:
+class FramePair(Pairing):
     """Two views of one object as they are, for instance two frames of a video.
 
     Both are mirrored with probability 1/2, and which one is the source is drawn (imm.md 8).
@@ -88,14 +96,17 @@ class FramePair:
     mirror: bool = True
     frames_per_sample = 2
 
-    def make(self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry) -> Batch:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+        """Draws whether to mirror and whether to swap, `[B]` bool each."""
+        mirrors, swaps = tf.unstack(tf.random.stateless_uniform([2, batch_size], seed) < 0.5)
+        return {"mirror": mirrors & self.mirror, "swap": swaps}
+
+    def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
         """Makes a batch of pairs from `frames [B, 2, L, L, 3]`; see `WarpedPair.make`."""
-        batch = tf.shape(frames)[0]
         views = geometry.centre(frames)
-        draws = tf.random.stateless_uniform([2, batch, 1, 1, 1, 1], seed) < 0.5
-        if self.mirror:
-            views = tf.where(draws[0], views[:, :, :, ::-1], views)
-        views = tf.where(draws[1], views[:, ::-1], views)
+        mirror, swap = (tf.reshape(draws[name], [-1, 1, 1, 1, 1]) for name in ("mirror", "swap"))
+        views = tf.where(mirror, views[:, :, :, ::-1], views)
+        views = tf.where(swap, views[:, ::-1], views)
         return {
             "source": views[:, 0],
             "target": views[:, 1],
@@ -118,18 +129,16 @@ def boundary_mask(size: int) -> np.ndarray:
     return np.outer(profile, profile)[..., np.newaxis].astype(np.float32)
 
 
-def _draw(strength: tps.Strength, seed: tf.Tensor, batch) -> tps.Warp:
-    parameters = tps.draw_coefficients(strength, seed, CONTROL_SIDE, (batch,))
-    return tps.Warp(tps.control_grid(CONTROL_SIDE), parameters)
-
-
-def _warp(images: tf.Tensor, warp: tps.Warp, unit: int, output_size: int, border: str) -> tf.Tensor:
+def _warp(
+    images: tf.Tensor, parameters: tf.Tensor, unit: int, output_size: int, border: str
+) -> tf.Tensor:
     """Warps images around a common centre.
 
     The warp's coordinates are those of a view of `unit` pixels, whatever the size of the images
     and of the output (`output_size` pixels), so that a margin changes what is seen, not how much
     it moves.
     """
+    warp = tps.Warp(tps.control_grid(CONTROL_SIDE), parameters)
     grid = coordinates.corner_grid((output_size, output_size)) * ((output_size - 1) / (unit - 1))
     points = tps.warp_points(warp, grid.reshape(-1, 2)) * ((unit - 1) / (images.shape[1] - 1))
     points = tf.reshape(points, [-1, output_size, output_size, 2])

@@ -27,8 +27,19 @@ class Pairing(Protocol):
     def frames_per_sample(self) -> int:
         """How many frames of one object a sample takes: 1 or 2."""
 
-    def make(self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry) -> dict[str, tf.Tensor]:
-        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]`, purely of the seed."""
+    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+        """Draws all that is random about a batch, one row per sample, purely of the seed."""
+
+    def make(
+        self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry
+    ) -> dict[str, tf.Tensor]:
+        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]` and as many rows of draws."""
+
+    def __call__(
+        self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry
+    ) -> dict[str, tf.Tensor]:
+        """Makes a whole batch of frames, purely of the seed."""
+        return self.make(frames, self.draw(seed, tf.shape(frames)[0]), geometry)
 
 
 class TooManyBadFilesError(ValueError):
@@ -145,8 +156,23 @@ class Frames:
             self.bad.check()
         raise self._nothing_left()
 
-    def batches(self, pairing: Pairing, batch_size: int, seed: int, step: int) -> tf.data.Dataset:
+    def batches(
+        self,
+        pairing: Pairing,
+        batch_size: int,
+        seed: int,
+        step: int,
+        part: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
         """The endless sequence of training batches from `step` on.
+
+        Args:
+            pairing: Makes a batch of frames.
+            batch_size: Samples per batch, over all parts.
+            seed: With the step it determines a batch.
+            step: The first one.
+            part: (index, count): only these rows of each batch are read and made, the ones of a
+                worker for instance. `count` divides the batch.
 
         Raises:
             ValueError: If the pairing needs two views of an object and the source has but one.
@@ -155,7 +181,10 @@ class Frames:
             self.source.partners(self.indices[:1], np.zeros(1))
         steps = tf.data.Dataset.range(step, tf.int64.max)
         per_sample = pairing.frames_per_sample
-        samples = steps.map(lambda s: self._sample_indices(s, pairing, batch_size, seed))
+        index, count = part
+        size = batch_size // count
+        mine = slice(index * size, (index + 1) * size)
+        samples = steps.map(lambda s: self._sample_indices(s, pairing, batch_size, seed)[mine])
         if self.in_memory:
             memory = tf.constant(self._memory)
             frames = samples.map(lambda rows: tf.gather(memory, rows))
@@ -165,13 +194,15 @@ class Frames:
                 samples.map(lambda rows: tf.reshape(tf.gather(self.indices, rows), [-1]))
                 .unbatch()
                 .map(self._read_in_graph, num_parallel_calls=tf.data.AUTOTUNE)
-                .batch(batch_size * per_sample, drop_remainder=True)
-                .map(lambda f: tf.reshape(f, [batch_size, per_sample, side, side, 3]))
+                .batch(size * per_sample, drop_remainder=True)
+                .map(lambda f: tf.reshape(f, [size, per_sample, side, side, 3]))
             )
 
         def make(frames, step):
             frames = tf.image.convert_image_dtype(frames, tf.float32)
-            return pairing.make(frames, _fold(seed, step), self.geometry)
+            draws = pairing.draw(_fold(seed, step), batch_size)
+            draws = tf.nest.map_structure(lambda rows: rows[mine], draws)
+            return pairing.make(frames, draws, self.geometry)
 
         dataset = tf.data.Dataset.zip((frames, steps))
         return dataset.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)

@@ -50,7 +50,23 @@ def conv(
     )
 
 
-def double(images: tf.Tensor) -> tf.Tensor:
-    """Bilinear upsampling to twice the size (half-pixel centres), in the dtype of its input."""
+def resize(images: tf.Tensor, size, legacy: bool = False) -> tf.Tensor:
+    """Resizes `images [B, H, W, C]` bilinearly, without antialiasing, in the dtype of its input.
+
+    Args:
+        images: Any floating type.
+        size: (height, width), pixels.
+        legacy: Measure from the top-left corner of each pixel, as TensorFlow 1 did by default, instead
+            of from its centre: doubled, out[2i] = in[i].
+    """
+    if legacy:
+        resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=False)
+    else:
+        resized = tf.image.resize(images, size)
+    return tf.cast(resized, images.dtype)
+
+
+def double(images: tf.Tensor, legacy: bool = False) -> tf.Tensor:
+    """Bilinear upsampling to twice the size; see `resize`."""
     height, width = images.shape[1:3]
-    return tf.cast(tf.image.resize(images, (2 * height, 2 * width)), images.dtype)
+    return resize(images, (2 * height, 2 * width), legacy)

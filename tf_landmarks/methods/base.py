@@ -1,21 +1,23 @@
 """What a method states about itself, and the training step that all of them share.
 
 A method is a subclass of `LandmarkModel` and a frozen dataclass of options. It states its `stages`,
-`compute_losses`, `represent` and, where it has a generator, `render`. The base owns everything around
-them: gradients, loss scaling, replicas, weight decay, metrics, hooks after each step.
+`compute_losses`, `represent` and, where it has a generator, `render`. `TrainedModel`, the base of that
+base, owns everything around them: gradients, loss scaling, replicas, accumulation, weight decay,
+metrics, hooks after each step. What is trained but finds no landmarks is a `TrainedModel` alone.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import Pairing
+from tf_landmarks.methods.schedules import LearningRate, PlateauSchedule
 
-Schedule = Literal["constant", "staircase", "cosine", "plateau"]
-LearningRate = float | tf.keras.optimizers.schedules.LearningRateSchedule
+#: Part of the message of the error that ends a step whose losses or gradients are not finite.
+NOT_FINITE = "losses or gradients are not finite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Stage:
         schedule: Makes the learning rate; given the number of steps of the stage.
         optimizer: Makes the optimizer; given the learning rate.
         trainable: The variables that are trained; all of the model's if not given.
+        opponent: The variables of a second player, trained at the same time by `Losses.opponent` with
+            an optimizer of their own. A stage with an opponent states `trainable` too.
         steps: Default length.
     """
 
@@ -51,6 +55,7 @@ class Stage:
     schedule: Callable[[int], LearningRate]
     optimizer: Callable[[LearningRate], tf.keras.optimizers.Optimizer]
     trainable: Callable[[], list[tf.Variable]] | None = None
+    opponent: Callable[[], list[tf.Variable]] | None = None
     steps: int = 10_000
 
 
@@ -62,11 +67,13 @@ class Losses(NamedTuple):
         terms: Scalars to log, under their names in the paper, unweighted.
         progress: Positive scalar that falls as training goes well, for a plateau schedule to watch;
             the total, if not given.
+        opponent: The total of the stage's second player, where it has one.
     """
 
     total: tf.Tensor
     terms: dict[str, tf.Tensor]
     progress: tf.Tensor | None = None
+    opponent: tf.Tensor | None = None
 
 
 class Representation(NamedTuple):
@@ -83,18 +90,18 @@ class Representation(NamedTuple):
     confidence: tf.Tensor
 
 
-class LandmarkModel(tf.keras.Model):
-    """Base of all methods.
+class TrainedModel(tf.keras.Model):
+    """Anything that `python -m tf_landmarks.train` or `.pretrain` can train.
 
     Args:
         shape: Input size and number of landmarks.
-        options: The method's own options.
+        options: The model's own options.
     """
 
-    #: The dataclass of the method's options; its fields become flags.
+    #: The dataclass of the options; its fields become flags.
     options_class: type
-    #: Whether `render` works.
-    has_generator = False
+    #: Whether it is a `LandmarkModel`.
+    finds_landmarks = False
 
     def __init__(self, shape: ModelShape, options, **kwargs):
         super().__init__(**kwargs)
@@ -107,11 +114,17 @@ class LandmarkModel(tf.keras.Model):
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
         self._stage: Stage | None = None
+        self._accumulate = 1
         self.plateau: PlateauSchedule | None = None
+        self.opponent_optimizer: tf.keras.optimizers.Optimizer | None = None
 
     @classmethod
     def check_shape(cls, shape: ModelShape, options) -> None:
         """Raises ValueError, naming the flag, if the networks cannot be built for this shape."""
+
+    @classmethod
+    def check_files(cls, options) -> None:
+        """Raises ValueError, naming the flag, if a file that training needs is not as it should be."""
 
     @property
     def stages(self) -> list[Stage]:
@@ -121,6 +134,147 @@ class LandmarkModel(tf.keras.Model):
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> Losses:
         """Computes the losses of one replica's batch, without weight decay."""
         raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Runs after each optimizer step, in graph: momentum copies, queues, moving averages."""
+        return  # AutoGraph cannot transform a body without a statement
+
+    def build_variables(self, for_training: bool = True) -> None:
+        """Creates every variable and every metric, by one pass over an empty batch of each stage.
+
+        Must run before checkpoints are restored and, under a strategy, in its scope.
+
+        Args:
+            for_training: Whether losses will be computed; an export needs none, and so none of the
+                files that a loss may read.
+        """
+        size = self.shape_spec.image_size
+        geometry = Geometry(size)
+        names = {"loss": None}  # a dictionary keeps their order
+        for stage in self.stages if for_training else []:
+            frames = tf.zeros([1, stage.pairing.frames_per_sample, size, size, 3])
+            batch = stage.pairing(frames, tf.constant([0, 0]), geometry)
+            losses = self.compute_losses(batch, training=False)
+            names.update(dict.fromkeys(losses.terms))
+        self._means = {name: tf.keras.metrics.Mean(name) for name in names}
+        self.built = True
+
+    def start_stage(self, stage: Stage, steps: int, accumulate: int = 1) -> None:
+        """Prepares training of a stage: new optimizers, compiled into the model.
+
+        Args:
+            stage: Which one.
+            steps: Its length.
+            accumulate: Into how many parts a replica's batch is cut, whose gradients are added up one
+                after the other; each part is a batch of its own for batch normalisation and for
+                running means of losses.
+        """
+        self._stage, self._accumulate = stage, accumulate
+        rate = stage.schedule(steps)
+        self.plateau = rate if isinstance(rate, PlateauSchedule) else None
+        optimizer = _make_optimizer(stage, rate, self.stage_variables)
+        self.compile(optimizer=optimizer)
+        if stage.opponent:
+            self.opponent_optimizer = _make_optimizer(stage, rate, stage.opponent())
+
+    @property
+    def stage_variables(self) -> list[tf.Variable]:
+        """The variables that the current stage trains, those of an opponent apart."""
+        chosen = self._stage.trainable if self._stage else None
+        return chosen() if chosen else self.trainable_variables
+
+    @property
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
+        """Running means of the total and of each term since the last reset."""
+        return list(self._means.values())
+
+    def compute_gradients(self, batch: dict[str, tf.Tensor]) -> tuple[Losses, list[tf.Tensor]]:
+        """Computes this replica's share of the gradients of the current stage.
+
+        The loss is divided by the number of replicas here and nowhere else: replicas' gradients are
+        summed, and the sum is then the gradient of the mean over the global batch.
+
+        Returns:
+            The losses, and the gradients of `stage_variables`, followed by those of the opponent's.
+        """
+        if self._accumulate == 1:
+            return self._part_gradients(batch)
+        sums: list[tf.Tensor] = []
+        found = []
+        for index in range(self._accumulate):
+            # One part after the other, or all would lie in memory at once.
+            with tf.control_dependencies(sums):
+                part = tf.nest.map_structure(lambda rows, i=index: self._cut(rows, i), batch)
+            losses, gradients = self._part_gradients(part)
+            gradients = [g / self._accumulate for g in gradients]
+            sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
+            found.append(losses)
+        return tf.nest.map_structure(_mean, *found), sums
+
+    def _cut(self, rows: tf.Tensor, index: int) -> tf.Tensor:
+        size = rows.shape[0] // self._accumulate
+        return tf.identity(rows[index * size : (index + 1) * size])
+
+    def _part_gradients(self, batch: dict[str, tf.Tensor]) -> tuple[Losses, list[tf.Tensor]]:
+        optimizer = getattr(self, "optimizer", None)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        with tf.GradientTape(persistent=self._has_opponent) as tape:
+            losses = self.compute_losses(batch, training=True)
+            decay = tf.add_n(self.losses) if self.losses else 0.0
+            objective = _scaled(optimizer, (losses.total + decay) / replicas)
+            if self._has_opponent:
+                theirs = _scaled(self.opponent_optimizer, losses.opponent / replicas)
+        gradients = _unscaled(optimizer, tape.gradient(objective, self.stage_variables))
+        if self._has_opponent:
+            others = tape.gradient(theirs, self._stage.opponent())
+            gradients = gradients + _unscaled(self.opponent_optimizer, others)
+        return losses, gradients
+
+    @property
+    def _has_opponent(self) -> bool:
+        return self._stage is not None and self._stage.opponent is not None
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step of the current stage; Keras' `fit` calls it on each replica.
+
+        Raises:
+            tf.errors.InvalidArgumentError: With `NOT_FINITE` in its message, before any weight is
+                changed, if a loss or a gradient is not finite.
+        """
+        losses, gradients = self.compute_gradients(batch)
+        gradients = self._checked(losses, gradients)
+        own = self.stage_variables
+        self.optimizer.apply_gradients(zip(gradients[: len(own)], own, strict=True))
+        if self._has_opponent:
+            others = self._stage.opponent()
+            self.opponent_optimizer.apply_gradients(zip(gradients[len(own) :], others, strict=True))
+        self.after_step()
+        if self.plateau:
+            progress = losses.total if losses.progress is None else losses.progress
+            self.plateau.update(mean_over_replicas(progress))
+        self.steps_done.assign_add(1)
+        self._means["loss"].update_state(losses.total)
+        for name, value in losses.terms.items():
+            self._means[name].update_state(value)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def _checked(self, losses: Losses, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The gradients, behind a check that they and the losses are finite."""
+        finite = [tf.math.is_finite(value) for value in [losses.total, *losses.terms.values()]]
+        if not isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
+            # Scaled gradients overflow now and then; that optimizer passes over such a step.
+            finite += [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
+        check = tf.debugging.Assert(tf.reduce_all(finite), [NOT_FINITE])
+        with tf.control_dependencies([check] if check is not None else []):
+            return [tf.identity(gradient) for gradient in gradients]
+
+
+class LandmarkModel(TrainedModel):
+    """Base of all methods."""
+
+    finds_landmarks = True
+    #: Whether `render` works.
+    has_generator = False
 
     def represent(self, images: tf.Tensor, training: bool = False) -> Representation:
         """Finds landmarks in `images [B, S, S, 3]`, float32 RGB in [0, 1]."""
@@ -138,88 +292,18 @@ class LandmarkModel(tf.keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
 
-    def after_step(self) -> None:
-        """Runs after each optimizer step, in graph: momentum copies, queues, moving averages."""
-        return  # AutoGraph cannot transform a body without a statement
-
     def call(self, images: tf.Tensor, training: bool = False) -> Representation:
         """Keras' entry point, the same as `represent`."""
         return self.represent(images, training=training)
 
-    def build_variables(self) -> None:
-        """Creates every variable and every metric, by one pass over an empty batch of each stage.
-
-        Must run before checkpoints are restored and, under a strategy, in its scope.
-        """
+    def build_variables(self, for_training: bool = True) -> None:
+        """See the base class."""
+        super().build_variables(for_training)
         size = self.shape_spec.image_size
-        geometry = Geometry(size)
-        names = {"loss": None}  # a dictionary keeps their order
-        for stage in self.stages:
-            frames = tf.zeros([1, stage.pairing.frames_per_sample, size, size, 3])
-            batch = stage.pairing.make(frames, tf.constant([0, 0]), geometry)
-            losses = self.compute_losses(batch, training=False)
-            names.update(dict.fromkeys(losses.terms))
-        self._means = {name: tf.keras.metrics.Mean(name) for name in names}
-        self.represent(tf.zeros([1, size, size, 3]))
-        self.built = True
-
-    def start_stage(self, stage: Stage, steps: int) -> None:
-        """Prepares training of a stage: a new optimizer, compiled into the model."""
-        self._stage = stage
-        rate = stage.schedule(steps)
-        self.plateau = rate if isinstance(rate, PlateauSchedule) else None
-        optimizer = stage.optimizer(rate)
-        if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
-            optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-        self.compile(optimizer=optimizer)
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        inner.build(self.stage_variables)
-
-    @property
-    def stage_variables(self) -> list[tf.Variable]:
-        """The variables that the current stage trains."""
-        chosen = self._stage.trainable if self._stage else None
-        return chosen() if chosen else self.trainable_variables
-
-    @property
-    def metrics(self) -> list[tf.keras.metrics.Metric]:
-        """Running means of the total and of each term since the last reset."""
-        return list(self._means.values())
-
-    def compute_gradients(self, batch: dict[str, tf.Tensor]) -> tuple[Losses, list[tf.Tensor]]:
-        """Computes this replica's share of the gradients of the current stage's variables.
-
-        The loss is divided by the number of replicas here and nowhere else: replicas' gradients are
-        summed, and the sum is then the gradient of the mean over the global batch.
-        """
-        variables = self.stage_variables
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        optimizer = getattr(self, "optimizer", None)
-        scales_loss = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
-        with tf.GradientTape() as tape:
-            losses = self.compute_losses(batch, training=True)
-            decay = tf.add_n(self.losses) if self.losses else 0.0
-            objective = (losses.total + decay) / replicas
-            if scales_loss:
-                objective = optimizer.get_scaled_loss(objective)
-        gradients = tape.gradient(objective, variables)
-        if scales_loss:
-            gradients = optimizer.get_unscaled_gradients(gradients)
-        return losses, gradients
-
-    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step of the current stage; Keras' `fit` calls it on each replica."""
-        losses, gradients = self.compute_gradients(batch)
-        self.optimizer.apply_gradients(zip(gradients, self.stage_variables, strict=True))
-        self.after_step()
-        if self.plateau:
-            progress = losses.total if losses.progress is None else losses.progress
-            self.plateau.update(mean_over_replicas(progress))
-        self.steps_done.assign_add(1)
-        self._means["loss"].update_state(losses.total)
-        for name, value in losses.terms.items():
-            self._means[name].update_state(value)
-        return {name: mean.result() for name, mean in self._means.items()}
+        images = tf.zeros([1, size, size, 3])
+        found = self.represent(images)
+        if self.has_generator:
+            self.render(images, found.landmarks)
 
 
 def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
@@ -230,91 +314,28 @@ def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
-class PlateauSchedule(tf.Module, tf.keras.optimizers.schedules.LearningRateSchedule):
-    """Divides the learning rate by 10 whenever the error stalls.
-
-    Errors are averaged over windows of `window` steps. A window that does not go 0.1 % below the
-    best one so far is a stall; `patience` stalls in a row lower the rate and are then forgotten.
-    All state is in variables, which the model's checkpoints keep.
-
-    Args:
-        base: Learning rate at the start.
-        window: Steps per window.
-        patience: Windows without improvement before the rate falls.
-    """
-
-    FACTOR = 0.1
-    IMPROVEMENT = 1e-3
-
-    def __init__(self, base: float, window: int, patience: int):
-        super().__init__()
-        self.window, self.patience = window, patience
-        self.rate = _state(base)
-        self.best = _state(tf.float32.max)
-        self.mean = _state(0.0)  # of the current window
-        self.count = _state(0)  # steps of the current window
-        self.stalls = _state(0)
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """The current learning rate, at whatever step."""
-        return tf.identity(self.rate)
-
-    def update(self, error: tf.Tensor) -> None:
-        """Takes the positive error of one step, the same on all replicas."""
-        count = self.count + 1
-        mean = self.mean + (error - self.mean) / tf.cast(count, tf.float32)
-        ended = count >= self.window
-        improved = mean < (1.0 - self.IMPROVEMENT) * self.best
-        stalls = tf.where(ended, tf.where(improved, 0, self.stalls + 1), self.stalls)
-        lowers = stalls >= self.patience
-        self.rate.assign(tf.where(lowers, self.rate * self.FACTOR, self.rate))
-        self.best.assign(tf.where(ended & improved, mean, self.best))
-        self.mean.assign(mean)  # the first error of the next window replaces it
-        self.count.assign(tf.where(ended, 0, count))
-        self.stalls.assign(tf.where(lowers, 0, stalls))
+def _mean(*values: tf.Tensor | None) -> tf.Tensor | None:
+    return None if values[0] is None else tf.add_n(values) / len(values)
 
 
-def _state(value: float | int) -> tf.Variable:
-    # Every replica computes the same value from an error averaged over replicas.
-    return tf.Variable(
-        value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
-    )
+def _make_optimizer(
+    stage: Stage, rate: LearningRate, variables: list[tf.Variable]
+) -> tf.keras.optimizers.Optimizer:
+    """An optimizer with its variables."""
+    optimizer = inner = stage.optimizer(rate)
+    if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
+        optimizer = tf.keras.mixed_precision.LossScaleOptimizer(inner)
+    inner.build(variables)
+    return optimizer
 
 
-def learning_rate(
-    schedule: Schedule,
-    base: float,
-    steps: int,
-    decay_rate: float = 1.0,
-    decay_steps: int = 1,
-    plateau_steps: int = 10_000,
-    plateau_patience: int = 3,
-) -> LearningRate:
-    """Makes a learning-rate schedule.
+def _scaled(optimizer, objective: tf.Tensor) -> tf.Tensor:
+    if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
+        return optimizer.get_scaled_loss(objective)
+    return objective
 
-    Args:
-        schedule: "constant"; "staircase": `base * decay_rate^floor(step / decay_steps)`; "cosine":
-            from `base` to 0 over `steps`; "plateau": see `PlateauSchedule`.
-        base: Learning rate at the start.
-        steps: Length of training.
-        decay_rate: Factor of the staircase.
-        decay_steps: Steps between two stairs.
-        plateau_steps: Steps per window of the plateau schedule.
-        plateau_patience: Windows without improvement before its rate falls.
 
-    Returns:
-        A number or a `LearningRateSchedule`.
-    """
-    if schedule == "cosine":
-        return tf.keras.optimizers.schedules.CosineDecay(base, steps)
-    if schedule == "staircase":
-        return tf.keras.optimizers.schedules.ExponentialDecay(
-            base, decay_steps, decay_rate, staircase=True
-        )
-    if schedule == "plateau":
-        return PlateauSchedule(base, plateau_steps, plateau_patience)
-    if schedule == "constant":
-        return base
-    raise ValueError(
-        f"schedule {schedule!r} is unknown; it is one of constant, staircase, cosine, plateau"
-    )
+def _unscaled(optimizer, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
+        return optimizer.get_unscaled_gradients(gradients)
+    return gradients

@@ -15,6 +15,7 @@ constants keep the published meaning.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Literal
 
@@ -22,8 +23,8 @@ import tensorflow as tf
 
 from tf_landmarks.augment import pairs, tps
 from tf_landmarks.layers import blocks, bottleneck
-from tf_landmarks.losses import perceptual
-from tf_landmarks.methods import base
+from tf_landmarks.losses import networks, perceptual
+from tf_landmarks.methods import base, schedules
 
 Loss = Literal["balanced", "l2", "l1"]
 PairKind = Literal["composed", "independent", "frames"]
@@ -60,12 +61,28 @@ class ImmOptions:
     loss: Loss = _option(
         "l2", "balanced (levels of the loss network by running means), or l2 or l1 of pixels"
     )
+    loss_network: str = _option(
+        "",
+        "weights of the network whose features the balanced loss compares beside pixels: VGG-16 or "
+        "VGG-19 (.h5, .npz), SqueezeNet (.h5), or what python -m tf_landmarks.pretrain wrote; imagenet: "
+        "the VGG-19 that Keras downloads",
+    )
+    loss_start: perceptual.Start = _option(
+        "published",
+        "where the running means of the balanced loss start; first_batch saves 1000 steps",
+    )
+    loss_zoom: int = _option(
+        1, "how many times images are enlarged before the loss network sees them"
+    )
     loss_stop_gradient: bool = _option(
         False, "no gradient through the running means of the balanced loss"
     )
+    legacy_resize: bool = _option(
+        False, "resize as TensorFlow 1 did: upsampling in the regressor, masks in the loss"
+    )
     weight_decay: float = _option(1e-5, "c of c * 1/2 |W|^2 on convolution kernels")
     learning_rate: float = _option(1e-3, "Adam's learning rate at the start")
-    schedule: base.Schedule = _option("staircase", "how the learning rate falls")
+    schedule: schedules.Schedule = _option("staircase", "how the learning rate falls")
     decay_rate: float = _option(0.95, "factor of each stair")
     decay_steps: int = _option(100_000, "steps from stair to stair")
     plateau_steps: int = _option(
@@ -129,12 +146,13 @@ class Regressor(tf.keras.layers.Layer):
                 [blocks.ConvBlock(filters, 3, 1, options.weight_decay, sync) for _ in range(count)]
             )
         self.output_conv = blocks.conv(3, 3, weight_decay=options.weight_decay)
+        self._legacy_resize = options.legacy_resize
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         features = inputs
         for level, layers in enumerate(self.levels):
             if level > 0:
-                features = blocks.double(features)
+                features = blocks.double(features, self._legacy_resize)
             for block in layers:
                 features = block(features, training=training)
         return tf.cast(self.output_conv(features), tf.float32)  # [B, S, S, 3]
@@ -154,8 +172,18 @@ class Imm(base.LandmarkModel):
         self.head = blocks.conv(shape.num_landmarks, 1, weight_decay=options.weight_decay)
         self.encoder = Body(halvings, options, sync, name="encoder")
         self.regressor = Regressor(halvings, options, sync, name="regressor")
-        if options.loss == "balanced":
-            self.balance = perceptual.RunningBalance(("input",), options.loss_stop_gradient)
+
+    @functools.cached_property
+    def loss_network(self) -> networks.LossNetwork | None:
+        """Read when losses are first computed: an export does without."""
+        path = self.options.loss_network
+        return networks.load(path) if path else None
+
+    @classmethod
+    def check_files(cls, options: ImmOptions) -> None:
+        """See the base class."""
+        if options.loss_network:
+            networks.load(options.loss_network)
 
     @classmethod
     def check_shape(cls, shape: base.ModelShape, options: ImmOptions) -> None:
@@ -172,24 +200,37 @@ class Imm(base.LandmarkModel):
         """A single stage on pairs."""
         return [base.Stage("main", self._pairing(), self._schedule, self._optimizer)]
 
+    def build_variables(self, for_training: bool = True) -> None:
+        """See the base class."""
+        if for_training and self.options.loss == "balanced":
+            network, size = self.loss_network, self.options.loss_zoom * self.shape_spec.image_size
+            levels = ("input", *(network.levels(size) if network else ()))
+            self.balance = perceptual.RunningBalance(
+                levels, self.options.loss_stop_gradient, self.options.loss_start
+            )
+        super().build_variables(for_training)
+
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
-        """Rebuilds the target; terms: `m_input` (masked mean squared error, 0-255), `mse`."""
+        """Rebuilds the target; terms: `m_<level>` (masked mean squared errors), `mse` of pixels."""
         points = self._detect(batch["target"], training)
         features = self.encoder(batch["source"], training=training)
         output = self._generate(features, points.landmarks, training)
-        target, mask = batch["target"], batch["mask"]
+        target, mask, options = batch["target"], batch["mask"], self.options
 
-        difference = 255.0 * (target - output)
-        squared = perceptual.masked_mean(difference**2, mask)
-        terms = {"m_input": squared, "mse": tf.reduce_mean((target - output) ** 2)}
-        if self.options.loss == "balanced":
-            errors = base.mean_over_replicas(tf.stack([squared]))
-            # The balanced total hovers near 1000 per level for ever.
-            return base.Losses(self.balance(errors, training=training), terms, progress=squared)
-        if self.options.loss == "l1":
-            terms["m_l1"] = perceptual.masked_mean(tf.abs(difference), mask)
+        network = self.loss_network if options.loss == "balanced" else None
+        errors = perceptual.level_errors(
+            network, target, output, mask, options.loss_zoom, options.legacy_resize
+        )
+        terms = {f"m_{level}": error for level, error in errors.items()}
+        terms["mse"] = tf.reduce_mean((target - output) ** 2)
+        if options.loss == "balanced":
+            stacked = base.mean_over_replicas(tf.stack([errors[k] for k in self.balance.levels]))
+            total = self.balance(stacked, training=training)
+            return base.Losses(total, terms, self.balance.progress(stacked))
+        if options.loss == "l1":
+            terms["m_l1"] = perceptual.masked_mean(tf.abs(255.0 * (target - output)), mask)
             return base.Losses(1000.0 * terms["m_l1"] / 255.0, terms)
-        return base.Losses(1000.0 * squared / 255.0, terms)
+        return base.Losses(1000.0 * errors["input"] / 255.0, terms)
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
         """See the base class; the heatmaps of a marginal soft-argmax are outer products."""
@@ -219,14 +260,14 @@ class Imm(base.LandmarkModel):
         composed = options.pairing == "composed"
         return pairs.WarpedPair(options.target_warp, options.source_warp, composed, options.frame)
 
-    def _schedule(self, steps: int) -> base.LearningRate:
+    def _schedule(self, steps: int) -> schedules.LearningRate:
         options = self.options
-        return base.learning_rate(
+        return schedules.learning_rate(
             options.schedule, options.learning_rate, steps, options.decay_rate, options.decay_steps,
             options.plateau_steps, options.plateau_patience,
         )  # fmt: skip
 
-    def _optimizer(self, rate: base.LearningRate) -> tf.keras.optimizers.Optimizer:
+    def _optimizer(self, rate: schedules.LearningRate) -> tf.keras.optimizers.Optimizer:
         clip = {"variable": {"clipnorm": 1.0}, "global": {"global_clipnorm": 1.0}, "none": {}}
         return tf.keras.optimizers.Adam(rate, epsilon=1e-8, **clip[self.options.clip])
 

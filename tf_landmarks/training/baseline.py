@@ -5,6 +5,7 @@ images, without labels. With the initial statistics of 0 and 1 its points would 
 comparison with it would mean anything.
 """
 
+import glob
 import os
 
 import numpy as np
@@ -32,8 +33,10 @@ def keep(run: RunOptions, options, model: LandmarkModel, frames: Frames) -> None
     if os.path.exists(path + ".index"):
         return
     twin = models.make_float32_model(run, options)
-    for own, given in zip(twin.variables, model.variables, strict=True):
-        own.assign(given)
+    copied = tf.train.Checkpoint(model=model).write(path + ".part")
+    checkpoints.read_weights(copied, twin)
+    for part in glob.glob(glob.escape(copied) + ".*"):
+        os.remove(part)
     calibrate_batch_norm(twin, frames.sample(NUM_IMAGES))
     tf.train.Checkpoint(model=twin).write(path)
 

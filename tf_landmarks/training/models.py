@@ -12,18 +12,24 @@ def model_shape(run: RunOptions) -> ModelShape:
     return ModelShape(run.image_size, run.num_landmarks, run.sync_batch_norm)
 
 
-def make_model(run: RunOptions, options) -> LandmarkModel:
-    """Makes the model of a run with its variables, in the number format that is set globally."""
+def make_model(run: RunOptions, options, for_training: bool = True) -> LandmarkModel:
+    """Makes the model of a run with its variables, in the number format that is set globally.
+
+    Args:
+        run: The run's options.
+        options: The method's options.
+        for_training: Whether it will compute losses, see `build_variables`.
+    """
     model = methods.create(run.method, model_shape(run), options)
-    model.build_variables()
+    model.build_variables(for_training)
     return model
 
 
 def make_float32_model(run: RunOptions, options) -> LandmarkModel:
-    """Makes the model in float32, as exports and baselines use it, whatever it is trained in."""
+    """Makes the model in float32, as exports and baselines use it; it computes no losses."""
     policy = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy("float32")
     try:
-        return make_model(run, options)
+        return make_model(run, options, for_training=False)
     finally:
         tf.keras.mixed_precision.set_global_policy(policy)

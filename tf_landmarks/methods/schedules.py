@@ -1,0 +1,98 @@
+"""How the learning rate falls."""
+
+from typing import Literal
+
+import tensorflow as tf
+
+Schedule = Literal["constant", "staircase", "cosine", "plateau"]
+LearningRate = float | tf.keras.optimizers.schedules.LearningRateSchedule
+
+
+class PlateauSchedule(tf.Module, tf.keras.optimizers.schedules.LearningRateSchedule):
+    """Divides the learning rate by 10 whenever the error stalls.
+
+    Errors are averaged over windows of `window` steps. A window that does not go 0.1 % below the
+    best one so far is a stall; `patience` stalls in a row lower the rate and are then forgotten.
+    All state is in variables, which the model's checkpoints keep.
+
+    Args:
+        base: Learning rate at the start.
+        window: Steps per window.
+        patience: Windows without improvement before the rate falls.
+    """
+
+    FACTOR = 0.1
+    IMPROVEMENT = 1e-3
+
+    def __init__(self, base: float, window: int, patience: int):
+        super().__init__()
+        self.window, self.patience = window, patience
+        self.rate = _state(base)
+        self.best = _state(tf.float32.max)
+        self.mean = _state(0.0)  # of the current window
+        self.count = _state(0)  # steps of the current window
+        self.stalls = _state(0)
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The current learning rate, at whatever step."""
+        return tf.identity(self.rate)
+
+    def update(self, error: tf.Tensor) -> None:
+        """Takes the positive error of one step, the same on all replicas."""
+        count = self.count + 1
+        mean = self.mean + (error - self.mean) / tf.cast(count, tf.float32)
+        ended = count >= self.window
+        improved = mean < (1.0 - self.IMPROVEMENT) * self.best
+        stalls = tf.where(ended, tf.where(improved, 0, self.stalls + 1), self.stalls)
+        lowers = stalls >= self.patience
+        self.rate.assign(tf.where(lowers, self.rate * self.FACTOR, self.rate))
+        self.best.assign(tf.where(ended & improved, mean, self.best))
+        self.mean.assign(mean)  # the first error of the next window replaces it
+        self.count.assign(tf.where(ended, 0, count))
+        self.stalls.assign(tf.where(lowers, 0, stalls))
+
+
+def _state(value: float | int) -> tf.Variable:
+    # Every replica computes the same value from an error averaged over replicas.
+    return tf.Variable(
+        value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+    )
+
+
+def learning_rate(
+    schedule: Schedule,
+    base: float,
+    steps: int,
+    decay_rate: float = 1.0,
+    decay_steps: int = 1,
+    plateau_steps: int = 10_000,
+    plateau_patience: int = 3,
+) -> LearningRate:
+    """Makes a learning-rate schedule.
+
+    Args:
+        schedule: "constant"; "staircase": `base * decay_rate^floor(step / decay_steps)`; "cosine":
+            from `base` to 0 over `steps`; "plateau": see `PlateauSchedule`.
+        base: Learning rate at the start.
+        steps: Length of training.
+        decay_rate: Factor of the staircase.
+        decay_steps: Steps between two stairs.
+        plateau_steps: Steps per window of the plateau schedule.
+        plateau_patience: Windows without improvement before its rate falls.
+
+    Returns:
+        A number or a `LearningRateSchedule`.
+    """
+    if schedule == "cosine":
+        return tf.keras.optimizers.schedules.CosineDecay(base, steps)
+    if schedule == "staircase":
+        return tf.keras.optimizers.schedules.ExponentialDecay(
+            base, decay_steps, decay_rate, staircase=True
+        )
+    if schedule == "plateau":
+        return PlateauSchedule(base, plateau_steps, plateau_patience)
+    if schedule == "constant":
+        return base
+    raise ValueError(
+        f"schedule {schedule!r} is unknown; it is one of constant, staircase, cosine, plateau"
+    )
