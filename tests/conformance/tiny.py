@@ -60,5 +60,9 @@ class Case:
         return {key: value.numpy() for key, value in batch.items()}
 
 
-CASES = [Case("imm", _IMM), Case("imm", {**_IMM, "loss": "balanced"})]
+CASES = [
+    Case("imm", _IMM),
+    Case("imm", {**_IMM, "loss": "balanced"}),
+    Case("imm", {**_IMM, "loss": "l1", "bottleneck": "vector", "adversarial": 0.1}),
+]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""

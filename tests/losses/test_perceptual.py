@@ -125,3 +125,36 @@ def test_a_mask_of_zeros_leaves_no_gradient():
         seen = perceptual.masked_mean((output - 3.0) ** 2, tf.ones([1, 8, 8, 1]))
     assert not np.any(tape.gradient(hidden, output))
     assert np.all(tape.gradient(seen, output).numpy() < 0)
+
+
+def test_levels_without_a_published_start_begin_at_their_first_error():
+    balance = perceptual.RunningBalance(("input", "fire3"))
+    loss = balance(tf.constant([100.0, 40.0]), training=True)
+    np.testing.assert_allclose(balance.means, [100.0, 40.0])
+    assert float(loss) == pytest.approx(2000.0)
+    # From there on as all others: 40 + 0.01 (20 - 40).
+    balance(tf.constant([100.0, 20.0]), training=True)
+    np.testing.assert_allclose(balance.means, [100.0, 39.8], rtol=1e-6)
+    everywhere = perceptual.RunningBalance(("input", "conv1_2"), start="first_batch")
+    everywhere(tf.constant([7.0, 3.0]), training=True)
+    np.testing.assert_allclose(everywhere.means, [7.0, 3.0])
+
+
+def test_progress_compares_errors_with_the_published_starts():
+    balance = perceptual.RunningBalance(("input", "conv1_2", "fire3"))
+    # (50 / 100 + 3.2 / 1.6) / 2; fire3 has no published start.
+    assert float(balance.progress(tf.constant([50.0, 3.2, 9.0]))) == pytest.approx(1.25)
+
+
+def test_a_legacy_resize_of_the_mask_picks_every_sixteenth_pixel_of_the_profile():
+    from tf_landmarks.augment import pairs
+
+    mask = tf.constant(pairs.boundary_mask(128)[np.newaxis])
+    rows = [
+        [float(perceptual.masked_mean(cell[np.newaxis], mask, legacy)) * 64 for cell in cells]
+        for legacy in (True, False)
+        for cells in [np.eye(64, dtype=np.float32).reshape(64, 8, 8, 1)[24:32]]
+    ]
+    # Row 3 of 8, where the profile across is 1; imm.md 5.2.
+    np.testing.assert_allclose(rows[0], [0, 0.137, 1, 1, 1, 1, 1, 0.086], atol=1e-3)
+    np.testing.assert_allclose(rows[1], [0, 0.889, 1, 1, 1, 1, 0.889, 0], atol=1e-3)

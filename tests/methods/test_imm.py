@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.losses.test_networks import random_vgg
 from tf_landmarks import flags
 from tf_landmarks.augment import pairs, tps
 from tf_landmarks.layers import bottleneck
+from tf_landmarks.losses import networks
 from tf_landmarks.methods import base
 from tf_landmarks.methods.imm import Imm, ImmOptions, num_halvings
+from tf_landmarks.training import checkpoints
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SMALL = {"width": 4, "regressor_width": 16, "regressor_min_width": 4}
@@ -527,3 +530,107 @@ def test_a_restored_model_finds_the_same_landmarks(tmp_path):
     assert np.abs(second.represent(images).landmarks - found).max() > 1e-4
     tf.train.Checkpoint(model=second).read(str(tmp_path / "weights"))
     np.testing.assert_allclose(second.represent(images).landmarks, found, rtol=0, atol=1e-6)
+
+
+def loss_file(tmp_path, channels: int = 3) -> str:
+    path = str(tmp_path / "vgg.npz")
+    networks.write_arrays(path, random_vgg(channels=channels))
+    return path
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_perceptual_loss_balances_six_levels_and_leaves_its_network_alone(tmp_path, channels):
+    path = loss_file(tmp_path, channels)
+    model = small(loss="balanced", loss_network=path)
+    (stage,) = model.stages
+    model.start_stage(stage, 10)
+    pair = {key: tf.constant(value) for key, value in batch().items()}
+    before = model.loss_network(pair["target"])
+    losses = model.compute_losses(pair, training=True)
+    levels = ["input", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2"]
+    assert list(model.balance.levels) == levels
+    starts = [100, 1.6, 2.3, 1.8, 2.8, 100]
+    total = 0.0
+    for level, start in zip(levels, starts, strict=True):
+        m = float(losses.terms[f"m_{level}"])
+        total += 1000 * m / (start + 0.01 * (m - start))
+    assert float(losses.total) == pytest.approx(total, rel=1e-4)
+
+    model.train_step(pair)
+    for level, features in model.loss_network(pair["target"]).items():
+        np.testing.assert_array_equal(features, before[level])
+    bias = model.regressor.output_conv.bias
+    with tf.GradientTape() as tape:
+        terms = model.compute_losses(pair, training=True).terms
+        features = tf.add_n([terms[f"m_{level}"] for level in levels[1:]])
+    assert np.abs(tape.gradient(features, bias)).max() > 0
+
+
+@pytest.mark.core
+def test_the_loss_network_is_neither_saved_nor_needed_without_losses(tmp_path):
+    path = loss_file(tmp_path)
+    model = small(loss="balanced", loss_network=path)
+    with_network = {v.name for v in model.variables}
+    assert not any("conv1_2" in name for name in with_network)
+    saved = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
+    options = ImmOptions(**{**SMALL, "loss": "balanced", "loss_network": "gone.npz"})
+    other = Imm(base.ModelShape(32, 3), options)
+    other.build_variables(for_training=False)
+    checkpoints.read_weights(saved, other)
+    images = batch()["target"]
+    np.testing.assert_array_equal(other.represent(images)[0], model.represent(images)[0])
+    with pytest.raises(ValueError, match=r"^--imm_loss_network=gone.npz is no loss network"):
+        Imm.check_files(options)
+
+
+@pytest.mark.core
+def test_the_vectors_of_the_ablation_cross_the_bottleneck_in_place_of_landmarks():
+    model = small(bottleneck="vector")
+    images = batch()["target"]
+    found = model.represent(images)
+    assert found.landmarks.shape == (2, 3, 2) and np.abs(found.landmarks).max() <= 1
+    assert float(tf.reduce_max(tf.abs(found.landmarks[0] - found.landmarks[1]))) > 1e-3
+    # Any of the 2K numbers reaches all of the image, which a landmark's blob does not.
+    moved = found.landmarks.numpy()
+    moved[:, 1, 0] += 0.5
+    features = model.encoder(images)
+    maps = [model.vector.maps(tf.constant(numbers)) for numbers in (found.landmarks, moved)]
+    assert np.count_nonzero(np.abs(maps[0] - maps[1]) > 1e-6) > 0.9 * maps[0].numpy().size
+    changed = [model._generate(features, tf.constant(n), False) for n in (found.landmarks, moved)]
+    assert np.abs(changed[0] - changed[1]).max() > 1e-6
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("loss", ["l1", "l2"])
+def test_the_discriminator_and_the_others_are_trained_against_each_other(loss):
+    model = small(loss=loss, adversarial=0.5)
+    (stage,) = model.stages
+    model.start_stage(stage, 10)
+    theirs = {v.ref() for v in model.discriminator.trainable_variables}
+    own = {v.ref() for v in model.stage_variables}
+    assert theirs and not theirs & own
+    assert theirs | own == {v.ref() for v in model.trainable_variables}
+
+    pair = {key: tf.constant(value) for key, value in batch().items()}
+    losses, gradients = model.compute_gradients(pair)
+    plain = small(loss=loss).compute_losses(pair, training=True).total
+    verdicts = losses.terms["adversarial"], losses.terms["discriminator"]
+    assert float(losses.total) == pytest.approx(float(plain + 500 * verdicts[0]), rel=1e-4)
+    assert float(losses.opponent) == float(verdicts[1])
+    assert len(gradients) == len(own) + len(theirs)
+    assert all(np.abs(g).max() > 0 for g in gradients[len(own) :: 2])
+    before = [v.numpy() for v in model.trainable_variables]
+    model.train_step(pair)
+    moved = [np.any(v != b) for v, b in zip(model.trainable_variables, before, strict=True)]
+    assert np.mean(moved) > 0.9
+
+
+@pytest.mark.core
+def test_a_blind_discriminator_costs_what_the_formula_says():
+    model = small(adversarial=1.0)
+    kernel, bias = model.discriminator.verdict.get_weights()
+    model.discriminator.verdict.set_weights([0 * kernel, bias + 0.25])
+    terms = model.compute_losses(batch(), training=False).terms
+    assert float(terms["adversarial"]) == pytest.approx(0.75**2)
+    assert float(terms["discriminator"]) == pytest.approx((0.75**2 + 0.25**2) / 2)

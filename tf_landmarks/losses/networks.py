@@ -77,7 +77,7 @@ class LossNetwork:
             a pixel is missing.
         """
         if self.is_grey:
-            inputs = tf.reduce_mean(images, axis=-1, keepdims=True) - _GREY_MEAN
+            inputs = grey(images)
         else:
             inputs = 255.0 * images[..., ::-1] - tf.constant(_BGR_MEANS)
         dtype = tf.keras.mixed_precision.global_policy().compute_dtype
@@ -115,6 +115,11 @@ class LossNetwork:
     def _conv(self, values: tf.Tensor, layer: str, strides: int = 1, padding: str = "SAME"):
         kernel, bias = (tf.cast(weight, values.dtype) for weight in self._weights[layer])
         return tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(values, kernel, strides, padding), bias))
+
+
+def grey(images: tf.Tensor) -> tf.Tensor:
+    """What a network on grey images sees, `[..., 1]`, of `images [..., 3]` RGB, 1 being white."""
+    return tf.reduce_mean(images, axis=-1, keepdims=True) - _GREY_MEAN
 
 
 def load(path: str, flag: str = "--imm_loss_network") -> LossNetwork:

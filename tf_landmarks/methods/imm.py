@@ -22,11 +22,13 @@ from typing import Literal
 import tensorflow as tf
 
 from tf_landmarks.augment import pairs, tps
-from tf_landmarks.layers import blocks, bottleneck
+from tf_landmarks.layers import blocks
+from tf_landmarks.layers import bottleneck as points
 from tf_landmarks.losses import networks, perceptual
 from tf_landmarks.methods import base, schedules
 
 Loss = Literal["balanced", "l2", "l1"]
+Bottleneck = Literal["landmarks", "vector"]
 PairKind = Literal["composed", "independent", "frames"]
 
 
@@ -50,10 +52,13 @@ class ImmOptions:
     grid: int = _option(
         16, "cells along a side of the heatmaps; the image is a power of two times it"
     )
-    softargmax: bottleneck.SoftArgmax = _option("mean", "how heatmaps become points")
-    blob: bottleneck.MapShape = _option(
-        "gaussian_without_half", "shape of the blob at each landmark"
+    bottleneck: Bottleneck = _option(
+        "landmarks",
+        "what crosses from target to output: landmarks; or, for the paper's ablation, a vector of 2K "
+        "numbers between fully connected layers",
     )
+    softargmax: points.SoftArgmax = _option("mean", "how heatmaps become points")
+    blob: points.MapShape = _option("gaussian_without_half", "shape of the blob at each landmark")
     blob_std: float = _option(0.1, "width of the blob; the image is 2 units high")
     output_affine: bool = _option(
         False, "add mid-grey to the regressor's output; saves about 1000 steps"
@@ -76,6 +81,11 @@ class ImmOptions:
     )
     loss_stop_gradient: bool = _option(
         False, "no gradient through the running means of the balanced loss"
+    )
+    adversarial: float = _option(
+        0.0,
+        "weight of a patch discriminator's verdict beside the loss of pixels, for the paper's ablation; "
+        "0: no discriminator",
     )
     legacy_resize: bool = _option(
         False, "resize as TensorFlow 1 did: upsampling in the regressor, masks in the loss"
@@ -158,6 +168,46 @@ class Regressor(tf.keras.layers.Layer):
         return tf.cast(self.output_conv(features), tf.float32)  # [B, S, S, 3]
 
 
+class VectorBottleneck(tf.keras.layers.Layer):
+    """The ablation's bottleneck: K pairs of numbers in [-1, 1] that need not be places.
+
+    The paper gives the number of numbers (10, 20, 60) and no more; that they are bounded by tanh, and
+    drawn as maps of the same size as blobs by one linear layer, is ours.
+    """
+
+    def __init__(self, num_landmarks: int, grid: int, **kwargs):
+        super().__init__(**kwargs)
+        self._shape = (grid, grid, num_landmarks)
+        self.encode = tf.keras.layers.Dense(2 * num_landmarks, dtype=tf.float32)
+        self.decode = tf.keras.layers.Dense(math.prod(self._shape), dtype=tf.float32)
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        flat = tf.reshape(features, [-1, math.prod(features.shape[1:])])
+        return tf.reshape(tf.tanh(self.encode(flat)), [-1, self._shape[2], 2])
+
+    def maps(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Makes `[B, grid, grid, K]` maps of `numbers [B, K, 2]`."""
+        flat = tf.reshape(numbers, [-1, 2 * self._shape[2]])
+        return tf.reshape(self.decode(flat), [-1, *self._shape])
+
+
+class Discriminator(tf.keras.layers.Layer):
+    """Tells real images from rebuilt ones, patch by patch; the paper does not describe its own."""
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.convs = [
+            tf.keras.layers.Conv2D(width * 2**level, 4, 2, padding="same") for level in range(3)
+        ]
+        self.verdict = tf.keras.layers.Conv2D(1, 3, padding="same")
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        features = 2.0 * images - 1.0
+        for conv in self.convs:
+            features = tf.nn.leaky_relu(conv(features), 0.2)
+        return tf.cast(self.verdict(features), tf.float32)  # [B, S/8, S/8, 1]: 1 real, 0 rebuilt
+
+
 class Imm(base.LandmarkModel):
     """The model; see the module's head."""
 
@@ -169,9 +219,14 @@ class Imm(base.LandmarkModel):
         self.check_shape(shape, options)
         halvings, sync = num_halvings(shape.image_size, options.grid), shape.sync_batch_norm
         self.detector = Body(halvings, options, sync, name="detector")
-        self.head = blocks.conv(shape.num_landmarks, 1, weight_decay=options.weight_decay)
+        if options.bottleneck == "vector":
+            self.vector = VectorBottleneck(shape.num_landmarks, options.grid, name="vector")
+        else:
+            self.head = blocks.conv(shape.num_landmarks, 1, weight_decay=options.weight_decay)
         self.encoder = Body(halvings, options, sync, name="encoder")
         self.regressor = Regressor(halvings, options, sync, name="regressor")
+        if options.adversarial:
+            self.discriminator = Discriminator(2 * options.width, name="discriminator")
 
     @functools.cached_property
     def loss_network(self) -> networks.LossNetwork | None:
@@ -198,7 +253,14 @@ class Imm(base.LandmarkModel):
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage on pairs."""
-        return [base.Stage("main", self._pairing(), self._schedule, self._optimizer)]
+        players = {}
+        if self.options.adversarial:
+            theirs = self.discriminator
+            players["opponent"] = lambda: theirs.trainable_variables
+            players["trainable"] = lambda: [
+                v for part in self.layers if part is not theirs for v in part.trainable_variables
+            ]
+        return [base.Stage("main", self._pairing(), self._schedule, self._optimizer, **players)]
 
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
@@ -212,9 +274,9 @@ class Imm(base.LandmarkModel):
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Rebuilds the target; terms: `m_<level>` (masked mean squared errors), `mse` of pixels."""
-        points = self._detect(batch["target"], training)
+        landmarks = self._detect(batch["target"], training).landmarks
         features = self.encoder(batch["source"], training=training)
-        output = self._generate(features, points.landmarks, training)
+        output = self._generate(features, landmarks, training)
         target, mask, options = batch["target"], batch["mask"], self.options
 
         network = self.loss_network if options.loss == "balanced" else None
@@ -223,32 +285,56 @@ class Imm(base.LandmarkModel):
         )
         terms = {f"m_{level}": error for level, error in errors.items()}
         terms["mse"] = tf.reduce_mean((target - output) ** 2)
+        progress = opponent = None
         if options.loss == "balanced":
             stacked = base.mean_over_replicas(tf.stack([errors[k] for k in self.balance.levels]))
             total = self.balance(stacked, training=training)
-            return base.Losses(total, terms, self.balance.progress(stacked))
-        if options.loss == "l1":
+            progress = self.balance.progress(stacked)  # the total hovers for ever
+        elif options.loss == "l1":
             terms["m_l1"] = perceptual.masked_mean(tf.abs(255.0 * (target - output)), mask)
-            return base.Losses(1000.0 * terms["m_l1"] / 255.0, terms)
-        return base.Losses(1000.0 * errors["input"] / 255.0, terms)
+            total = 1000.0 * terms["m_l1"] / 255.0
+        else:
+            total = 1000.0 * errors["input"] / 255.0
+        if options.adversarial:
+            # Least squares (Mao et al. 2017).
+            terms["adversarial"] = tf.reduce_mean((self.discriminator(output) - 1.0) ** 2)
+            total += 1000.0 * options.adversarial * terms["adversarial"]
+            real = tf.reduce_mean((self.discriminator(target) - 1.0) ** 2)
+            rebuilt = tf.reduce_mean(self.discriminator(tf.stop_gradient(output)) ** 2)
+            opponent = terms["discriminator"] = 0.5 * (real + rebuilt)
+        return base.Losses(total, terms, progress, opponent)
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
         """See the base class; the heatmaps of a marginal soft-argmax are outer products."""
-        points = self._detect(images, training)
-        return base.Representation(*points, bottleneck.confidence(points))
+        found = self._detect(images, training)
+        return base.Representation(*found, points.confidence(found))
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""
         output = self._generate(self.encoder(images, training=False), landmarks, training=False)
         return tf.clip_by_value(output, 0.0, 1.0)
 
-    def _detect(self, images: tf.Tensor, training: bool) -> bottleneck.Points:
-        logits = self.head(self.detector(images, training=training))
-        return bottleneck.soft_argmax(logits, self.options.softargmax)
+    def _detect(self, images: tf.Tensor, training: bool) -> points.Points:
+        features = self.detector(images, training=training)
+        if self.options.bottleneck == "vector":
+            return self._draw_vector(self.vector(features))
+        return points.soft_argmax(self.head(features), self.options.softargmax)
+
+    def _draw_vector(self, numbers: tf.Tensor) -> points.Points:
+        """What stands in for heatmaps where there are none: blobs at the numbers, as if places."""
+        blobs = self._blobs(numbers)
+        total = tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
+        return points.Points(numbers, tf.math.divide_no_nan(blobs, total))
+
+    def _blobs(self, landmarks: tf.Tensor) -> tf.Tensor:
+        grid = (self.options.grid, self.options.grid)
+        return points.gaussian_maps(landmarks, grid, self.options.blob_std, self.options.blob)
 
     def _generate(self, features: tf.Tensor, landmarks: tf.Tensor, training: bool) -> tf.Tensor:
-        grid = (self.options.grid, self.options.grid)
-        maps = bottleneck.gaussian_maps(landmarks, grid, self.options.blob_std, self.options.blob)
+        if self.options.bottleneck == "vector":
+            maps = self.vector.maps(landmarks)
+        else:
+            maps = self._blobs(landmarks)
         inputs = tf.concat([features, tf.cast(maps, features.dtype)], axis=-1)
         output = self.regressor(inputs, training=training)
         return 0.5 + 0.5 * output if self.options.output_affine else output
