@@ -1,8 +1,8 @@
-"""Finds landmarks in a folder of images and writes them as tables and pictures.
+"""Finds landmarks in images or videos and writes them as tables, pictures and overlay videos.
 
     python -m tf_landmarks.predict --model=runs/mine/export --input=new_images --output=found
 
-One row per image, always: an image that cannot be read gets a row with the reason.
+One row per image or frame of a video, always: one that cannot be read gets a row with the reason.
 """
 
 import os
@@ -12,7 +12,9 @@ from absl import flags, logging
 from tf_landmarks import entry
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
-_INPUT = flags.DEFINE_string("input", None, "a folder of images", required=True)
+_INPUT = flags.DEFINE_string(
+    "input", None, "a folder of images, a video or a folder of videos", required=True
+)
 _OUTPUT = flags.DEFINE_string("output", None, "where to write", required=True)
 _FORMATS = flags.DEFINE_list("format", ["csv"], "any of csv, json, coco, overlay")
 

@@ -29,6 +29,7 @@ class Numbered(sources.Source):
     def __init__(self, count: int, bad: tuple[int, ...] = (), pause: float = 0.0):
         self.root = "numbered"
         self.names = [f"{number:03d}" for number in range(count)]
+        self.sequences, self.frame_numbers = np.arange(count) // 2, np.arange(count) % 2
         self._bad, self._pause = bad, pause
         self.reads = []
 
@@ -38,9 +39,6 @@ class Numbered(sources.Source):
         if index in self._bad:
             raise decode.UnreadableImageError(f"reason {index}")
         return np.full((5, 7, 3), (index, 255 - index, 50), np.uint8)
-
-    def partners(self, indices, draws):
-        return indices ^ 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +134,7 @@ def test_the_order_is_random_even_where_seed_and_epoch_are_small(count):
     frames = make_frames(Numbered(count), memory=False)
     for seed in range(4):
         steps = range(4)
-        orders = [frames._sample_indices(s, Plain(), count, seed).numpy()[:, 0] for s in steps]
+        orders = [frames._draw(s, None, count, seed)[0].numpy() for s in steps]
         for order in orders:
             # Of a random order about 2 / count of the neighbours were neighbours, and the
             # correlation with the old order is about 1 / sqrt(count).
@@ -188,16 +186,99 @@ def test_frame_pairs_hold_both_poses_of_a_look(memory):
 
 
 @pytest.mark.parametrize("memory", [True, False])
-def test_an_image_whose_partner_is_held_out_is_paired_with_itself(memory):
-    frames = make_frames(Numbered(12), memory, indices=[0, 1, 2, 5])
-    (batch,) = take(frames, Plain(frames_per_sample=2), 4, seed=0, step=0, count=1)
-    assert sorted(map(tuple, numbers(batch))) == [(0, 1), (1, 0), (2, 2), (5, 5)]
+def test_images_whose_partner_is_held_out_are_not_drawn(memory):
+    frames = make_frames(Numbered(12), memory, indices=[0, 1, 2, 5, 6, 7])
+    batches = take(frames, Plain(frames_per_sample=2), 4, seed=0, step=0, count=2)
+    drawn = [tuple(pair) for batch in batches for pair in numbers(batch)]
+    # Two epochs of four.
+    assert sorted(drawn) == sorted([(0, 1), (1, 0), (6, 7), (7, 6)] * 2)
 
 
-def test_single_images_cannot_be_paired(monkeypatch):
-    monkeypatch.setattr(Numbered, "partners", sources.Source.partners)
-    with pytest.raises(ValueError, match="--data=numbered holds single images"):
-        make_frames(Numbered(4)).batches(pairs.FramePair(), 2, seed=0, step=0)
+class Video(Numbered):
+    """Two sequences, of the even and of the odd numbers."""
+
+    def __init__(self, count: int, bad: tuple[int, ...] = ()):
+        super().__init__(count, bad)
+        self.sequences, self.frame_numbers = np.arange(count) % 2, np.arange(count) // 2
+
+
+def make_pairs(source, memory: bool, gaps: tuple[int, int], indices=None, max_bad=0.5) -> Frames:
+    chosen = np.arange(len(source)) if indices is None else np.asarray(indices)
+    bad = BadFiles(len(source), max_bad)
+    return Frames(source, chosen, Geometry(SIZE), bad, 64.0 if memory else 0.0, gaps)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_frame_pairs_keep_the_sequence_and_the_gaps_and_reach_all_partners(memory):
+    frames = make_pairs(Video(40), memory, (3, 5), indices=np.arange(4, 36))
+    batches = take(frames, Plain(frames_per_sample=2), 32, seed=0, step=0, count=20)
+    drawn = np.concatenate([numbers(batch) for batch in batches])
+    assert (drawn[:, 0] % 2 == drawn[:, 1] % 2).all()
+    assert set(np.abs(drawn[:, 0] - drawn[:, 1])) == {6, 8, 10}
+    assert drawn.min() >= 4 and drawn.max() < 36
+    assert {b for a, b in drawn if a == 20} == {10, 12, 14, 26, 28, 30}
+    np.testing.assert_array_equal(np.bincount(drawn[:, 0])[4:], 20)  # once per epoch
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_unreadable_frames_are_in_no_pair_and_none_is_paired_with_itself(memory):
+    source = Video(24, bad=(6, 7, 10))
+    frames = make_pairs(source, memory, (1, 1))
+    batches = take(frames, Plain(frames_per_sample=2), 12, seed=0, step=0, count=8)
+    drawn = np.concatenate([numbers(batch) for batch in batches])
+    assert not set(drawn.ravel()) & {6, 7, 10}
+    assert set(np.abs(drawn[:, 0] - drawn[:, 1])) == {2}
+    # 8, between two that cannot be read, has no partner.
+    assert 8 not in drawn and {0, 2, 4, 12, 14, 5, 9} <= set(drawn.ravel())
+    assert len(frames.bad) == 3
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_pairs_from_step_2_on_are_those_of_the_whole_sequence(memory):
+    runs = [
+        take(make_pairs(Video(26), memory, (2, 6)), Plain(2), 8, seed=4, step=step, count=6 - step)
+        for step in (0, 2)
+    ]
+    assert_equal(runs[0][2:], runs[1])
+    pairing = pairs.FramePair()
+    whole, *halves = (
+        next(iter(make_pairs(Video(26), memory, (2, 6)).batches(pairing, 8, 4, 3, part=part)))
+        for part in ((0, 1), (0, 2), (1, 2))
+    )
+    for key, value in whole.items():
+        np.testing.assert_array_equal(np.concatenate([half[key] for half in halves]), value)
+
+
+def test_memory_and_streaming_draw_the_same_pairs():
+    drawn = [
+        take(make_pairs(Video(26), memory, (2, 6)), Plain(2), 8, seed=4, step=0, count=4)
+        for memory in (True, False)
+    ]
+    assert_equal(*drawn)
+
+
+def test_single_images_cannot_be_paired():
+    source = Numbered(4)
+    source.sequences = source.frame_numbers = None
+    with pytest.raises(ValueError, match=r"--data=numbered holds single images.*--frame_pattern"):
+        make_frames(source).batches(pairs.FramePair(), 2, seed=0, step=0)
+
+
+def test_gaps_that_no_two_frames_have_are_refused():
+    with pytest.raises(ValueError, match=r"^of 8 images of --data=numbered, no two are of one sequ.*"
+                       r"--min_gap=4 to --max_gap=9 frames apart; widen these"):  # fmt: skip
+        make_pairs(Video(8), True, (4, 9)).batches(Plain(2), 2, seed=0, step=0)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_what_is_known_to_be_bad_is_named_at_once_and_left_out(memory, warnings):
+    source = Numbered(10)
+    source.unreadable = {3: "cut short"}
+    frames = make_frames(source, memory, max_bad=0.1)
+    assert warnings == ["skipped 003: cut short"] and len(frames.bad) == 1
+    assert 3 not in frames.indices and 3 not in source.reads
+    with pytest.raises(TooManyBadFilesError, match=r"1 of 10 images .*\n  003: cut short"):
+        make_frames(source, memory)
 
 
 @pytest.fixture

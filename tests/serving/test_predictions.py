@@ -1,13 +1,14 @@
-"""A row per image, always; every format says the same."""
+"""A row per image or frame, always; every format says the same."""
 
 import csv
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from tf_landmarks.data import annotations
+from tf_landmarks.data import annotations, decode, videos
 from tf_landmarks.serving import predictions
 from tf_landmarks.serving.exported import Prediction
 
@@ -86,3 +87,78 @@ def test_a_folder_without_images_names_the_flag(folder):
         predictions.predict_folder(
             CornerModel(), str(folder / "empty"), str(folder / "out"), ["csv"]
         )
+
+
+@pytest.fixture
+def films(tmp_path):
+    """A video of 40 frames, 31 x 20 pixels, and one of 5 in a folder below; a broken one between."""
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    for name, count, size in (("a.avi", 40, (31, 20)), ("below/c.avi", 5, (16, 24))):
+        code = cv2.VideoWriter_fourcc(*"MJPG")
+        writer = cv2.VideoWriter(str(tmp_path / "in" / name), code, 20.0, size)
+        for number in range(count):
+            writer.write(np.full((*size[::-1], 3), 5 * number, np.uint8))
+        writer.release()
+    (tmp_path / "in" / "b.mp4").write_text("no video")
+    return tmp_path
+
+
+def predict(folder, name: str, *formats: str) -> tuple[int, int]:
+    return predictions.predict_folder(
+        CornerModel(), str(folder / "in" / name), str(folder / "out"), formats
+    )
+
+
+def test_every_frame_has_a_row_and_a_broken_video_its_reason(films):
+    assert predict(films, "", "csv", "json", "coco") == (45, 1)
+    with open(films / "out" / "landmarks.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["file"], row["frame"]) for row in rows] == [
+        *(("a.avi", str(n)) for n in range(40)), ("b.mp4", ""),
+        *(("below/c.avi", str(n)) for n in range(5)),
+    ]  # fmt: skip
+    assert rows[40]["error"].startswith("cannot be opened") and rows[40]["0_x"] == ""
+    # cv2 writes even sides alone.
+    assert (rows[7]["1_x"], rows[7]["1_y"], rows[45]["1_x"]) == ("29.000", "19.000", "15.000")
+    found = json.loads((films / "out" / "landmarks.json").read_text())
+    assert found[7]["file"] == "a.avi" and found[7]["frame"] == 7
+    assert found[7]["landmarks"] == [[0, 0], [29, 19]] and set(found[40]) == {"file", "error"}
+    known = annotations.read_annotations(films / "out" / "coco.json")
+    assert known.files[7] == "a.avi#000007" and known.points[45, 1].tolist() == [15, 23]
+
+
+def test_a_video_file_is_predicted_with_an_overlay_video_of_its_length_and_rate(films):
+    assert predict(films, "a.avi", "overlay") == (40, 0)
+    capture = cv2.VideoCapture(str(films / "out" / "overlays" / "a.avi.mp4"))
+    assert capture.get(cv2.CAP_PROP_FPS) == 20
+    pictures = []
+    while (read := capture.read())[0]:
+        pictures.append(read[1].astype(int))
+    factor = 256 // 30
+    assert len(pictures) == 40 and pictures[0].shape == (20 * factor, 30 * factor, 3)
+    middle = [picture[10 * factor, 15 * factor].mean() for picture in pictures]
+    np.testing.assert_allclose(middle, 5 * np.arange(40), atol=10)
+    corner = (factor - 1) // 2
+    assert np.abs(pictures[20][corner, corner] - pictures[20][10 * factor, 15 * factor]).max() > 40
+
+
+def test_an_unreadable_frame_keeps_its_row_and_its_place_in_the_overlay(films, monkeypatch):
+    read = videos.Video.read
+
+    def fail(self, frame):
+        if frame in (0, 1, 35):
+            raise decode.UnreadableImageError("the frame is damaged")
+        return read(self, frame)
+
+    monkeypatch.setattr(videos.Video, "read", fail)
+    assert predict(films, "", "csv", "overlay") == (40, 6)
+    with open(films / "out" / "landmarks.csv", newline="") as file:
+        errors = [row["error"] for row in csv.DictReader(file)]
+    assert [errors[n] for n in (0, 1, 2, 35, 36)] == [
+        *["the frame is damaged"] * 2,
+        "",
+        errors[0],
+        "",
+    ]
+    for name, count in (("a.avi", 40), ("below/c.avi", 5)):
+        assert len(videos.Video(str(films / "out" / "overlays" / f"{name}.mp4"))) == count

@@ -141,7 +141,7 @@ def find_annotations(folder: str | Path) -> Path:
     if not found:
         raise FileNotFoundError(
             f"{folder} has no annotations: looked for landmarks.csv, then a COCO keypoints *.json, "
-            "then DeepLabCut's CollectedData*.csv. For a video give its CSV itself."
+            "then DeepLabCut's CollectedData*.csv. A video has a CSV of its own name beside it."
         )
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
@@ -170,6 +170,11 @@ def _read_landmarks_csv(path: Path, rows: list[tuple[int, list[str]]]) -> Annota
     frames = [int(row[0]) for _, row in body]
     _check_unique(path, "frame", frames, [line for line, _ in body])
     return Annotations([path.stem] * len(body), list(columns), points, np.array(frames, np.int64))
+
+
+def find_video_annotations(folder: str | Path) -> list[Path]:
+    """The CSVs of videos, those whose first column is `frame`, at any depth of a folder, by name."""
+    return [path for path in sorted(Path(folder).rglob("*.csv")) if _first_cell(path) == "frame"]
 
 
 def _read_deeplabcut(path: Path, rows: list[tuple[int, list[str]]]) -> Annotations:
@@ -258,6 +263,11 @@ def _is_coco(path: Path) -> bool:
         return _looks_like_coco(json.loads(path.read_text(encoding="utf-8")))
     except ValueError:
         return False
+
+
+def _first_cell(path: Path) -> str:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return file.readline().partition(",")[0].strip(' "\n')
 
 
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:

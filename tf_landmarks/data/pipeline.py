@@ -6,6 +6,7 @@ and replaced by the next readable one; too many of them stop the run.
 """
 
 import concurrent.futures
+import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from absl import logging
 
 from tf_landmarks.data.decode import UnreadableImageError
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.partners import MAX_GAP, MIN_GAP, Partners
 from tf_landmarks.data.sources import Source
 
 
@@ -102,6 +104,7 @@ class Frames:
         geometry: How they become frames.
         bad: Counts the unreadable files, of all sets of the source together.
         memory_mib: A set whose frames take at most this much memory is decoded here and now.
+        gaps: Least and largest distance of the two frames of a pair, frames.
 
     Raises:
         TooManyBadFilesError: If too many files cannot be read, as far as they were.
@@ -115,20 +118,21 @@ class Frames:
         geometry: Geometry,
         bad: BadFiles,
         memory_mib: float,
+        gaps: tuple[int, int] = (MIN_GAP, MAX_GAP),
     ):
         if not len(indices):
             raise ValueError(f"--data={source.root} leaves no image to train on")
         self.source, self.indices, self.geometry = source, np.asarray(indices), geometry
         #: The names of the set's images, the unreadable ones included.
         self.names = [source.names[i] for i in self.indices]
-        self.bad = bad
+        self.bad, self._gaps = bad, gaps
         self._to_frame = tf.function(
             geometry.frame, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
         )
-        self._row = {int(index): row for row, index in enumerate(self.indices)}
         self._memory = None
+        self._leave_out_known_bad()
         side = geometry.frame_size
-        if len(indices) * side * side * 3 <= memory_mib * 2**20:
+        if len(self.indices) * side * side * 3 <= memory_mib * 2**20:
             self._load()
 
     @property
@@ -175,27 +179,34 @@ class Frames:
                 worker for instance. `count` divides the batch.
 
         Raises:
-            ValueError: If the pairing needs two views of an object and the source has but one.
+            ValueError: If the pairing needs two views of an object and there are none.
         """
-        if pairing.frames_per_sample > 1:
-            self.source.partners(self.indices[:1], np.zeros(1))
         steps = tf.data.Dataset.range(step, tf.int64.max)
-        per_sample = pairing.frames_per_sample
+        partners = self.partners(pairing)
         index, count = part
         size = batch_size // count
         mine = slice(index * size, (index + 1) * size)
-        samples = steps.map(lambda s: self._sample_indices(s, pairing, batch_size, seed)[mine])
+
+        def draw(step):
+            rows, draws = self._draw(step, partners, batch_size, seed)
+            return rows[mine], draws[mine]
+
+        def read(row, draw):
+            frames = tf.numpy_function(
+                lambda r, d: self._read_sample(r, d, partners), [row, draw], tf.uint8
+            )
+            side = self.geometry.frame_size
+            return tf.ensure_shape(frames, [pairing.frames_per_sample, side, side, 3])
+
+        samples = steps.map(draw)
         if self.in_memory:
             memory = tf.constant(self._memory)
-            frames = samples.map(lambda rows: tf.gather(memory, rows))
+            frames = samples.map(lambda *drawn: tf.gather(memory, _rows(*drawn, partners)))
         else:
-            side = self.geometry.frame_size
             frames = (
-                samples.map(lambda rows: tf.reshape(tf.gather(self.indices, rows), [-1]))
-                .unbatch()
-                .map(self._read_in_graph, num_parallel_calls=tf.data.AUTOTUNE)
-                .batch(size * per_sample, drop_remainder=True)
-                .map(lambda f: tf.reshape(f, [size, per_sample, side, side, 3]))
+                samples.unbatch()
+                .map(read, num_parallel_calls=tf.data.AUTOTUNE)
+                .batch(size, drop_remainder=True)
             )
 
         def make(frames, step):
@@ -207,6 +218,13 @@ class Frames:
         dataset = tf.data.Dataset.zip((frames, steps))
         return dataset.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
 
+    def names_of_batch(self, pairing: Pairing, batch_size: int, seed: int, step: int) -> list[str]:
+        """The names of the images of one batch, those of a sample together."""
+        partners = self.partners(pairing)
+        rows = _rows(*self._draw(tf.constant(step, tf.int64), partners, batch_size, seed), partners)
+        names = self.source.names
+        return [names[self.indices[row]] for row in rows.numpy().reshape(-1)]
+
     def sample(self, count: int) -> np.ndarray:
         """Some of the images, spread over the set, as the network sees them when nothing is warped.
 
@@ -217,9 +235,38 @@ class Frames:
         frames = np.stack([self.read(int(index)) for index in chosen])
         return self.geometry.centre(frames.astype(np.float32) / 255.0)
 
-    def _sample_indices(self, step, pairing: Pairing, batch_size: int, seed: int) -> tf.Tensor:
-        """Rows of the set for one batch, `[B, frames_per_sample]`: a new order in every epoch."""
-        count = len(self.indices)
+    def partners(self, pairing: Pairing) -> Partners | None:
+        """Which images make the pairs that a pairing takes; None where it takes single images.
+
+        Raises:
+            ValueError: If the images of this set do not come in pairs.
+        """
+        if pairing.frames_per_sample == 1:
+            return None
+        if self.source.sequences is None:
+            raise ValueError(
+                f"--data={self.source.root} holds single images, and frame pairs need two views of one "
+                "object; take a pairing by warps, or videos, or name the frames by --frame_pattern"
+            )
+        partners = Partners(
+            self.source.sequences[self.indices],
+            self.source.frame_numbers[self.indices],
+            *self._gaps,
+        )
+        if not len(partners.rows):
+            low, high = self._gaps
+            raise ValueError(
+                f"of {len(self.indices)} images of --data={self.source.root}, no two are of one "
+                f"sequence and --min_gap={low} to --max_gap={high} frames apart; widen these, or give "
+                "longer sequences (in all, or held out by --validation_fraction)"
+            )
+        return partners
+
+    def _draw(
+        self, step, partners: Partners | None, batch_size: int, seed: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows of the set for one batch, `[B]`, in a new order in every epoch; and `[B]` in [0, 1)."""
+        count = len(self.indices) if partners is None else len(partners.rows)
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         epochs = positions // count
         constants = tf.tile(tf.constant([[seed, 77]], tf.int64), [batch_size, 1])
@@ -231,23 +278,26 @@ class Frames:
             max_index=tf.constant(count - 1, tf.int64),
             rounds=16,
         )
-        if pairing.frames_per_sample == 1:
-            return rows[:, tf.newaxis]
-        draws = tf.random.stateless_uniform([batch_size], _fold(seed + 1, step))
-        partners = tf.numpy_function(self._partner_rows, [rows, draws], tf.int64)
-        return tf.stack([rows, tf.ensure_shape(partners, [batch_size])], axis=1)
+        if partners is not None:
+            rows = tf.gather(tf.constant(partners.rows, tf.int64), rows)
+        return rows, tf.random.stateless_uniform([batch_size], _fold(seed + 1, step))
 
-    def _partner_rows(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        indices = self.indices[rows]
-        partners = self.source.partners(indices, draws)
-        # A partner that is held out or unreadable leaves the image to be paired with itself.
-        return np.array(
-            [self._row.get(int(p), r) for p, r in zip(partners, rows, strict=True)], np.int64
-        )
+    def _read_sample(self, row: int, draw: float, partners: Partners | None) -> np.ndarray:
+        """The frames of a sample, or of the next one whose frames can all be read.
 
-    def _read_in_graph(self, index: tf.Tensor) -> tf.Tensor:
-        frame = tf.numpy_function(lambda i: self.read(int(i)), [index], tf.uint8)
-        return tf.ensure_shape(frame, [self.geometry.frame_size] * 2 + [3])
+        Returns:
+            `[frames_per_sample, L, L, 3]` uint8.
+        """
+        firsts = range(len(self.indices)) if partners is None else partners.rows
+        start = int(row) if partners is None else int(np.searchsorted(firsts, row))
+        for place in range(start, start + len(firsts)):
+            first = firsts[place % len(firsts)]
+            rows = _rows(tf.constant([first], tf.int64), tf.constant([draw]), partners).numpy()[0]
+            frames = [self._try_read(int(index)) for index in self.indices[rows]]
+            if all(frame is not None for frame in frames):
+                return np.stack(frames)
+            self.bad.check()
+        raise self._nothing_left()
 
     def _try_read(self, index: int) -> np.ndarray | None:
         try:
@@ -258,23 +308,44 @@ class Frames:
         frame = self._to_frame(tf.constant(image)).numpy()
         return np.rint(255.0 * frame).astype(np.uint8)
 
+    def _leave_out_known_bad(self) -> None:
+        known = [int(index) for index in self.indices if int(index) in self.source.unreadable]
+        for index in known:
+            self.bad.add(self.source.names[index], self.source.unreadable[index])
+        if known:
+            self.bad.check()
+        self._keep(~np.isin(self.indices, known))
+
     def _load(self) -> None:
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            frames = list(
-                _progress(pool.map(self._try_read, self.indices.tolist()), len(self.indices))
-            )
+        # Neighbours are read by one thread, as the frames of a video are best read in order.
+        workers = os.cpu_count() or 1
+        length = int(np.clip(len(self.indices) // (4 * workers), 1, 256))
+        stretches = np.split(self.indices, range(length, len(self.indices), length))
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            read = pool.map(lambda stretch: [self._try_read(int(i)) for i in stretch], stretches)
+            frames = list(_progress(itertools.chain.from_iterable(read), len(self.indices)))
         self.bad.check()
-        kept = np.array([frame is not None for frame in frames])
+        self._keep(np.array([frame is not None for frame in frames]))
+        self._memory = np.stack([frame for frame in frames if frame is not None])
+
+    def _keep(self, kept: np.ndarray) -> None:
+        """Leaves out the images for which `kept [N]` is false."""
         if not kept.any():
             raise self._nothing_left()
         self.indices = self.indices[kept]
         self._row = {int(index): row for row, index in enumerate(self.indices)}
-        self._memory = np.stack([frame for frame in frames if frame is not None])
 
     def _nothing_left(self) -> ValueError:
         return ValueError(
             f"none of {len(self.indices)} images of --data={self.source.root} can be read"
         )
+
+
+def _rows(rows: tf.Tensor, draws: tf.Tensor, partners: Partners | None) -> tf.Tensor:
+    """The rows of the images of each sample, `[B, frames_per_sample]`, from what was drawn."""
+    if partners is None:
+        return rows[:, tf.newaxis]
+    return tf.stack([rows, partners.choose(rows, draws)], axis=1)
 
 
 def _fold(seed: int, step: tf.Tensor) -> tf.Tensor:

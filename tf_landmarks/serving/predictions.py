@@ -1,4 +1,4 @@
-"""Landmarks of a folder of images as files: CSV, JSON, COCO keypoints, pictures."""
+"""Landmarks of images or videos as files: CSV, JSON, COCO keypoints, pictures."""
 
 import contextlib
 import csv
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from absl import logging
 
-from tf_landmarks.data import decode, sources
+from tf_landmarks.data import decode, sources, videos
 from tf_landmarks.serving.exported import BATCH, ExportedModel
 from tf_landmarks.visualize import overlays
 
@@ -19,9 +19,10 @@ FORMATS = ("csv", "json", "coco", "overlay")
 
 
 class Row(NamedTuple):
-    """One image's result: its landmarks, or why there are none."""
+    """The result of one image or frame: its landmarks, or why there are none."""
 
     file: str
+    frame: int | None = None
     size: tuple[int, int] = (0, 0)
     landmarks: np.ndarray | None = None
     confidence: np.ndarray | None = None
@@ -39,11 +40,11 @@ def check_formats(formats: Sequence[str]) -> None:
 def predict_folder(
     model: ExportedModel, folder: str, output: str, formats: Sequence[str]
 ) -> tuple[int, int]:
-    """Predicts all images of a folder and writes what is asked for.
+    """Predicts all images of a folder, or all frames of videos, and writes what is asked for.
 
     Args:
         model: An export.
-        folder: Holds images at any depth; EXIF rotation is applied.
+        folder: Holds images at any depth, or videos; or is a video. EXIF rotation is applied.
         output: `landmarks.csv`, `landmarks.json`, `coco.json`, `overlays/` go there.
         formats: See `FORMATS`.
 
@@ -59,7 +60,8 @@ def predict_folder(
     counts = {True: 0, False: 0}
     with contextlib.ExitStack() as stack:
         writers = [
-            stack.enter_context(_WRITERS[name](output, model.num_landmarks)) for name in formats
+            stack.enter_context(_WRITERS[name](output, model.num_landmarks, source))
+            for name in formats
         ]
         for row in _predict(model, source):
             counts[row.landmarks is not None] += 1
@@ -72,12 +74,13 @@ def _predict(model: ExportedModel, source: sources.Source) -> Iterator[Row]:
     for start in range(0, len(source), BATCH):
         rows = []
         for index in range(start, min(start + BATCH, len(source))):
+            row = Row(*_file_and_frame(source, index))
             try:
                 image = source.read(index)
-                rows.append(Row(source.names[index], image.shape[:2], image=image))
+                rows.append(row._replace(size=image.shape[:2], image=image))
             except decode.UnreadableImageError as error:
                 logging.warning("cannot read %s: %s", source.names[index], error)
-                rows.append(Row(source.names[index], error=str(error)))
+                rows.append(row._replace(error=str(error)))
         good = [row.image for row in rows if row.image is not None]
         found = iter(zip(*model.predict(good), strict=True))
         for row in rows:
@@ -87,36 +90,46 @@ def _predict(model: ExportedModel, source: sources.Source) -> Iterator[Row]:
             yield row
 
 
+def _file_and_frame(source: sources.Source, index: int) -> tuple[str, int | None]:
+    name = source.names[index]
+    return videos.split_name(name) if isinstance(source, sources.VideoFolder) else (name, None)
+
+
 @contextlib.contextmanager
-def _csv(output: str, num_landmarks: int):
-    """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure."""
+def _csv(output: str, num_landmarks: int, source: sources.Source):
+    """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure.
+
+    Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
+    """
+    in_videos = isinstance(source, sources.VideoFolder)
     with open(os.path.join(output, "landmarks.csv"), "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
-        table.writerow(["file", *columns, "error"])
+        table.writerow(["file", *(["frame"] if in_videos else []), *columns, "error"])
 
         def write(row: Row) -> None:
             cells = [""] * len(columns)
             if row.landmarks is not None:
                 values = np.column_stack([row.landmarks, row.confidence]).ravel()
                 cells = [f"{value:.3f}" for value in values]
-            table.writerow([row.file, *cells, row.error])
+            table.writerow([row.file, *([row.frame] if in_videos else []), *cells, row.error])
 
         yield write
 
 
 @contextlib.contextmanager
-def _json(output: str, num_landmarks: int):
-    """`landmarks.json`: a list with one object per image."""
+def _json(output: str, num_landmarks: int, source: sources.Source):
+    """`landmarks.json`: a list with one object per image or frame."""
     rows = []
 
     def write(row: Row) -> None:
+        place = {"file": row.file} if row.frame is None else {"file": row.file, "frame": row.frame}
         if row.landmarks is None:
-            rows.append({"file": row.file, "error": row.error})
+            rows.append({**place, "error": row.error})
             return
         rows.append(
             {
-                "file": row.file,
+                **place,
                 "landmarks": np.round(row.landmarks.astype(float), 3).tolist(),
                 "confidence": np.round(row.confidence.astype(float), 4).tolist(),
             }
@@ -127,14 +140,18 @@ def _json(output: str, num_landmarks: int):
 
 
 @contextlib.contextmanager
-def _coco(output: str, num_landmarks: int):
-    """`coco.json`: COCO keypoints; an image that could not be read is listed without annotation."""
+def _coco(output: str, num_landmarks: int, source: sources.Source):
+    """`coco.json`: COCO keypoints; an image that could not be read is listed without annotation.
+
+    The frames of videos are images with names like `walk.mp4#000012`.
+    """
     images, annotations = [], []
 
     def write(row: Row) -> None:
         height, width = row.size
         number = len(images) + 1
-        images.append({"id": number, "file_name": row.file, "height": height, "width": width})
+        name = row.file if row.frame is None else videos.frame_name(row.file, row.frame)
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
         if row.landmarks is None:
             images[-1]["error"] = row.error
             return
@@ -161,19 +178,68 @@ def _coco(output: str, num_landmarks: int):
 
 
 @contextlib.contextmanager
-def _overlay(output: str, num_landmarks: int):
-    """`overlays/<file>.png`: each image with its landmarks, small ones enlarged."""
+def _overlay(output: str, num_landmarks: int, source: sources.Source):
+    """`overlays/<file>.png`: each image with its landmarks, small ones enlarged.
+
+    Of a video `overlays/<file>.mp4`, with as many frames: where one could not be read, the last
+    picture stays.
+    """
+    film = _Film()
 
     def write(row: Row) -> None:
-        if row.image is None:
-            return
-        factor = max(1, 256 // max(row.size))
-        picture = overlays.draw_landmarks(row.image, row.landmarks, factor)
-        path = os.path.join(output, "overlays", row.file + ".png")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        cv2.imwrite(path, picture[..., ::-1])
+        picture = None
+        if row.image is not None:
+            factor = max(1, 256 // max(row.size))
+            picture = overlays.draw_landmarks(row.image, row.landmarks, factor)
+        path = os.path.join(output, "overlays", row.file)
+        if row.frame is not None:
+            film.write(path + ".mp4", source.videos[row.file].fps, picture)
+        elif picture is not None:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            cv2.imwrite(path + ".png", picture[..., ::-1])
 
-    yield write
+    try:
+        yield write
+    finally:
+        film.close()
+
+
+class _Film:
+    """The overlay video that is being written; the next file's begins when this one's ends."""
+
+    def __init__(self):
+        self._path, self._writer = "", None
+
+    def write(self, path: str, fps: float, picture: np.ndarray | None) -> None:
+        """Adds a picture `[H, W, 3]` to the video at `path`, or the last one once more."""
+        if path != self._path:
+            self.close()
+            self._path, self._last, self._missed = path, None, 0
+        if picture is None and self._last is None:
+            self._missed += 1  # until there is a picture, nobody knows its size
+            return
+        if self._writer is None:
+            self._open(picture.shape[:2], fps)
+            for _ in range(self._missed):
+                self._writer.write(np.zeros_like(picture))
+        if picture is not None:
+            height, width = self._size
+            self._last = cv2.resize(picture[..., ::-1], (width, height))
+        self._writer.write(self._last)
+
+    def close(self) -> None:
+        """Ends the video."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def _open(self, size: tuple[int, int], fps: float) -> None:
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        self._size = [side - side % 2 for side in size]  # the format takes even sides alone
+        code = cv2.VideoWriter_fourcc(*"mp4v")
+        self._writer = cv2.VideoWriter(self._path, code, fps or 25.0, tuple(self._size[::-1]))
+        if not self._writer.isOpened():
+            raise OSError(f"{self._path} cannot be written as a video; take another --format")
 
 
 _WRITERS = {"csv": _csv, "json": _json, "coco": _coco, "overlay": _overlay}
