@@ -5,9 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from tf_landmarks.data import decode, sources
+from tf_landmarks.data import decode, partners, sources
 
 pytestmark = pytest.mark.core
 
@@ -77,7 +78,9 @@ def test_a_link_to_a_folder_above_does_not_repeat_the_images(tmp_path):
 
 def test_a_missing_folder_is_refused(tmp_path):
     path = tmp_path / "none"
-    with pytest.raises(ValueError, match="does not exist; it takes a folder of images, or made_f"):
+    with pytest.raises(
+        ValueError, match=r"does not exist; it takes a folder of images, a video, .*or made_f"
+    ):
         sources.open_source(str(path))
 
 
@@ -91,8 +94,9 @@ def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ValueError) as refused:
         sources.open_source(str(tmp_path))
     assert str(refused.value) == (
-        f"--data={tmp_path} holds no image (found: nothing); it should hold "
-        ".jpg, .jpeg, .png, .gif, .bmp, .webp, .tif, .tiff files, at any depth"
+        f"--data={tmp_path} holds no image or video (found: nothing); it should hold "
+        ".jpg, .jpeg, .png, .gif, .bmp, .webp, .tif, .tiff files, "
+        "or .mp4, .avi, .mov, .mkv, .webm, .m4v, .mpg, at any depth"
     )
 
 
@@ -102,22 +106,77 @@ def test_a_folder_of_other_files_is_refused_with_what_it_holds(tmp_path):
         sources.open_source(str(tmp_path))
 
 
-def test_single_images_have_no_partners(tmp_path):
+def test_single_images_belong_to_no_sequence(tmp_path):
     source = sources.open_source(fill(tmp_path, "a.png"))
-    with pytest.raises(ValueError, match=r"holds single images, and frame pairs need two views"):
-        source.partners(np.array([0]), np.array([0.5]))
+    assert source.sequences is None and source.frame_numbers is None
 
 
-def test_made_faces_are_the_same_each_time_and_their_partner_is_the_other_pose_of_the_look():
+def test_a_pattern_finds_sequences_and_frames_in_names(tmp_path):
+    names = ["a/walk_f0012.png", "a/walk_f0003.png", "b/walk_f3.png", "b/run_f007.png"]
+    source = sources.open_source(fill(tmp_path, *names), frame_pattern=sources.EXAMPLE_PATTERN)
+    assert source.names == [
+        "a/walk_f0003.png",
+        "a/walk_f0012.png",
+        "b/run_f007.png",
+        "b/walk_f3.png",
+    ]
+    assert source.frame_numbers.tolist() == [3, 12, 7, 3]
+    first, same, other, third = source.sequences
+    assert first == same and len({first, other, third}) == 3
+
+
+def test_images_may_stand_alone():
+    pattern = r"labelled|(?P<sequence>video)_f(?P<frame>\d+)"
+    names = ["labelled_img1.jpg", "labelled_img2.jpg", "video_f4.jpg", "video_f8.jpg"]
+    sequences, frames = sources.parse_names(names, pattern)
+    assert sequences[2] == sequences[3] and len(set(sequences)) == 3
+    assert frames.tolist() == [0, 0, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(", r"--frame_pattern=\( is no regular expression"),
+        (r"f(?P<frame>\d+)", r"lacks \(\?P<sequence>\.\.\.\); for walk1_f0012\.jpg it could be"),
+        (r"(?P<sequence>a)_f(?P<frame>\d+)", r"does not match the name b_f2\.png; extend it"),
+        (
+            r"(?P<sequence>.)_(?P<frame>..)",
+            r"finds the frame 'f1' in a_f1\.png, which is not a whole",
+        ),
+    ],
+)
+def test_a_pattern_that_does_not_fit_is_refused_with_the_name(tmp_path, pattern, message):
+    fill(tmp_path, "a_f1.png", "b_f2.png")
+    with pytest.raises(ValueError, match=message):
+        sources.open_source(str(tmp_path), frame_pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "count"),
+    [
+        ("fly", sources.EXAMPLE_PATTERN, 1034),
+        ("mirror_mouse", r"labelled|(?P<sequence>video)_f(?P<frame>\d+)", 249),
+    ],
+)
+def test_neighbouring_frames_of_real_stills_make_pairs(photographs, name, pattern, count):
+    source = sources.open_source(str(photographs / name), frame_pattern=pattern)
+    found = partners.Partners(source.sequences, source.frame_numbers, 1, 30)
+    assert len(found.rows) == count
+    for row in found.rows[::50]:
+        (other,) = found.choose(tf.constant([row], tf.int64), tf.constant([0.7])).numpy()
+        one, two = source.names[row], source.names[other]
+        assert one != two and one.rpartition("_f")[0] == two.rpartition("_f")[0]
+
+
+def test_made_faces_are_the_same_each_time_and_a_look_has_two_poses():
     source = sources.open_source("made_faces")
     assert isinstance(source, sources.MadeFaces) and len(source) == 4000
-    indices = np.array([0, 1, 6, 7, 3999])
-    partners = source.partners(indices, np.zeros(5))
-    np.testing.assert_array_equal(partners, [1, 0, 7, 6, 3998])
-    for index, partner in zip(indices, partners, strict=True):
-        look, pose = source.names[index].split("_")
-        other_look, other_pose = source.names[partner].split("_")
-        assert look == other_look and {pose, other_pose} == {"pose0", "pose1"}
+    for index in (0, 1, 7, 3999):
+        name = f"look{source.sequences[index]:05d}_pose{source.frame_numbers[index]}"
+        assert source.names[index] == name
+    found = partners.Partners(source.sequences, source.frame_numbers, 1, 30)
+    rows = tf.constant([0, 1, 6, 7, 3999], tf.int64)
+    assert found.choose(rows, tf.fill([5], 0.6)).numpy().tolist() == [1, 0, 7, 6, 3998]
     images = [source.read(int(index)) for index in (6, 7, 8)]
     assert images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
     np.testing.assert_array_equal(images[0], sources.open_source("made_faces").read(6))
@@ -145,14 +204,15 @@ def test_a_split_is_a_function_of_its_seed():
     assert set(first) != set(other)
 
 
-def test_ten_neighbours_stay_together():
+@pytest.mark.parametrize("neighbours", [10, 50])
+def test_neighbours_stay_together(neighbours):
     held = np.zeros(len(NAMES), bool)
-    held[sources.split(NAMES, 0.3, seed=0)[1]] = True
+    held[sources.split(NAMES, 0.3, 0, neighbours)[1]] = True
     ends = np.flatnonzero(np.diff(held.astype(int))) + 1
     runs = np.diff([0, *ends, len(NAMES)])
-    assert len(runs) > 10 and runs.min() >= 10
-    # Each block goes one way: nothing but 10s and 11s adds up to the runs.
-    blocks = np.array_split(held, 53)
+    assert len(runs) > 100 / neighbours and runs.min() >= neighbours
+    # Each block goes one way.
+    blocks = np.array_split(held, len(NAMES) // neighbours)
     assert all(block.all() or not block.any() for block in blocks)
 
 
