@@ -17,6 +17,7 @@ from tf_landmarks.evaluate import metrics
 # What ridge="auto" chooses from, as multiples of rows * (mean variance of a feature): the ends are
 # "no ridge to speak of" and "nothing but the mean".
 RIDGE_GRID = np.logspace(-7, 3, 41)
+NUM_BLOCKS = 5
 FEW_LABEL_COUNTS = (1, 5, 10, 20, 50, 100, "all")
 
 
@@ -44,12 +45,14 @@ def fit_linear(x, y, *, bias: bool, ridge: float | str, allow_missing=False) -> 
 
     ridge = 0 gives least squares, of minimum norm if the rows do not determine W (imm.md 10.1).
     The bias is not penalised: x and y are centred for it, so a feature that never varies (or a
-    single row) yields the mean of y. ridge = "auto" chooses from `RIDGE_GRID` by exact
-    leave-one-out error, one ridge for all landmarks that are labelled on the same rows: a ridge
-    of each landmark's own is a noisier choice, worse with few labels and no better with many.
+    single row) yields the mean of y. ridge = "auto" chooses from `RIDGE_GRID` by the exact error on
+    `NUM_BLOCKS` blocks of neighbouring rows, each left out in turn: neighbours are often frames of one
+    video, and a row left out alone would be predicted from its twins, whatever the ridge. It is one
+    ridge for all landmarks that are labelled on the same rows: a ridge of each landmark's own is a
+    noisier choice, worse with few labels and no better with many.
 
     Args:
-        x: `[N, F]`, finite.
+        x: `[N, F]`, finite, rows in the order of the files' names.
         y: `[N, A, 2]`, NaN where missing.
         bias: Whether to fit an intercept.
         ridge: Penalty in units of x squared, summed over rows, or "auto".
@@ -141,7 +144,7 @@ def few_label_curve(
             continue
         draws, predicted = [], []
         for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
-            rows = labelled[draw_rows(total, n, repeat, seed)]
+            rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
             regressor = fit_linear(x[rows], y[rows], bias=bias, ridge=ridge, allow_missing=True)
             y_predicted = regressor.predict(x_test)
             errors = metrics.normalized_errors(y_predicted, y_test, lengths, allow_unpredicted=True)
@@ -180,20 +183,20 @@ def _fit_complete(x: np.ndarray, y: np.ndarray, bias: bool, ridge: float | str):
 
 
 def _choose_ridge(u, s, targets, bias: bool, scale: float) -> float:
-    """The ridge of `RIDGE_GRID * scale` with the least leave-one-out error."""
+    """The ridge of `RIDGE_GRID * scale` with the least error on blocks of rows left out."""
     if len(u) - bias <= 1:  # They are all the same: without one row, nothing is left to fit.
         return scale * (RIDGE_GRID[-1] if bias else RIDGE_GRID[0])
     ridges = RIDGE_GRID * scale
-    return ridges[np.argmin(_leave_one_out_errors(u, s, targets, bias, ridges))]
+    return ridges[np.argmin(_left_out_errors(u, s, targets, bias, ridges, NUM_BLOCKS))]
 
 
-def _leave_one_out_errors(u, s, targets, bias: bool, ridges) -> np.ndarray:
-    """`[R]`, the mean distance of each row to its prediction by a fit on the others, per ridge.
+def _left_out_errors(u, s, targets, bias: bool, ridges, num_blocks: int) -> np.ndarray:
+    """`[R]`, the mean distance of each row to its prediction by a fit on the other blocks, per ridge.
 
     The map is a linear smoother, y' = H y, with H = 1/n + U diag(s^2 / (s^2 + ridge)) U^T (1/n
-    from the bias), so the error on row i of a fit without it is (y_i - y'_i) / (1 - H_ii), exactly
-    (Allen 1974, PRESS). y - y' and 1 - H are summed from what the fit leaves over, inside the span
-    of u and outside, which keeps their digits where the leverage H_ii is near 1.
+    from the bias), so the error on the rows B of a fit without them is (I - H_BB)^-1 (y_B - y'_B),
+    exactly (Allen 1974, PRESS, for single rows). y - y' and I - H are summed from what the fit leaves
+    over, inside the span of u and outside, which keeps their digits where I - H_BB is nearly singular.
 
     Args:
         u: `[n, r]` left singular vectors of the (centred) features.
@@ -201,16 +204,23 @@ def _leave_one_out_errors(u, s, targets, bias: bool, ridges) -> np.ndarray:
         targets: `[n, 2a]`, centred if there is a bias.
         bias: Whether there is one.
         ridges: `[R]`, positive.
+        num_blocks: Into how many blocks of neighbours the rows are cut; as many as rows, at most.
     """
     n = len(u)
     projected = u.T @ targets
     outside = targets - u @ projected
-    free_outside = np.maximum(1 - bias / n - np.sum(u**2, axis=1), 0)
+    blocks = np.array_split(np.arange(n), min(num_blocks, n))
+    outside_blocks = [np.eye(len(b)) - bias / n - u[b] @ u[b].T for b in blocks]
     errors = []
     for ridge in ridges:
         left_over = ridge / (s**2 + ridge)
         residuals = outside + u @ (left_over[:, None] * projected)
-        residuals /= (free_outside + u**2 @ left_over)[:, None]
+        for rows, free in zip(blocks, outside_blocks, strict=True):
+            share = free + (u[rows] * left_over) @ u[rows].T
+            try:
+                residuals[rows] = np.linalg.solve(share, residuals[rows])
+            except np.linalg.LinAlgError:  # the other blocks do not determine a fit
+                residuals[rows] = np.inf
         errors.append(np.linalg.norm(residuals.reshape(n, -1, 2), axis=-1).mean())
     return np.array(errors)
 
