@@ -1,13 +1,28 @@
 """What all commands share: plain lines instead of log prefixes, errors as one clear message."""
 
 import contextlib
+import dataclasses
 import logging as python_logging
 import os
 import sys
 import traceback
+import typing
 from collections.abc import Callable, Iterator
 
 from absl import app, logging
+
+from tf_landmarks.training.interruption import (
+    EXIT_CODE,
+    InterruptedTraining,
+    WorkerLostError,
+)
+
+if typing.TYPE_CHECKING:  # commands that take no such options start without TensorFlow
+    from tf_landmarks.training.options import RunOptions
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_OURS = (_PACKAGE, os.path.join(os.path.dirname(_PACKAGE), "tools"))
 
 
 def run(main: Callable) -> None:
@@ -38,15 +53,41 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
+    except InterruptedTraining as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(EXIT_CODE)
+    except WorkerLostError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(2)  # the interpreter would wait for threads that wait for the other worker
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError) as error:
         origin = traceback.extract_tb(error.__traceback__)[-1].filename
-        if isinstance(error, ValueError) and not origin.startswith(os.path.dirname(__file__)):
+        if isinstance(error, ValueError) and not origin.startswith(_OURS):
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def settled(run: "RunOptions") -> "RunOptions":
+    """The options of a run with a definite folder and a definite precision."""
+    from tf_landmarks.training import strategy
+
+    return dataclasses.replace(
+        run,
+        run_dir=run.run_dir or _default_run_dir(run.method, run.data),
+        precision=strategy.resolve_precision(run.precision),
+    )
+
+
+def _default_run_dir(method: str, data: str) -> str:
+    """`runs/<flagfile>_<data>`, so that the same command finds its run again."""
+    prefix = "--flagfile="
+    files = [a.removeprefix(prefix) for a in sys.argv if a.startswith(prefix)]
+    name = os.path.splitext(os.path.basename(files[-1]))[0] if files else method
+    return os.path.join("runs", f"{name}_{os.path.basename(os.path.normpath(data))}")
 
 
 def _is_worth_showing(record: python_logging.LogRecord) -> bool:

@@ -8,24 +8,36 @@ those of the fields: this file adds none.
 import dataclasses
 import os
 import typing
+from collections.abc import Mapping
 
 from absl import flags
 
-from tf_landmarks.methods import METHODS
+from tf_landmarks.methods import METHODS, TRAINED
+from tf_landmarks.methods.base import TrainedModel
 from tf_landmarks.training.options import RunOptions
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines the flags of a run and of every method."""
-    _define(RunOptions(), "", values, {"method": list(METHODS)})
-    for name, method in METHODS.items():
-        _define(method.options_class(), f"{name}_", values, {})
+def define(
+    values: flags.FlagValues = flags.FLAGS,
+    trained: Mapping[str, type[TrainedModel]] = METHODS,
+    defaults: RunOptions | None = None,
+) -> None:
+    """Defines the flags of a run and of every method.
+
+    Args:
+        values: Where to define them.
+        trained: What `--method` may name.
+        defaults: Defaults of the run's flags, if not those of `RunOptions`.
+    """
+    _define(defaults or RunOptions(), "", values, {"method": list(trained)})
+    for name, kind in trained.items():
+        _define(kind.options_class(), f"{name}_", values, {})
 
 
 def build(values: flags.FlagValues = flags.FLAGS) -> tuple[RunOptions, typing.Any]:
     """Makes the options of the run and of its method from parsed flags."""
     run = _build(RunOptions, "", values)
-    return run, _build(METHODS[run.method].options_class, f"{run.method}_", values)
+    return run, _build(TRAINED[run.method].options_class, f"{run.method}_", values)
 
 
 def write(path: str, run: RunOptions, options) -> None:
@@ -45,7 +57,7 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     if not os.path.isfile(path):
         raise ValueError(f"{os.path.dirname(path)} is no run directory: it holds no flags.cfg")
     values = flags.FlagValues()
-    define(values)
+    define(values, TRAINED)
     try:
         _, *rest = values(["tf_landmarks", f"--flagfile={path}"])
     except flags.Error as error:

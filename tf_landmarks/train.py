@@ -3,40 +3,33 @@
 python -m tf_landmarks.train --flagfile=configs/cpu_imm.cfg --data=my_images --run_dir=runs/mine
 """
 
-import dataclasses
-import os
-import sys
-
 from absl import flags as absl_flags
 from absl import logging
 
 from tf_landmarks import entry, flags
+
+_DRY_RUN = absl_flags.DEFINE_bool(
+    "dry_run", False, "make a few steps, say what memory, time and space the run takes, write nothing"
+)
 
 
 def main(_) -> None:
     """Parses flags, trains, exports."""
     with entry.plain_errors():
         from tf_landmarks.serving import writer
-        from tf_landmarks.training import loop, strategy
+        from tf_landmarks.training import dry_run, loop, strategy
 
         run, options = flags.build()
-        run = dataclasses.replace(
-            run,
-            run_dir=run.run_dir or _default_run_dir(run.method, run.data),
-            precision=strategy.resolve_precision(run.precision),
-        )
+        run = entry.settled(run)
         loop.check(run, options)
+        if _DRY_RUN.value:
+            for line in dry_run.estimate(run, options):
+                logging.info("%s", line)
+            return
         logging.info("run directory: %s", run.run_dir)
         loop.train(run, options)
-        logging.info("exported to %s", writer.export_run(run.run_dir))
-
-
-def _default_run_dir(method: str, data: str) -> str:
-    """`runs/<flagfile>_<data>`, so that the same command finds its run again."""
-    prefix = "--flagfile="
-    files = [a.removeprefix(prefix) for a in sys.argv if a.startswith(prefix)]
-    name = os.path.splitext(os.path.basename(files[-1]))[0] if files else method
-    return os.path.join("runs", f"{name}_{os.path.basename(os.path.normpath(data))}")
+        if strategy.is_chief():
+            logging.info("exported to %s", writer.export_run(run.run_dir))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Run as a script: one strategy's gradients on a given batch, written to a file.
 
-    python replicas.py METHOD 'OPTIONS AS JSON' BATCHES.npz OUT.npz one|mirrored [sync]
+    python replicas.py METHOD 'OPTIONS AS JSON' BATCHES.npz OUT.npz one|mirrored|multi_worker [sync]
 
 A process of its own, because TensorFlow takes only one set-up of logical devices in its lifetime, and
 a second MirroredStrategy over CPUs ends it. `BATCHES.npz` holds one array per key of a batch with a
@@ -55,8 +55,11 @@ def main(
             return [chosen.reduce("SUM", gradient, axis=None) for gradient in per_replica]
 
         result = summed(values)
-    names = [variable.name for variable in model.stage_variables]
-    np.savez(out_path, names=np.array(names), **{str(i): g.numpy() for i, g in enumerate(result)})
+    names = [variable.name for variable in model.trained_variables]
+    if strategy.is_chief():
+        np.savez(
+            out_path, names=np.array(names), **{str(i): g.numpy() for i, g in enumerate(result)}
+        )
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_the_loss_falls_on_four_real_images(case, photographs):
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.cfg")), ids=lambda p: p.stem)
 def test_every_flagfile_parses_and_its_networks_can_be_built(path, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
-    run, options = parse([f"--flagfile={path}"])
+    run, options = flags.read(str(path))
     loop.check(run, options)
 
 

@@ -74,6 +74,23 @@ def test_counts_below_1_are_refused(tmp_path, name, value):
     assert refusal(tmp_path, **{name: value}) == f"--{name}={value} must be at least 1"
 
 
+def test_gaps_and_patterns_that_cannot_work_are_refused(tmp_path):
+    assert refusal(tmp_path, min_gap=0) == "--min_gap=0 must be at least 1"
+    assert refusal(tmp_path, min_gap=5, max_gap=4) == "--max_gap=4 must be at least --min_gap=5"
+    assert refusal(tmp_path, frame_pattern="f(").startswith("--frame_pattern=f( is no regular ex")
+
+
+def test_frame_pairs_of_single_images_are_refused_before_there_is_a_run(tmp_path):
+    data = make_images(tmp_path / "images", 8)
+    run = dataclasses.replace(RUN, run_dir=str(tmp_path / "run"), data=data)
+    with pytest.raises(ValueError, match="holds single images, and frame pairs need two views"):
+        loop.train(run, dataclasses.replace(OPTIONS, pairing="frames"))
+    run = dataclasses.replace(run, frame_pattern=r"(?P<sequence>)(?P<frame>\d+)", min_gap=8)
+    with pytest.raises(ValueError, match="no two are of one sequence and --min_gap=8 to --max_gap"):
+        loop.train(run, dataclasses.replace(OPTIONS, pairing="frames"))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_a_share_of_bad_files_out_of_range_is_refused(tmp_path, value):
     message = refusal(tmp_path, max_bad_fraction=value)

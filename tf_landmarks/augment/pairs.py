@@ -26,28 +26,30 @@ Batch = dict[str, tf.Tensor]
 Frame = Literal["zeros_mask", "margin"]
 
 CONTROL_SIDE = 10
+COMPILED_FROM = 64  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class WarpedPair(Pairing):
-    """Two random warps of one still image.
+    """Random warps of one still image, or of two frames of one object.
 
     Attributes:
         target: Strength of the warp that makes the target.
         source: Strength of the warp that makes the source.
         composed: The source is a warp of the target (IMM's released code); otherwise both are
-            independent warps of the image (its paper).
+            independent warps of the image (its paper), or each of its own frame.
         frame: "zeros_mask": black outside the image, and a mask that rides along with the target
             and discounts its border, as published. "margin": the image continues beyond the
             network's view (its own pixels as far as the frame has them, then its edge), so that no
             border shows which a detector could take for a landmark; the mask is all ones.
+        frames_per_sample: 1, or 2 for the target of one frame and the source of another.
     """
 
     target: tps.Strength
     source: tps.Strength
     composed: bool = True
     frame: Frame = "zeros_mask"
-    frames_per_sample = 1
+    frames_per_sample: int = 1
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
         """Draws the parameters of both warps, `[B, N + 3, 2]` each."""
@@ -61,26 +63,35 @@ class WarpedPair(Pairing):
         """Makes a batch of pairs.
 
         Args:
-            frames: `[B, 1, L, L, 3]` float32 in [0, 1], L = `geometry.frame_size`.
+            frames: `[B, frames_per_sample, L, L, 3]` float32 in [0, 1], L = `geometry.frame_size`.
             draws: What `draw` returned, as many rows.
             geometry: How the network sees the frame.
 
         Returns:
             The batch, see the module's head.
         """
-        frames, size = frames[:, 0], geometry.size
-        if self.frame == "margin":
-            canvas, border = _continue_edges(frames, _canvas_size(geometry)), "edge"
-            mask = tf.ones_like(canvas[..., :1])
-        else:
-            canvas, border = geometry.centre(frames), "zeros"
-            mask = tf.ones_like(canvas[..., :1]) * boundary_mask(size)
-        stack = tf.concat([canvas, mask], axis=-1)
-        target = _warp(stack, draws["target"], size, canvas.shape[1], border)
-        start = target if self.composed else stack
-        source = _warp(start, draws["source"], size, size, border)
+        size = geometry.size
+        stacks = [self._canvas(frames[:, i], geometry) for i in range(self.frames_per_sample)]
+        border = "edge" if self.frame == "margin" else "zeros"
+        # Compiled, a warp is several times faster; that it takes a second to compile is not worth it
+        # for small images, nor outside the input pipeline.
+        compiles = size >= COMPILED_FROM and not tf.executing_eagerly()
+        warp = _compiled_warp if compiles else _warp
+        target = warp(stacks[0], draws["target"], size, stacks[0].shape[1], border)
+        start = target if self.composed else stacks[-1]
+        source = warp(start, draws["source"], size, size, border)
         target = _centre(target, size)
         return {"source": source[..., :3], "target": target[..., :3], "mask": target[..., 3:]}
+
+    def _canvas(self, frames: tf.Tensor, geometry: Geometry) -> tf.Tensor:
+        """What is warped, `[B, l, l, 4]`: the image with its mask, and a margin if there is one."""
+        if self.frame == "margin":
+            canvas = _continue_edges(frames, _canvas_size(geometry))
+            mask = tf.ones_like(canvas[..., :1])
+        else:
+            canvas = geometry.centre(frames)
+            mask = tf.ones_like(canvas[..., :1]) * boundary_mask(geometry.size)
+        return tf.concat([canvas, mask], axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +154,9 @@ def _warp(
     points = tps.warp_points(warp, grid.reshape(-1, 2)) * ((unit - 1) / (images.shape[1] - 1))
     points = tf.reshape(points, [-1, output_size, output_size, 2])
     return sampling.sample(images, points, border)
+
+
+_compiled_warp = tf.function(_warp, jit_compile=True)
 
 
 def _canvas_size(geometry: Geometry) -> int:

@@ -1,11 +1,17 @@
 """The methods; `METHODS` is the only list of them."""
 
-from tf_landmarks.methods.base import LandmarkModel, ModelShape
+from tf_landmarks.methods.base import LandmarkModel, ModelShape, TrainedModel
+from tf_landmarks.methods.colorization import Colorizer
 from tf_landmarks.methods.imm import Imm
 
 METHODS: dict[str, type[LandmarkModel]] = {"imm": Imm}
 
+PRETRAINING: dict[str, type[TrainedModel]] = {"colorization": Colorizer}
+"""What `python -m tf_landmarks.pretrain` trains: no methods, they find no landmarks."""
 
-def create(name: str, shape: ModelShape, options) -> LandmarkModel:
-    """Makes a method's model, without variables yet; see `LandmarkModel.build_variables`."""
-    return METHODS[name](shape, options)
+TRAINED: dict[str, type[TrainedModel]] = {**METHODS, **PRETRAINING}
+
+
+def create(name: str, shape: ModelShape, options) -> TrainedModel:
+    """Makes a model, without variables yet; see `TrainedModel.build_variables`."""
+    return TRAINED[name](shape, options)

@@ -184,6 +184,11 @@ class TrainedModel(tf.keras.Model):
         return chosen() if chosen else self.trainable_variables
 
     @property
+    def trained_variables(self) -> list[tf.Variable]:
+        """`stage_variables`, followed by those of the opponent."""
+        return [*self.stage_variables, *(self._stage.opponent() if self._has_opponent else [])]
+
+    @property
     def metrics(self) -> list[tf.keras.metrics.Metric]:
         """Running means of the total and of each term since the last reset."""
         return list(self._means.values())
@@ -195,7 +200,7 @@ class TrainedModel(tf.keras.Model):
         summed, and the sum is then the gradient of the mean over the global batch.
 
         Returns:
-            The losses, and the gradients of `stage_variables`, followed by those of the opponent's.
+            The losses, and the gradients of `trained_variables`.
         """
         if self._accumulate == 1:
             return self._part_gradients(batch)
@@ -252,7 +257,8 @@ class TrainedModel(tf.keras.Model):
         if self.plateau:
             progress = losses.total if losses.progress is None else losses.progress
             self.plateau.update(mean_over_replicas(progress))
-        self.steps_done.assign_add(1)
+        with tf.control_dependencies(gradients[:1]):  # a step that fails is not counted
+            self.steps_done.assign_add(1)
         self._means["loss"].update_state(losses.total)
         for name, value in losses.terms.items():
             self._means[name].update_state(value)

@@ -29,7 +29,7 @@ from tf_landmarks.methods import base, schedules
 
 Loss = Literal["balanced", "l2", "l1"]
 Bottleneck = Literal["landmarks", "vector"]
-PairKind = Literal["composed", "independent", "frames"]
+PairKind = Literal["composed", "independent", "frames", "warped_frames"]
 
 
 def _option(default, help_text: str):
@@ -105,7 +105,9 @@ class ImmOptions:
         "variable", "what is clipped to norm 1: each variable's gradient, or all together"
     )
     pairing: PairKind = _option(
-        "composed", "source = warp of the target, independent warps, or frame pairs"
+        "composed",
+        "source = warp of the target; independent warps; frames of a video as they are; or warped_frames, "
+        "each warped by itself",
     )
     frame: pairs.Frame = _option(
         "zeros_mask", "black border with a mask, or a margin in which the image continues"
@@ -344,7 +346,10 @@ class Imm(base.LandmarkModel):
         if options.pairing == "frames":
             return pairs.FramePair(options.mirror)
         composed = options.pairing == "composed"
-        return pairs.WarpedPair(options.target_warp, options.source_warp, composed, options.frame)
+        frames = 2 if options.pairing == "warped_frames" else 1
+        return pairs.WarpedPair(
+            options.target_warp, options.source_warp, composed, options.frame, frames
+        )
 
     def _schedule(self, steps: int) -> schedules.LearningRate:
         options = self.options

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 
-from tf_landmarks import flags, layout
+from tf_landmarks import flags, layout, methods
 from tf_landmarks.serving.module import ServingModule
 from tf_landmarks.training import baseline, checkpoints, models
 
@@ -27,9 +27,14 @@ def export_run(run_dir: str, output: str | None = None) -> str:
         ValueError: If the run directory is none, or holds no checkpoint.
     """
     run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
+    if not methods.TRAINED[run.method].finds_landmarks:
+        raise ValueError(
+            f"{run_dir} holds a run of {run.method}, which finds no landmarks and has no export; it "
+            f"made {layout.LOSS_NETWORK}"
+        )
     folder = os.path.join(run_dir, layout.CHECKPOINTS)
     model = models.make_float32_model(run, options)
-    step = checkpoints.load_latest(folder, model)
+    step = checkpoints.load_latest(folder, model, best=run.keep_best)
     output = output or os.path.join(run_dir, layout.EXPORT)
     path = os.path.join(output, str(step))
     # A server watches for folders whose names are numbers: it must never see half of one.

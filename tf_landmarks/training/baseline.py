@@ -5,7 +5,6 @@ images, without labels. With the initial statistics of 0 and 1 its points would 
 comparison with it would mean anything.
 """
 
-import glob
 import os
 
 import numpy as np
@@ -14,31 +13,26 @@ import tensorflow as tf
 from tf_landmarks import layout
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.training import checkpoints, models
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks.training import checkpoints
 
 NUM_IMAGES = 512
 
 
-def keep(run: RunOptions, options, model: LandmarkModel, frames: Frames) -> None:
-    """Keeps a model that has not been trained yet, once per run.
+def is_kept(run_dir: str) -> bool:
+    """Whether a run has kept its untrained network."""
+    return os.path.exists(_path(run_dir) + ".index")
+
+
+def keep(run_dir: str, model: LandmarkModel, frames: Frames) -> None:
+    """Keeps a model that has not been trained yet.
 
     Args:
-        run: The run's options.
-        options: The method's options.
-        model: The model to keep; its statistics stay as they are.
+        run_dir: Where.
+        model: A copy of the model, in float32; its statistics are changed.
         frames: Images to measure the statistics on.
     """
-    path = _path(run.run_dir)
-    if os.path.exists(path + ".index"):
-        return
-    twin = models.make_float32_model(run, options)
-    copied = tf.train.Checkpoint(model=model).write(path + ".part")
-    checkpoints.read_weights(copied, twin)
-    for part in glob.glob(glob.escape(copied) + ".*"):
-        os.remove(part)
-    calibrate_batch_norm(twin, frames.sample(NUM_IMAGES))
-    tf.train.Checkpoint(model=twin).write(path)
+    calibrate_batch_norm(model, frames.sample(NUM_IMAGES))
+    tf.train.Checkpoint(model=model).write(_path(run_dir))
 
 
 def load(run_dir: str, model: LandmarkModel) -> None:

@@ -1,8 +1,22 @@
-"""Saving and restoring a run: weights, optimizer, step."""
+"""Saving and restoring a run: weights, optimizer, running means, step.
+
+A checkpoint is complete when its index file is there, and its tensors carry checksums: a run that was
+killed while it saved, or whose last checkpoint is damaged, goes on from the one before.
+
+Checkpoints are named `ckpt-<step>`; `best-<step>` holds the weights that scored best so far, where
+`--keep_best` asks for them.
+"""
+
+import contextlib
+import glob
+import os
+import re
+from collections.abc import Callable
 
 import tensorflow as tf
+from absl import logging
 
-from tf_landmarks.methods.base import LandmarkModel
+from tf_landmarks.methods.base import TrainedModel
 
 KEPT = 3
 
@@ -13,44 +27,163 @@ class Checkpoints:
     Args:
         folder: `<run_dir>/checkpoints`.
         model: A built model whose stage has started, so that its optimizer's variables exist.
+        output: Where to write, if that is not `folder`.
     """
 
-    def __init__(self, folder: str, model: LandmarkModel):
-        self._folder = folder
-        self._checkpoint = tf.train.Checkpoint(model=model)  # with its optimizer
-        self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=KEPT)
+    def __init__(self, folder: str, model: TrainedModel, output: str = ""):
+        self._folder, self._output = folder, output or folder
         self._model = model
+        # Of the weights kept as the best so far; a lower score is better.
+        self._best_score = tf.Variable(tf.float32.max, trainable=False)
+        self._best_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        self._checkpoint = tf.train.Checkpoint(
+            model=model,  # with its optimizer
+            best_score=self._best_score,
+            best_step=self._best_step,
+        )
 
     def save(self) -> str:
-        """Saves the run at its current step and returns the checkpoint's path."""
-        return self._manager.save(checkpoint_number=int(self._model.steps_done.numpy()))
+        """Saves the run at its current step and returns the checkpoint's path.
+
+        Raises:
+            ValueError: If it cannot be written, for want of space for instance; the earlier ones stay.
+        """
+        step = int(self._model.steps_done.numpy())
+        path = self._write(f"ckpt-{step}", self._checkpoint)
+        # TensorFlow's own tools look for the name of the latest one in a file.
+        latest = os.path.join(self._output, "checkpoint")
+        with open(f"{latest}.part", "w", encoding="utf-8") as file:
+            file.write(f'model_checkpoint_path: "{os.path.basename(path)}"\n')
+        os.replace(f"{latest}.part", latest)
+        for old, other in _numbered(self._output, "ckpt")[KEPT:]:
+            if old != step:
+                _remove(other)
+        for old, other in _numbered(self._output, "best"):
+            if old != int(self._best_step.numpy()):
+                _remove(other)
+        return path
+
+    def write_candidate(self) -> str:
+        """Writes the current weights, for an evaluation to read; see `keep_or_drop`."""
+        step = int(self._model.steps_done.numpy())
+        return self._write(f"candidate-{step}", tf.train.Checkpoint(model=self._model))
+
+    def keep_or_drop(self, candidate: str, score: float | None) -> bool:
+        """Keeps a candidate as the best, if its score is the lowest so far; otherwise removes it."""
+        if score is None or not score < float(self._best_score.numpy()):
+            _remove(candidate)
+            return False
+        # The one before goes with the next checkpoint: until then a resumed run needs it.
+        step = candidate.rsplit("-", 1)[1]
+        _move(candidate, os.path.join(self._output, f"best-{step}"))
+        self._best_score.assign(score)
+        self._best_step.assign(int(step))
+        return True
 
     def restore(self) -> int:
-        """Restores the latest checkpoint, if there is one, and returns the steps done."""
-        latest = self._manager.latest_checkpoint
-        if latest:
-            self._checkpoint.restore(latest).assert_existing_objects_matched()
+        """Restores the newest checkpoint that can be read, if there is one; returns the steps done.
+
+        Raises:
+            ValueError: If there are some, but none can be read.
+        """
+
+        def read(path: str) -> None:
+            self._checkpoint.read(path).assert_existing_objects_matched()
+
+        if not _read_newest(self._folder, read):
+            return 0
+        best = int(self._best_step.numpy())
+        if best >= 0 and not os.path.exists(os.path.join(self._folder, f"best-{best}.index")):
+            self._best_score.assign(tf.float32.max)
+            self._best_step.assign(-1)
         return int(self._model.steps_done.numpy())
 
+    def _write(self, name: str, checkpoint: tf.train.Checkpoint) -> str:
+        path = os.path.join(self._output, name)
+        try:
+            return checkpoint.write(path)
+        except (tf.errors.OpError, OSError) as error:
+            _remove(path)
+            kept = [step for step, _ in _numbered(self._folder, "ckpt")]
+            there = f"the one of step {kept[0]} is kept" if kept else "there is none before it"
+            raise ValueError(
+                f"the checkpoint {path} could not be written ({_first_line(error)}); {there}. Make room, "
+                "and the same command goes on from there"
+            ) from error
 
-def load_latest(folder: str, model: LandmarkModel) -> int:
-    """Puts the weights of the latest checkpoint into a model, without an optimizer.
+
+def load_latest(folder: str, model: TrainedModel, best: bool = False) -> int:
+    """Puts the weights of the newest readable checkpoint into a model, without an optimizer.
+
+    Args:
+        folder: `<run_dir>/checkpoints`.
+        model: Where to put them.
+        best: Take those that `Checkpoints.keep_best` kept, if there are any.
 
     Returns:
         The step it was saved at.
 
     Raises:
-        ValueError: If there is no checkpoint.
+        ValueError: If there is no checkpoint that can be read.
     """
-    latest = tf.train.latest_checkpoint(folder)
-    if not latest:
+    if best and _read_newest(folder, lambda path: read_weights(path, model), "best"):
+        return int(model.steps_done.numpy())
+    if not _read_newest(folder, lambda path: read_weights(path, model)):
         raise ValueError(f"{folder} holds no checkpoint; train first")
-    read_weights(latest, model)
     return int(model.steps_done.numpy())
 
 
-def read_weights(path: str, model: LandmarkModel) -> None:
+def read_weights(path: str, model: TrainedModel) -> None:
     """Puts the weights of one checkpoint into a model, without an optimizer."""
     status = tf.train.Checkpoint(model=model).read(path)
     status.expect_partial()  # the optimizer's state is left behind
     status.assert_existing_objects_matched()
+
+
+def _read_newest(folder: str, read: Callable[[str], None], kind: str = "ckpt") -> bool:
+    """Reads the newest checkpoint that can be read; whether there is any at all."""
+    found = _numbered(folder, kind)
+    failed = ""
+    for _, path in found:
+        try:
+            read(path)
+        except AssertionError:  # it is whole, and of another model
+            raise
+        except Exception as error:  # whatever readers make of damaged bytes
+            failed = f"{path} cannot be read ({_first_line(error)})"
+            logging.warning("%s; the one before it is tried", failed)
+            continue
+        return True
+    if found:
+        raise ValueError(
+            f"none of the {len(found)} checkpoints in {folder} can be read; the oldest: {failed}. "
+            "Remove the folder to start anew"
+        )
+    return False
+
+
+def _numbered(folder: str, kind: str) -> list[tuple[int, str]]:
+    """The complete checkpoints of a kind by step, the newest first."""
+    found = []
+    for index in glob.glob(os.path.join(glob.escape(folder), f"{kind}-*.index")):
+        match = re.fullmatch(rf"{kind}-(\d+)\.index", os.path.basename(index))
+        if match:
+            found.append((int(match[1]), index.removesuffix(".index")))
+    return sorted(found, reverse=True)
+
+
+def _remove(path: str) -> None:
+    """Removes a checkpoint, its index first, so that what is left of it is never taken for one."""
+    for file in (f"{path}.index", *glob.glob(f"{glob.escape(path)}.data-*")):
+        with contextlib.suppress(OSError):
+            os.remove(file)
+
+
+def _move(path: str, target: str) -> None:
+    """Renames a checkpoint, its index last, so that it is never taken for one before it is whole."""
+    for file in (*glob.glob(f"{glob.escape(path)}.data-*"), f"{path}.index"):
+        os.replace(file, target + file.removeprefix(path))
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "message", error)).strip().splitlines()[0][:200]

@@ -13,7 +13,14 @@ from absl import logging
 from tf_landmarks import flags, layout, methods
 from tf_landmarks.data import sources
 from tf_landmarks.data.pipeline import BadFiles, Frames
-from tf_landmarks.training import baseline, checkpoints, models, strategy
+from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
+from tf_landmarks.training import baseline, checkpoints, models, nonfinite, strategy
+from tf_landmarks.training.evaluator import Evaluator
+from tf_landmarks.training.interruption import (
+    InterruptedTraining,
+    Interruption,
+    WorkerLostError,
+)
 from tf_landmarks.training.options import RunOptions
 from tf_landmarks.training.recorder import Recorder
 
@@ -29,7 +36,9 @@ def check(run: RunOptions, options) -> None:
         raise ValueError(
             f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
         )
-    methods.METHODS[run.method].check_shape(models.model_shape(run), options)
+    method = methods.TRAINED[run.method]
+    method.check_shape(models.model_shape(run), options)
+    method.check_files(options)
     path = os.path.join(run.run_dir, layout.FLAGS)
     if os.path.exists(path):
         different = flags.differences(flags.read(path), (run, options))
@@ -48,74 +57,131 @@ def train(run: RunOptions, options) -> None:
         options: The method's options.
 
     Raises:
-        ValueError: If the data cannot be used, or the loss is no longer a number.
+        ValueError: If the data cannot be used, a loss is not finite or a checkpoint cannot be written.
+        WorkerLostError: If another worker is gone.
+        InterruptedTraining: If it was asked to stop, after it has saved.
     """
     chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
     tf.keras.utils.set_random_seed(run.seed)
+    if run.deterministic:
+        tf.config.experimental.enable_op_determinism()
     strategy.set_precision(run.precision)
+    logging.info("reading %s", run.data)
     frames, validation = read_data(run)
     _check_same_images(run, frames)
-    os.makedirs(run.run_dir, exist_ok=True)
-    flags.write(os.path.join(run.run_dir, layout.FLAGS), run, options)
-    _write_image_lists(run, frames, validation)
-
+    # Before anybody writes: with several workers, making the model waits for all of them.
+    is_new = not baseline.is_kept(run.run_dir)
     with chosen.scope():
         model = models.make_model(run, options)
-    with _plain_data_errors(frames):
-        baseline.keep(run, options, model, frames)
-    (stage,) = model.stages
-    with chosen.scope():
-        model.start_stage(stage, run.steps)
-    saved = checkpoints.Checkpoints(os.path.join(run.run_dir, layout.CHECKPOINTS), model)
-    start = saved.restore()
-    if start:
-        logging.info("resumes at step %d of %d", start, run.steps)
-    if start >= run.steps:
-        logging.info("all %d steps are done", run.steps)
-        return
-
-    logging.info(
-        "%s: %s parameters, %s, %d replica(s), %d images, steps %d to %d",
-        run.method, f"{model.count_params():,}", run.precision,
-        chosen.num_replicas_in_sync, len(frames.indices), start, run.steps,
-    )  # fmt: skip
-    batches = frames.batches(stage.pairing, run.batch_size, run.seed, start)
-    held_out = validation or frames
-    with _plain_data_errors(frames, held_out):
-        recorder = Recorder(
-            run, model, saved, start, frames.bad,
-            held_out.batches(stage.pairing, run.batch_size, run.seed + 1_000_003, 0),
+        (stage,) = model.stages
+        model.start_stage(stage, run.steps, run.accumulate)
+    for part in filter(None, (frames, validation)):
+        part.partners(stage.pairing)  # refused before there is a run directory
+    copy = models.make_float32_model(run, options, for_training=True)
+    folder = os.path.join(run.run_dir, layout.CHECKPOINTS)
+    with strategy.output_folder(run.run_dir) as output:
+        saved = checkpoints.Checkpoints(folder, model, os.path.join(output, layout.CHECKPOINTS))
+        start = saved.restore()
+        flags.write(os.path.join(output, layout.FLAGS), run, options)
+        _write_image_lists(output, frames, validation)
+        if is_new and model.finds_landmarks:
+            candidate = saved.write_candidate()
+            checkpoints.read_weights(candidate, copy)
+            saved.keep_or_drop(candidate, None)
+            with _plain_data_errors(frames):
+                baseline.keep(output, copy, frames)
+        if start:
+            logging.info("resumes at step %d of %d", start, run.steps)
+        if start >= run.steps:
+            logging.info("all %d steps are done", run.steps)
+            return
+        logging.info(
+            "%s: %s parameters, %s, %d replica(s), %d images, steps %d to %d",
+            run.method, f"{model.count_params():,}", run.precision,
+            chosen.num_replicas_in_sync, len(frames.indices), start, run.steps,
         )  # fmt: skip
-        model.fit(
-            _distribute(batches, chosen),
-            epochs=1,
-            steps_per_epoch=run.steps - start,
-            callbacks=[recorder],
-            verbose=0,
-        )
+        held_out = validation or frames
+        with _plain_data_errors(frames, held_out), Interruption() as interruption:
+            evaluator = None
+            if strategy.is_chief():
+                evaluator = Evaluator(run, copy, stage, held_out, bool(validation))
+            recorder = Recorder(run, output, saved, start, frames.bad, evaluator, interruption)
+            with _plain_step_errors(run, model, stage, frames):
+                model.fit(
+                    _batches(frames, stage, run, start, chosen),
+                    epochs=1,
+                    steps_per_epoch=run.steps - start,
+                    callbacks=[recorder],
+                    verbose=0,
+                )
     frames.bad.check()
+    done = int(model.steps_done.numpy())
+    if done < run.steps:
+        raise InterruptedTraining(
+            f"stopped by {interruption.received} after step {done}, which is saved; the same command "
+            "goes on from there"
+        )
 
 
 def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:
     """Opens the data of a run, for training and, if any is held out, for validation."""
-    source = sources.open_source(run.data)
-    training, held_out = sources.split(source.names, run.validation_fraction, run.seed)
-    logging.info("reading %d images of %s", len(source), run.data)
+    source = sources.open_source(run.data, frame_pattern=run.frame_pattern)
+    training, held_out = sources.split(
+        source.names, run.validation_fraction, run.seed, source.neighbours
+    )
     bad = BadFiles(len(source), run.max_bad_fraction)
 
     def frames(indices: np.ndarray) -> Frames:
-        return Frames(source, indices, run.geometry, bad, run.memory_mib)
+        gaps = (run.min_gap, run.max_gap)
+        return Frames(source, indices, run.geometry, bad, run.memory_mib, gaps)
 
     return frames(training), frames(held_out) if len(held_out) else None
 
 
-def _distribute(batches: tf.data.Dataset, chosen: tf.distribute.Strategy):
-    if chosen.num_replicas_in_sync == 1:
-        return batches
-    # Batches come whole from one pipeline; nothing is to be sharded by file or element.
-    policy = tf.data.Options()
-    policy.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return chosen.experimental_distribute_dataset(batches.with_options(policy))
+def _batches(
+    frames: Frames, stage: Stage, run: RunOptions, start: int, chosen: tf.distribute.Strategy
+):
+    """The batches of a stage, in parts for each replica where there are several."""
+    replicas = chosen.num_replicas_in_sync
+    if replicas == 1:
+        return frames.batches(stage.pairing, run.batch_size, run.seed, start)
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        part = (context.input_pipeline_id, context.num_input_pipelines)
+        batches = frames.batches(stage.pairing, run.batch_size, run.seed, start, part)
+        local = replicas // context.num_input_pipelines
+
+        def split(rows: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(rows, [local, run.batch_size // replicas, *rows.shape[1:]])
+
+        return batches.map(lambda batch: tf.nest.map_structure(split, batch)).unbatch()
+
+    return chosen.distribute_datasets_from_function(of_worker)
+
+
+@contextlib.contextmanager
+def _plain_step_errors(
+    run: RunOptions, model: TrainedModel, stage: Stage, frames: Frames
+) -> Iterator[None]:
+    """Says what TensorFlow's errors mean that a step may end with."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if NOT_FINITE not in str(error):
+            raise
+        step = int(model.steps_done.numpy())
+        batch = next(iter(frames.batches(stage.pairing, run.batch_size, run.seed, step)))
+        names = frames.names_of_batch(stage.pairing, run.batch_size, run.seed, step)
+        reason = nonfinite.explain(model, batch, names)
+        raise ValueError(f"step {step + 1} failed: {reason}") from error
+    except strategy.WORKER_ERRORS as error:
+        _, count = strategy.worker()
+        if count == 1:
+            raise
+        raise WorkerLostError(
+            f"one of the {count} workers is gone ({str(error).splitlines()[0][:200]}); start all of "
+            "them again with the same command, and they go on from the last checkpoint"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -158,12 +224,12 @@ def _check_same_images(run: RunOptions, frames: Frames) -> None:
         )
 
 
-def _write_image_lists(run: RunOptions, frames: Frames, validation: Frames | None) -> None:
+def _write_image_lists(folder: str, frames: Frames, validation: Frames | None) -> None:
     """Writes which images are trained on and which are held out, one path a line."""
     for part, chosen in zip(layout.PARTS, (frames, validation), strict=True):
         root = frames.source.root
         root = os.path.realpath(root) if os.path.isdir(root) else root
         names = [os.path.join(root, name) for name in (chosen.names if chosen else [])]
-        path = os.path.join(run.run_dir, f"{part}_images.txt")
+        path = os.path.join(folder, f"{part}_images.txt")
         with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(f"{name}\n" for name in names)

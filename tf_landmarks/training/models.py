@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tf_landmarks import methods
-from tf_landmarks.methods.base import LandmarkModel, ModelShape
+from tf_landmarks.methods.base import ModelShape, TrainedModel
 from tf_landmarks.training.options import RunOptions
 
 
@@ -12,7 +12,7 @@ def model_shape(run: RunOptions) -> ModelShape:
     return ModelShape(run.image_size, run.num_landmarks, run.sync_batch_norm)
 
 
-def make_model(run: RunOptions, options, for_training: bool = True) -> LandmarkModel:
+def make_model(run: RunOptions, options, for_training: bool = True) -> TrainedModel:
     """Makes the model of a run with its variables, in the number format that is set globally.
 
     Args:
@@ -25,11 +25,11 @@ def make_model(run: RunOptions, options, for_training: bool = True) -> LandmarkM
     return model
 
 
-def make_float32_model(run: RunOptions, options) -> LandmarkModel:
-    """Makes the model in float32, as exports and baselines use it; it computes no losses."""
+def make_float32_model(run: RunOptions, options, for_training: bool = False) -> TrainedModel:
+    """Makes the model in float32, as exports and evaluations use it; see `make_model`."""
     policy = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy("float32")
     try:
-        return make_model(run, options, for_training=False)
+        return make_model(run, options, for_training)
     finally:
         tf.keras.mixed_precision.set_global_policy(policy)

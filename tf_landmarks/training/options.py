@@ -3,10 +3,12 @@
 import dataclasses
 from typing import Literal
 
+from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.partners import MAX_GAP, MIN_GAP
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-StrategyName = Literal["auto", "one", "mirrored"]
+StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
 
 
 def _option(default, help_text: str, may_change: bool = False):
@@ -24,9 +26,16 @@ class RunOptions:
     method: str = _option("imm", "which method trains")
     data: str = _option(
         "made_faces",
-        "what to train on: made_faces (drawn, needs no files) or a folder of images; of a folder with train/ inside, that part",
+        "what to train on: made_faces (drawn, needs no files), a folder of images, a video or a folder of videos; of a folder with train/ inside, that part",
         may_change=True,
     )
+    frame_pattern: str = _option(
+        "",
+        "makes frame pairs of still images whose names tell video and frame: a regular expression with the groups sequence and frame, "
+        f"for walk1_f0012.jpg {sources.EXAMPLE_PATTERN}; where some images stand alone, labelled|(?P<sequence>video)_f(?P<frame>\\d+)",
+    )
+    min_gap: int = _option(MIN_GAP, "least distance of the two images of a frame pair, frames")
+    max_gap: int = _option(MAX_GAP, "largest distance of the two images of a frame pair, frames")
     run_dir: str = _option(
         "", "where the run is kept; runs/<flagfile>_<data> if not given", may_change=True
     )
@@ -51,7 +60,7 @@ class RunOptions:
     )
     strategy: StrategyName = _option(
         "auto",
-        "one device, or mirrored over all GPUs (or --replicas logical CPUs); auto mirrors where there are several GPUs",
+        "one device; mirrored over all GPUs (or --replicas logical CPUs); multi_worker: over all machines that TF_CONFIG lists; auto mirrors where there are several GPUs",
         may_change=True,
     )
     replicas: int = _option(
@@ -59,6 +68,17 @@ class RunOptions:
     )
     sync_batch_norm: bool = _option(False, "share batch statistics between replicas")
     seed: int = _option(0, "seed of everything that is random")
+    accumulate: int = _option(
+        1, "parts into which a replica's batch is cut where it does not fit into memory at once"
+    )
+    deterministic: bool = _option(
+        False,
+        "the same command gives the same weights, bit for bit, on the same machine; slower on GPUs",
+    )
+    keep_best: bool = _option(
+        False,
+        "export the weights that scored best, without labels, at an evaluation (--eval_every), not the last",
+    )
     log_every: int = _option(100, "steps between two logged lines", may_change=True)
     eval_every: int = _option(
         1000, "steps between two evaluations: validation losses, pictures", may_change=True
@@ -77,6 +97,8 @@ class RunOptions:
             "batch_size",
             "image_size",
             "num_landmarks",
+            "min_gap",
+            "accumulate",
             "log_every",
             "eval_every",
             "save_every",
@@ -87,4 +109,8 @@ class RunOptions:
             raise ValueError(f"--seed={self.seed} must be in [0, 2147483647]")
         if not 0.0 <= self.max_bad_fraction <= 1.0:
             raise ValueError(f"--max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
+        if self.max_gap < self.min_gap:
+            raise ValueError(f"--max_gap={self.max_gap} must be at least --min_gap={self.min_gap}")
+        if self.frame_pattern:
+            sources.compile_frame_pattern(self.frame_pattern)
         _ = self.geometry

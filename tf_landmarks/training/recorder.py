@@ -1,7 +1,6 @@
 """What a run writes down as it goes: lines, metrics.jsonl, TensorBoard, checkpoints."""
 
 import json
-import math
 import os
 import sys
 import time
@@ -11,12 +10,13 @@ from absl import logging
 
 from tf_landmarks import layout
 from tf_landmarks.data.pipeline import BadFiles
-from tf_landmarks.methods.base import LandmarkModel
 from tf_landmarks.training.checkpoints import Checkpoints
+from tf_landmarks.training.evaluator import Evaluator
+from tf_landmarks.training.interruption import Interruption
 from tf_landmarks.training.options import RunOptions
-from tf_landmarks.visualize import pictures
 
-VALIDATION_BATCHES = 4
+
+WARN_FROM = 1000  # steps: before that, landmarks that do not move yet are nothing to worry about
 
 
 class Recorder(tf.keras.callbacks.Callback):
@@ -24,11 +24,12 @@ class Recorder(tf.keras.callbacks.Callback):
 
     Args:
         run: The run's options.
-        model: The model in training.
-        saved: Its checkpoints.
+        folder: Where to write.
+        saved: The model's checkpoints.
         start: Steps done before this `fit`.
         bad: The unreadable files met so far.
-        held_out: Batches for validation losses and pictures.
+        evaluator: Measures; None where another worker does.
+        interruption: Says when to stop before the end.
     """
 
     # Keras then hands over tensors, and does not wait for each step's losses.
@@ -37,20 +38,20 @@ class Recorder(tf.keras.callbacks.Callback):
     def __init__(
         self,
         run: RunOptions,
-        model: LandmarkModel,
+        folder: str,
         saved: Checkpoints,
         start: int,
         bad: BadFiles,
-        held_out: tf.data.Dataset,
+        evaluator: Evaluator | None,
+        interruption: Interruption,
     ):
         super().__init__()
-        self._run, self._landmark_model, self._saved, self._bad = run, model, saved, bad
+        self._run, self._saved, self._bad = run, saved, bad
+        self._evaluator, self._interruption = evaluator, interruption
         self._step = start
-        self._held_out = list(held_out.take(VALIDATION_BATCHES))
-        self._losses = tf.function(lambda batch: model.compute_losses(batch, training=False).terms)
-        self._path = os.path.join(run.run_dir, layout.METRICS)
+        self._path = os.path.join(folder, layout.METRICS)
         _forget_after(self._path, start)
-        self._writer = tf.summary.create_file_writer(os.path.join(run.run_dir, layout.TENSORBOARD))
+        self._writer = tf.summary.create_file_writer(os.path.join(folder, layout.TENSORBOARD))
         self._bar = None
 
     def on_train_begin(self, logs=None):
@@ -63,7 +64,7 @@ class Recorder(tf.keras.callbacks.Callback):
             self._evaluate()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Logs, evaluates and saves where it is due."""
+        """Logs, evaluates and saves where it is due, and stops where it is asked to."""
         self._step += 1
         first, last = self._step == self._start + 1, self._step == self._run.steps
         if first or last or self._step % self._run.log_every == 0:
@@ -73,15 +74,13 @@ class Recorder(tf.keras.callbacks.Callback):
             self._bar.update(self._step)
         if last or self._step % self._run.eval_every == 0:
             self._evaluate()
-        if last or self._step % self._run.save_every == 0:
+        stops = bool(self._interruption.received) and not last
+        if last or stops or self._step % self._run.save_every == 0:
             self._saved.save()
+        if stops:
+            self.model.stop_training = True
 
     def _log(self, values: dict[str, float]) -> None:
-        if not all(math.isfinite(value) for value in values.values()):
-            raise ValueError(
-                f"the loss is no longer a number at step {self._step}: {values}; the last "
-                "checkpoint is kept, try a lower learning rate or --precision=float32"
-            )
         now, (then, step) = time.monotonic(), self._logged
         self._logged = (now, self._step)
         rate = (self._step - step) / max(now - then, 1e-9)
@@ -103,13 +102,23 @@ class Recorder(tf.keras.callbacks.Callback):
         )  # fmt: skip
 
     def _evaluate(self) -> None:
-        """Losses and pictures of held-out pairs; of training pairs where none is held out."""
-        if self._run.validation_fraction > 0:
-            terms = [self._losses(batch) for batch in self._held_out]
-            means = {f"val_{k}": float(sum(t[k] for t in terms) / len(terms)) for k in terms[0]}
-            self._write(means)
+        """Measures and shows the current weights, and keeps them if they are the best."""
+        candidate = self._saved.write_candidate()
+        if self._evaluator is None:
+            self._saved.keep_or_drop(candidate, None)
+            return
+        self._evaluator.load(candidate)
+        found = self._evaluator.measure()
+        if found.values:
+            self._write(found.values)
+        if self._step == self._run.steps or self._step >= WARN_FROM:
+            for line in found.warnings:
+                logging.warning("step %d: %s", self._step, line)
+        best = self._run.keep_best and self._step
+        if self._saved.keep_or_drop(candidate, found.score if best else None):
+            logging.info("step %d: the best so far, score %.4g", self._step, found.score)
         with self._writer.as_default(step=self._step):
-            for name, picture in pictures.of_training(self._landmark_model, self._held_out[0]):
+            for name, picture in self._evaluator.pictures():
                 tf.summary.image(name, picture[tf.newaxis])
 
     def _write(self, values: dict[str, float]) -> None:
@@ -130,5 +139,6 @@ def _forget_after(path: str, step: int) -> None:
         return
     with open(path, encoding="utf-8") as file:
         rows = [line for line in file if line.endswith("\n")]
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path + ".part", "w", encoding="utf-8") as file:
         file.writelines(line for line in rows if json.loads(line)["step"] <= step)
+    os.replace(path + ".part", path)

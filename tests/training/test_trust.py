@@ -1,0 +1,257 @@
+"""What happens to a run that is killed, stopped, out of space, damaged or no longer finite."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conformance import tiny
+from tf_landmarks.data import sources
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.pipeline import BadFiles, Frames
+from tf_landmarks.methods import base
+from tf_landmarks.training import checkpoints, dry_run, nonfinite
+from tf_landmarks.training.options import RunOptions
+
+ROOT = pathlib.Path(__file__).parents[2]
+CASE = tiny.Case("imm", {**tiny.CASES[1].options})
+
+pytestmark = pytest.mark.core
+
+
+def command(run_dir, *arguments) -> list[str]:
+    fixed = ["--data=made_faces", "--memory_mib=0", "--batch_size=4", "--precision=float32"]
+    start = [sys.executable, "-m", "tf_landmarks.train", *CASE.flags, *fixed]
+    return [*start, f"--run_dir={run_dir}", *arguments]
+
+
+def started(*arguments) -> tuple:
+    """A model in training, and the checkpoints of its folder."""
+    model = CASE.model()
+    model.start_stage(model.stages[0], 10)
+    return model, checkpoints.Checkpoints(*arguments, model)
+
+
+def saved_steps(folder) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.suffix == ".index")
+
+
+def test_three_kills_at_random_moments_change_nothing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/check_resume.py", "--kills=3", "--steps=90",
+         f"--output={tmp_path / 'runs'}"],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "after 3 kills all is as in the run uninterrupted, bit by bit" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_with_a_checkpoint_and_its_own_exit_code(number, tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path, "--steps=100000", "--log_every=1", "--save_every=100000"),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            break
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 75, said
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    last = rows[-1]["step"]
+    assert f"stopped by {number.name} after step {last}, which is saved" in said
+    assert saved_steps(tmp_path / "checkpoints") == [f"ckpt-{last}.index", "untrained.index"]
+    assert "Traceback" not in said
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, caplog):
+    model, saved = started(str(tmp_path))
+    for step in (1, 2, 3):
+        model.steps_done.assign(step)
+        model.regressor.output_conv.bias.assign([step, 0, 0])
+        saved.save()
+    # The last one is cut short, the one before has wrong bytes.
+    (data,) = tmp_path.glob("ckpt-3.data-*")
+    data.write_bytes(data.read_bytes()[:-100])
+    (data,) = tmp_path.glob("ckpt-2.data-*")
+    whole = bytearray(data.read_bytes())
+    for position in range(0, len(whole), 7):
+        whole[position] ^= 255
+    data.write_bytes(whole)
+    other, found = started(str(tmp_path))
+    assert found.restore() == 1
+    np.testing.assert_array_equal(other.regressor.output_conv.bias, [1, 0, 0])
+    warned = [record.getMessage() for record in caplog.records]
+    assert [
+        f"ckpt-{step} cannot be read" in line for step, line in zip((3, 2), warned, strict=True)
+    ]
+    assert checkpoints.load_latest(str(tmp_path), CASE.model()) == 1
+    (data,) = tmp_path.glob("ckpt-1.data-*")
+    data.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"none of the 3 checkpoints in .* can be read"):
+        found.restore()
+
+
+def test_three_checkpoints_are_kept(tmp_path):
+    model, saved = started(str(tmp_path))
+    for step in range(1, 6):
+        model.steps_done.assign(step)
+        saved.save()
+    assert saved_steps(tmp_path) == ["ckpt-3.index", "ckpt-4.index", "ckpt-5.index"]
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "ckpt-5")
+
+
+def test_an_index_without_data_is_no_checkpoint_and_parts_of_one_are_passed_over(tmp_path):
+    model, saved = started(str(tmp_path))
+    model.steps_done.assign(4)
+    saved.save()
+    (tmp_path / "ckpt-9.data-00000-of-00001").write_bytes(b"begun")
+    (tmp_path / "ckpt-8.index").write_bytes(b"")
+    assert started(str(tmp_path))[1].restore() == 4
+
+
+def out_of_space(folder) -> str:
+    """Saves twice, the second time with room for no more than 1000 bytes a file; what is said."""
+    script = f"""
+import resource
+from tests.training import test_trust
+model, saved = test_trust.started({str(folder)!r})
+model.steps_done.assign(1)
+saved.save()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+model.steps_done.assign(2)
+try:
+    saved.save()
+except ValueError as error:
+    print("refused:", error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    said = out_of_space(tmp_path)
+    assert f"refused: the checkpoint {tmp_path / 'ckpt-2'} could not be written (" in said
+    assert "the one of step 1 is kept. Make room" in said
+    assert saved_steps(tmp_path) == ["ckpt-1.index"]
+    assert started(str(tmp_path))[1].restore() == 1
+
+
+def test_the_best_weights_are_kept_and_found_again(tmp_path):
+    model, saved = started(str(tmp_path))
+    kept = []
+    for step, score in ((1, 3.0), (2, 1.0), (3, 2.0), (4, float("nan"))):
+        model.steps_done.assign(step)
+        model.regressor.output_conv.bias.assign([step, 0, 0])
+        kept.append(saved.keep_or_drop(saved.write_candidate(), score))
+        saved.save()
+    assert kept == [True, True, False, False]
+    assert saved_steps(tmp_path)[0] == "best-2.index" and len(saved_steps(tmp_path)) == 4
+    other = CASE.model()
+    assert checkpoints.load_latest(str(tmp_path), other, best=True) == 2
+    np.testing.assert_array_equal(other.regressor.output_conv.bias, [2, 0, 0])
+    assert checkpoints.load_latest(str(tmp_path), other) == 4
+    # A resumed run knows what it has to beat.
+    model, resumed = started(str(tmp_path))
+    assert resumed.restore() == 4
+    model.steps_done.assign(5)
+    assert not resumed.keep_or_drop(resumed.write_candidate(), 1.5)
+    assert resumed.keep_or_drop(resumed.write_candidate(), 0.5)
+
+
+def make_frames(count: int = 8) -> Frames:
+    source = sources.MadeFaces(count // 2, size=32)
+    return Frames(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda m: m.regressor.output_conv.bias.assign([np.nan, 0, 0]),
+            r"the weight regressor/conv2d.*/bias:0 is not finite",
+        ),
+        (
+            lambda m: m.regressor.output_conv.bias.assign([3e38, 0, 0]),
+            r"m_input, mse, loss are not finite, first in \w+ \(\w+/\w+\.py, line \d+\)",
+        ),
+    ],
+    ids=["weight", "overflow"],
+)
+def test_the_first_step_that_is_not_finite_changes_no_weight_and_is_explained(spoil, message):
+    model, frames = CASE.model(), make_frames()
+    stage = model.stages[0]
+    model.start_stage(stage, 10)
+    step = tf.function(model.train_step)
+    batches = list(frames.batches(stage.pairing, 4, 0, 0).take(2))
+    step(batches[0])
+    spoil(model)
+    before = [v.numpy() for v in model.trainable_variables]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=base.NOT_FINITE):
+        step(batches[1])
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert int(model.steps_done) == 1
+    names = frames.names_of_batch(stage.pairing, 4, 0, 1)
+    said = nonfinite.explain(model, batches[1], names)
+    assert re.search(message, said), said
+    assert f"The batch's images: {', '.join(names)}." in said
+
+
+def test_the_names_of_a_batch_are_those_of_its_images():
+    frames, pairing = make_frames(), CASE.model().stages[0].pairing
+
+    class Plain(type(pairing)):
+        def make(self, images, draws, geometry):
+            return {"images": images}
+
+    plain = Plain(pairing.target, pairing.source)
+    batch = next(iter(frames.batches(plain, 5, 3, 7)))["images"][:, 0]
+    for name, image in zip(frames.names_of_batch(plain, 5, 3, 7), batch, strict=True):
+        expected = frames.read(frames.names.index(name)) / np.float32(255)
+        np.testing.assert_allclose(image, expected, atol=1e-6)
+
+
+def test_a_run_with_a_loss_that_is_not_finite_stops_and_says_on_which_images(tmp_path):
+    done = subprocess.run(
+        command(tmp_path, "--steps=9", "--save_every=1", "--imm_learning_rate=1e30"),
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "error: step 2 failed: " in done.stderr and "not finite" in done.stderr
+    assert done.stderr.count("look") >= 4 and "Traceback" not in done.stderr
+    assert saved_steps(tmp_path / "checkpoints") == ["ckpt-1.index", "untrained.index"]
+
+
+def test_a_dry_run_measures_and_writes_nothing(tmp_path):
+    options = tiny.methods.METHODS["imm"].options_class(**CASE.options)
+    run = RunOptions(
+        data="made_faces", run_dir=str(tmp_path / "run"), batch_size=4, image_size=32,
+        num_landmarks=4, steps=7_200_000, precision="float32", memory_mib=0.0,
+    )  # fmt: skip
+    began = time.monotonic()
+    lines = dry_run.estimate(run, options)
+    assert time.monotonic() - began < 60
+    assert len(lines) == 5 and not os.listdir(tmp_path)
+    assert lines[0] == "imm: 5,415 parameters, float32, 1 replica(s) of 4 images"
+    seconds = float(lines[1].split()[3])
+    hours = int(lines[2].split(" take ")[1].split(" h")[0])
+    assert lines[2].startswith("7,200,000 steps take ")
+    assert hours == pytest.approx(2000 * seconds, rel=0.02)
+    assert "none for images" in lines[3]
+    in_memory = dataclasses.replace(run, memory_mib=1000.0, image_size=32)
+    assert "12 MiB for 4000 images" in dry_run.estimate(in_memory, options)[3]

@@ -1,0 +1,246 @@
+"""Pre-training of a loss network by colorization (Larsson, Maire & Shakhnarovich, CVPR 2017).
+
+The convolutions of VGG-16 look at a grey image; a small head looks at the features of all layers at one
+point (a hypercolumn) and says which hue and chroma the point has. The colours of the image itself are
+the truth, so any colour photographs will do. Afterwards the convolutions, with their batch
+normalisation folded in, are the network whose features `--imm_loss=balanced` compares.
+
+What differs from the paper and its released trainers: fc6 and fc7 are left out, because nothing uses them
+later; the learning rate falls along a cosine; and there is no dropout in the head, because all that is
+random here is a function of the seed and the step alone. Labels are histograms of 7x7 windows as in the
+trainer of 2016.
+"""
+
+import dataclasses
+from typing import Literal
+
+import tensorflow as tf
+
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.pipeline import Pairing
+from tf_landmarks.losses import colorization, networks
+from tf_landmarks.methods import base
+
+Optimizer = Literal["sgd", "adam"]
+
+MIN_SIZE = 32  # so that the deepest layer has two pixels a side
+_CONVOLUTIONS = (2, 2, 3, 3, 3)  # of VGG-16, per block
+LAYERS = networks.vgg_layers(_CONVOLUTIONS)
+STRIDES = [2**block for block, count in enumerate(_CONVOLUTIONS) for _ in range(count)]
+
+
+def _option(default, help_text: str):
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorizationOptions:
+    """Options of the pre-training by colorization."""
+
+    width: int = _option(
+        64, "channels of the first block, 64 in VGG-16; they double up to eight times as many"
+    )
+    head_width: int = _option(512, "channels of the hidden layer that sees a point's features")
+    points: int = _option(64, "points per image whose colour is asked for")
+    mirror: bool = _option(True, "mirror images with probability 1/2")
+    optimizer: Optimizer = _option("sgd", "sgd (momentum 0.9) or adam (learning rate about 1e-4)")
+    learning_rate: float = _option(1e-2, "learning rate at the start")
+    final_learning_rate: float = _option(
+        1e-4, "learning rate at the end, reached along a cosine; the same as at the start: constant"
+    )
+    weight_decay: float = _option(0.0, "c of c * 1/2 |W|^2 on all kernels; 5e-4 as published")
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorizationPairing(Pairing):
+    """A random crop of a still image, and random points of it.
+
+    A batch is `images [B, S, S, 3]` float32 in [0, 1] and `points [B, N, 2]` int32 (y, x) pixels, at
+    least S / 8 from the border. How far crops move is how much larger the frame is than S.
+
+    Attributes:
+        points: N.
+        mirror: Whether to mirror with probability 1/2.
+    """
+
+    points: int
+    mirror: bool = True
+    frames_per_sample = 1
+
+    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+        """Draws places in [0, 1) and whether to mirror."""
+        crop, points, mirror = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+        return {
+            "crop": tf.random.stateless_uniform([batch_size, 2], crop),
+            "points": tf.random.stateless_uniform([batch_size, self.points, 2], points),
+            "mirror": (tf.random.stateless_uniform([batch_size], mirror) < 0.5) & self.mirror,
+        }
+
+    def make(
+        self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry
+    ) -> dict[str, tf.Tensor]:
+        """Makes a batch of `frames [B, 1, L, L, 3]`, L = `geometry.frame_size`."""
+        images, size = frames[:, 0], geometry.size
+        corners = _scaled(draws["crop"], geometry.frame_size - size + 1)
+        for axis in (1, 2):
+            inside = corners[:, axis - 1, tf.newaxis] + tf.range(size)
+            images = tf.gather(images, inside, axis=axis, batch_dims=1)
+        images = tf.where(tf.reshape(draws["mirror"], [-1, 1, 1, 1]), images[:, :, ::-1], images)
+        border = -(-size // 8)
+        points = border + _scaled(draws["points"], size - 2 * border)
+        return {"images": tf.ensure_shape(images, [None, size, size, 3]), "points": points}
+
+
+class GreyVgg(tf.keras.layers.Layer):
+    """The 13 convolutions of VGG-16 on one channel, each with batch normalisation and ReLU.
+
+    The normalisation has no scale and no shift, so that it can be folded into the convolution.
+
+    Args:
+        options: Width and weight decay.
+        sync_batch_norm: Whether replicas share batch statistics.
+    """
+
+    def __init__(self, options: ColorizationOptions, sync_batch_norm: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.convs, self.norms = [], []
+        for layer, stride in zip(LAYERS, STRIDES, strict=True):
+            filters = options.width * min(stride, 8)
+            self.convs.append(
+                tf.keras.layers.Conv2D(
+                    filters, 3, padding="same", name=layer,
+                    kernel_initializer="he_normal", kernel_regularizer=_decay(options),
+                )
+            )  # fmt: skip
+            self.norms.append(
+                tf.keras.layers.BatchNormalization(
+                    center=False, scale=False, epsilon=colorization.NORM_EPSILON,
+                    synchronized=sync_batch_norm, name=f"{layer}_norm",
+                )
+            )  # fmt: skip
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns the features of all 13 layers, after ReLU, of `inputs [B, S, S, 1]`."""
+        found, values = [], inputs
+        for layer, conv, norm in zip(LAYERS, self.convs, self.norms, strict=True):
+            if layer.endswith("_1") and found:
+                values = tf.nn.max_pool2d(values, 2, 2, "VALID")
+            values = tf.nn.relu(norm(conv(values), training=training))
+            found.append(values)
+        return found
+
+    def folded(self) -> networks.Arrays:
+        """The kernels and biases of 13 convolutions that do the same without normalisation."""
+        arrays = {}
+        for layer, conv, norm in zip(LAYERS, self.convs, self.norms, strict=True):
+            weights = (conv.kernel, conv.bias, norm.moving_mean, norm.moving_variance)
+            kernel, bias = colorization.fold_batch_norm(*(w.numpy() for w in weights))
+            arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"] = kernel, bias
+        return arrays
+
+
+class Colorizer(base.TrainedModel):
+    """The network with its head; see the module's head."""
+
+    options_class = ColorizationOptions
+
+    def __init__(self, shape: base.ModelShape, options: ColorizationOptions, **kwargs):
+        super().__init__(shape, options, **kwargs)
+        self.check_shape(shape, options)
+        self.network = GreyVgg(options, shape.sync_batch_norm, name="network")
+        self.hidden = tf.keras.layers.Dense(
+            options.head_width, "relu",
+            kernel_initializer="he_normal", kernel_regularizer=_decay(options), name="hidden",
+        )  # fmt: skip
+        self.answer = tf.keras.layers.Dense(
+            2 * colorization.BINS,
+            kernel_initializer=tf.keras.initializers.TruncatedNormal(stddev=0.01),
+            kernel_regularizer=_decay(options), name="answer",
+        )  # fmt: skip
+
+    @classmethod
+    def check_shape(cls, shape: base.ModelShape, options: ColorizationOptions) -> None:
+        """Any size from 32 px on will do."""
+        if shape.image_size < MIN_SIZE:
+            raise ValueError(
+                f"--image_size={shape.image_size} is too small for the five levels of VGG-16; "
+                f"colorization takes {MIN_SIZE} or more"
+            )
+        for name in ("width", "head_width", "points"):
+            if getattr(options, name) < 1:
+                raise ValueError(
+                    f"--colorization_{name}={getattr(options, name)} must be at least 1"
+                )
+        if not options.learning_rate > 0.0:
+            raise ValueError(
+                f"--colorization_learning_rate={options.learning_rate} must be above 0"
+            )
+
+    @property
+    def stages(self) -> list[base.Stage]:
+        """A single stage on crops with points."""
+        pairing = ColorizationPairing(self.options.points, self.options.mirror)
+        return [base.Stage("main", pairing, self._schedule, self._optimizer)]
+
+    def build_variables(self, for_training: bool = True) -> None:
+        """See the base class."""
+        super().build_variables(for_training)
+        if not for_training:
+            size = self.shape_spec.image_size
+            self.predict_colours(tf.zeros([1, size, size, 3]), tf.zeros([1, 1, 2], tf.int32))
+
+    def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
+        """Asks for the colours of a batch's points.
+
+        Terms, all in nats: `hue_ce`, `chroma_ce` (cross-entropies, each the mean over points as
+        weighted in the loss), `hue_marginal`, `chroma_marginal` (those of the best constant answer for
+        this batch, weighted alike: a network that has learned anything is below).
+        """
+        truth, hue, chroma = self.cross_entropies(batch, training)
+        terms = {
+            "hue_ce": colorization.weighted_mean(hue, truth.hue_weight),
+            "hue_marginal": colorization.marginal_entropy(truth.hue, truth.hue_weight),
+            "chroma_ce": colorization.weighted_mean(chroma, truth.chroma_weight),
+            "chroma_marginal": colorization.marginal_entropy(truth.chroma, truth.chroma_weight),
+        }
+        return base.Losses(colorization.loss(truth, hue, chroma), terms)
+
+    def cross_entropies(
+        self, batch: dict[str, tf.Tensor], training: bool = False
+    ) -> tuple[colorization.Targets, tf.Tensor, tf.Tensor]:
+        """The truth about a batch's points, and the cross-entropies `[B, N]` of hue and chroma."""
+        truth = colorization.targets(batch["images"], batch["points"])
+        hue, chroma = self.predict_colours(batch["images"], batch["points"], training)
+        return (
+            truth,
+            colorization.cross_entropy(truth.hue, hue),
+            colorization.cross_entropy(truth.chroma, chroma),
+        )
+
+    def predict_colours(
+        self, images: tf.Tensor, points: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logits `[B, N, 32]` float32 of hue and of chroma at `points [B, N, 2]` (pixels)."""
+        features = self.network(networks.grey(images), training=training)
+        columns = colorization.hypercolumns(features, STRIDES, points)
+        logits = tf.cast(self.answer(self.hidden(columns)), tf.float32)
+        return logits[..., : colorization.BINS], logits[..., colorization.BINS :]
+
+    def _schedule(self, steps: int) -> tf.keras.optimizers.schedules.LearningRateSchedule:
+        first, last = self.options.learning_rate, self.options.final_learning_rate
+        return tf.keras.optimizers.schedules.CosineDecay(first, steps, alpha=last / first)
+
+    def _optimizer(self, rate) -> tf.keras.optimizers.Optimizer:
+        if self.options.optimizer == "adam":
+            return tf.keras.optimizers.Adam(rate)
+        return tf.keras.optimizers.SGD(rate, momentum=0.9)
+
+
+def _decay(options: ColorizationOptions) -> tf.keras.regularizers.Regularizer | None:
+    # Keras' L2 has no 1/2.
+    return tf.keras.regularizers.L2(options.weight_decay / 2.0) if options.weight_decay else None
+
+
+def _scaled(uniform: tf.Tensor, count: int) -> tf.Tensor:
+    """Integers 0 to count - 1 from numbers in [0, 1)."""
+    return tf.cast(tf.floor(uniform * count), tf.int32)

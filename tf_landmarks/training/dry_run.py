@@ -1,0 +1,98 @@
+"""What a run will take, measured by a few steps that leave no trace: memory, time, space on disk."""
+
+import resource
+import sys
+import time
+
+import tensorflow as tf
+
+from tf_landmarks.data.pipeline import Frames
+from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks.training import loop, models, strategy
+from tf_landmarks.training.checkpoints import KEPT
+from tf_landmarks.training.options import RunOptions
+
+STEPS = 5
+_MIB = 2.0**20
+
+
+def estimate(run: RunOptions, options) -> list[str]:
+    """Makes some steps on the run's own images and says what all of it will take.
+
+    With several replicas, one makes its share of a batch here; what they exchange is not counted.
+
+    Args:
+        run: The run's options, checked, with a definite precision.
+        options: The method's options.
+
+    Returns:
+        Lines of text.
+
+    Raises:
+        ValueError: If the data cannot be used.
+    """
+    chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
+    replicas = chosen.num_replicas_in_sync
+    tf.keras.utils.set_random_seed(run.seed)
+    strategy.set_precision(run.precision)
+    training, _ = loop.read_data(run)
+    model = models.make_model(run, options)
+    (stage,) = model.stages
+    model.start_stage(stage, run.steps, run.accumulate)
+    batches = iter(training.batches(stage.pairing, run.batch_size, run.seed, 0, part=(0, replicas)))
+    waiting, working = _time_steps(model, batches)
+    seconds = max(waiting, working)
+    slower = "reading images" if waiting > working else "the networks"
+    weights = sum(v.shape.num_elements() * v.dtype.size for v in model.variables) / _MIB
+    # Adam keeps two numbers for each weight; candidates of an evaluation come on top.
+    checkpoint = 3 * weights
+    return [
+        f"{run.method}: {model.count_params():,} parameters, {run.precision}, {replicas} replica(s) of "
+        f"{run.batch_size // replicas} images",
+        f"a step takes {seconds:.3g} s ({run.batch_size / seconds:.3g} images/s); {slower} set the pace",
+        f"{run.steps:,} steps take {_duration(run.steps * seconds)}",
+        f"memory: {_memory()}, of which {_images(training)}",
+        f"disk: {(KEPT + 1) * checkpoint + 2 * weights:.0f} MiB for checkpoints and export",
+    ]
+
+
+def _time_steps(model: TrainedModel, batches) -> tuple[float, float]:
+    """Seconds that the input takes for a batch, by itself, and the networks for a step."""
+    step = tf.function(model.train_step)
+    batch = next(batches)
+    step(batch)  # builds the graph
+    for _ in range(STEPS):  # what was prepared ahead
+        next(batches)
+    began = time.monotonic()
+    for _ in range(STEPS):
+        next(batches)
+    read = time.monotonic()
+    for _ in range(STEPS):
+        step(batch)
+    done = time.monotonic()
+    return (read - began) / STEPS, (done - read) / STEPS
+
+
+def _memory() -> str:
+    """The peak so far, on the device that computes."""
+    if tf.config.list_physical_devices("GPU"):
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return f"{peak / _MIB:,.0f} MiB on each GPU"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{peak / (_MIB if sys.platform == 'darwin' else 1024.0):,.0f} MiB"
+
+
+def _images(frames: Frames) -> str:
+    if not frames.in_memory:
+        return "none for images, which are read as they are needed (--memory_mib)"
+    side = frames.geometry.frame_size
+    return (
+        f"{len(frames.indices) * side * side * 3 / _MIB:,.0f} MiB for {len(frames.indices)} images"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

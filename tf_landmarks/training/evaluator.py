@@ -1,0 +1,79 @@
+"""What a run measures of itself as it goes: losses of held-out pairs, health of landmarks, pictures."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks.data.pipeline import Frames
+from tf_landmarks.methods.base import Stage, TrainedModel
+from tf_landmarks.training import checkpoints, health
+from tf_landmarks.training.options import RunOptions
+from tf_landmarks.visualize import pictures
+
+NUM_BATCHES = 4
+NUM_VIEWS = 96
+# Held-out batches must differ from those of training where no image is held out.
+SEED_OFFSET = 1_000_003
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What an evaluation found.
+
+    Attributes:
+        values: Numbers to log by name: `val_<term>` of held-out pairs.
+        warnings: What the user should know, in words.
+        score: Without labels, lower is better; infinite where there is none.
+    """
+
+    values: dict[str, float]
+    warnings: list[str]
+    score: float
+
+
+class Evaluator:
+    """Evaluates checkpoints with a plain float32 copy of the model, whatever trains it and on what.
+
+    Args:
+        run: The run's options.
+        copy: The copy; its weights are replaced.
+        stage: What is trained; its pairs are measured.
+        frames: Held-out images, or those of training.
+        is_held_out: Whether they are held out, so that their losses say something.
+    """
+
+    def __init__(
+        self, run: RunOptions, copy: TrainedModel, stage: Stage, frames: Frames, is_held_out: bool
+    ):
+        self._copy, self._is_held_out = copy, is_held_out
+        batches = frames.batches(stage.pairing, run.batch_size, run.seed + SEED_OFFSET, 0)
+        self._batches = list(batches.take(NUM_BATCHES))
+        self._losses = tf.function(lambda batch: copy.compute_losses(batch, training=False).terms)
+        if copy.finds_landmarks:
+            self._views = frames.sample(NUM_VIEWS)[:NUM_VIEWS]
+            self._find = tf.function(lambda images: copy.represent(images).landmarks)
+            self._render = tf.function(copy.render) if copy.has_generator else None
+
+    def load(self, path: str) -> None:
+        """Takes the weights of a checkpoint."""
+        checkpoints.read_weights(path, self._copy)
+
+    def measure(self) -> Findings:
+        """Measures the weights that were loaded."""
+        values = {}
+        if self._is_held_out:
+            terms = [self._losses(batch) for batch in self._batches]
+            values = {f"val_{name}": float(np.mean([t[name] for t in terms])) for name in terms[0]}
+        if not self._copy.finds_landmarks:
+            return Findings(values, [], np.inf)
+        grid = self._copy.represent(self._views[:1]).heatmaps.shape[1]
+        found = health.measure(self._views, self._find, self._render, grid)
+        values.update({f"health_{name}": value for name, value in found.scalars().items()})
+        return Findings(values, health.warnings(found), health.score(found))
+
+    def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and `[H, W, 3]` uint8 pictures; none of a model that finds no landmarks."""
+        if self._copy.finds_landmarks:
+            yield from pictures.of_training(self._copy, self._batches[0])

@@ -1,0 +1,152 @@
+"""Kills a run at random moments until it ends, and compares it with the run uninterrupted, bit by bit.
+
+    python tools/check_resume.py --kills=20
+
+A small model on drawn faces, or any run: flags of python -m tf_landmarks.train after `--` replace the
+small ones. Both runs are kept in --output. Ends with code 1 if a weight, an optimizer's variable, a
+running mean or a logged loss differs in a single bit.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from absl import app, flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry, layout
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_KILLS = flags.DEFINE_integer("kills", 20, "how often to kill -9", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 600, "length of the run", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "of the moments")
+_OUTPUT = flags.DEFINE_string("output", "runs/check_resume", "folder of both runs; must be new")
+
+_SMALL = [
+    *("--image_size=32", "--num_landmarks=4", "--batch_size=4", "--precision=float32"),
+    *("--imm_width=4", "--imm_regressor_width=8", "--imm_regressor_min_width=4"),
+    *("--imm_softargmax=joint", "--imm_output_affine", "--imm_loss=balanced"),
+    *("--log_every=5", "--eval_every=20", "--validation_fraction=0.1", "--keep_best"),
+]
+
+
+def main(argv: list[str]) -> None:
+    """Runs, kills, compares."""
+    with entry.plain_errors():
+        if os.path.exists(_OUTPUT.value):
+            raise ValueError(f"--output={_OUTPUT.value} is there already; give a new folder")
+        os.makedirs(_OUTPUT.value)
+        whole, killed = (os.path.join(_OUTPUT.value, name) for name in ("whole", "killed"))
+        extra = argv[1:] or _SMALL
+        start, length = _run_whole(whole, extra)
+        logging.info("uninterrupted: %.0f s of start, %.0f s of training", start, length)
+        # From the first import to some way into training, so that all kills find it alive.
+        _run_with_kills(killed, extra, start + 2 * length / (_KILLS.value + 2))
+        different = compare(whole, killed)
+        for line in different:
+            logging.info("different: %s", line)
+        if different:
+            sys.exit(1)
+        logging.info("after %d kills all is as in the run uninterrupted, bit by bit", _KILLS.value)
+
+
+def compare(first: str, second: str) -> list[str]:
+    """What differs between two runs, in names: checkpoint variables, exported files, logged losses."""
+    import tensorflow as tf
+
+    found = []
+    tensors = []
+    for folder in (first, second):
+        reader = tf.train.load_checkpoint(os.path.join(folder, layout.CHECKPOINTS))
+        names = reader.get_variable_to_shape_map()
+        tensors.append({n: reader.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n})
+    for name in sorted(set(tensors[0]) | set(tensors[1])):
+        one, two = (np.asarray(t[name]) if name in t else None for t in tensors)
+        if one is None or two is None or one.tobytes() != two.tobytes():
+            found.append(name)
+    exports = [
+        sorted(os.listdir(os.path.join(folder, layout.EXPORT))) for folder in (first, second)
+    ]
+    if exports[0] != exports[1]:
+        found.append(f"the exported steps, {exports[0]} and {exports[1]}")
+    rows = [_losses(folder) for folder in (first, second)]
+    # The rate is no result; a row at the first step after each start is logged beside those due.
+    for step in sorted(rows[0]):
+        if rows[0][step] != rows[1].get(step):
+            found.append(f"the losses logged at step {step}")
+    return found
+
+
+def _losses(folder: str) -> dict[int, list[dict]]:
+    rows: dict[int, list[dict]] = {}
+    with open(os.path.join(folder, layout.METRICS), encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            if any(name.startswith("val_") for name in row):
+                rows.setdefault(row["step"], []).append(row)
+    return rows
+
+
+def _run_whole(folder: str, extra: list[str]) -> tuple[float, float]:
+    """Runs once; seconds to the first step and from there to the end."""
+    began = time.monotonic()
+    process = _start(folder, extra)
+    said, first = [], None
+    for line in process.stdout:
+        said.append(line)
+        if first is None and line.startswith("step "):
+            first = time.monotonic()
+    if process.wait():
+        raise ValueError(f"the run failed:\n{''.join(said)}")
+    return (first or began) - began, time.monotonic() - (first or began)
+
+
+def _run_with_kills(folder: str, extra: list[str], longest: float) -> None:
+    moments = random.Random(_SEED.value)
+    kills = 0
+    while True:
+        process = _start(folder, extra)
+        if kills == _KILLS.value:
+            said, _ = process.communicate()
+            if process.returncode:
+                raise ValueError(f"the run failed:\n{said}")
+            return
+        moment = moments.uniform(0.0, longest)
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            logging.info("kill %d after %.1f s, %s", kills, moment, _progress(folder))
+            continue
+        if process.returncode:
+            raise ValueError(f"the run failed:\n{process.stdout.read()}")
+        raise ValueError(f"the run ended after {kills} kills; give more --steps")
+
+
+def _progress(folder: str) -> str:
+    path = os.path.join(folder, layout.CHECKPOINTS, "checkpoint")
+    if not os.path.exists(path):
+        return "before the first checkpoint"
+    with open(path, encoding="utf-8") as file:
+        step = file.readline().split("ckpt-")[-1].split('"')[0]
+    return f"last checkpoint at step {step}"
+
+
+def _start(folder: str, extra: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tf_landmarks.train", f"--run_dir={folder}"]
+    fixed = [f"--steps={_STEPS.value}", "--save_every=7", "--deterministic"]
+    return subprocess.Popen(
+        [*command, *fixed, *extra],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    app.run(main)
