@@ -8,6 +8,7 @@ import csv
 import cv2
 import numpy as np
 
+from tf_landmarks import coordinates
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.serving.exported import ExportedModel, Prediction
 
@@ -100,6 +101,14 @@ class DotModel:
     def render(self, images, landmarks):
         self.rendered.append((images, landmarks))
         return np.full((len(images), 32, 32, 3), 128, np.uint8)
+
+    def find_in_views(self, views):
+        images = np.uint8(np.round(255 * views))
+        points = np.array([self._find(image) for image in images], np.float32)
+        return coordinates.corner_from_pixels(points[..., ::-1], (32, 32))
+
+    def render_views(self, views, landmarks):
+        return np.full_like(views, 0.5)
 
     def views(self, images):
         return ExportedModel.views(self, images)

@@ -1,6 +1,7 @@
 import json
 import os
 
+import cv2
 import numpy as np
 import pytest
 
@@ -202,8 +203,104 @@ def test_missing_annotations_leave_strict_json(tmp_path):
     assert [line.split()[1] for line in lines if line.startswith("tail")] == ["-"]
 
 
+def test_health_comes_with_the_scores(folder):
+    result = measure(dots.DotModel(num_landmarks=4, has_generator=True), folder)
+    found = result.metrics["health"]
+    assert (found["num_images"], len(found["points"])) == (8, 4)
+    assert found["duplicates"] == [[0, 3]] and not found["collapsed"]
+    assert found["shuffle_ratio"] == 1  # the stand-in draws grey
+    lines = [line for line in evaluation.table(result) if line.startswith("health: ")]
+    assert len(lines) == len(found["warnings"]) >= 2 and "points 0 and 3" in lines[0]
+
+
+def test_a_healthy_model_is_not_blamed(folder):
+    result = measure(dots.DotModel(), folder)
+    assert result.metrics["health"]["warnings"] == []
+    assert "health: nothing found wrong" in evaluation.table(result)
+
+
+def test_a_detector_that_finds_the_same_everywhere_is_dead(folder):
+    found = measure(dots.DotModel(constant=(5.0, 6.0)), folder).metrics["health"]
+    assert found["collapsed"] and found["still"] == [0, 1, 2] and found["score"] is None
+    assert "all points are dead: points 0 to 2" in found["warnings"][0]
+
+
 def test_the_same_seed_gives_the_same_metrics(folder):
     model = dots.DotModel(constant=(1.0, 1.0))
     first, again, other = (measure(model, folder, seed=seed).metrics for seed in (3, 3, 4))
     assert first == again
     assert first["nme_interval_percent"] != other["nme_interval_percent"]
+
+
+def write_video(path, count: int) -> None:
+    """Frame i is grey 10 i."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (48, 32))
+    for number in range(count):
+        writer.write(np.full((32, 48, 3), 10 * number, np.uint8))
+    writer.release()
+
+
+@pytest.fixture
+def films(tmp_path):
+    """Two videos to fit on, with labels in four and three frames; one to measure on."""
+    tables = {
+        "train/a": [(0, 1, 2), (3, 4, 5), (7, "", ""), (9, 6, 7), (5, 9, 3)],
+        "train/b/c": [(2, 8, 9), (400, 1, 1), (4, 2, 8)],
+        "test/d": [(1, 3, 4), (6, 7, 2)],
+    }
+    for name, rows in tables.items():
+        write_video(tmp_path / f"{name}.avi", 10)
+        lines = ["frame,nose_x,nose_y", *(",".join(map(str, row)) for row in rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_labelled_frames_of_videos_are_read(films):
+    part = evaluation.read_part(str(films / "train"))
+    first, second = str(films / "train" / "a.avi"), str(films / "train" / "b" / "c.avi")
+    frames = [(first, 0), (first, 3), (first, 9), (first, 5), (second, 2), (second, 4)]
+    assert part.paths == [f"{path}#{frame:06d}" for path, frame in frames]
+    for image, (_, frame) in zip(part.images, frames, strict=True):
+        assert image.shape == (32, 48, 3) and abs(image.astype(int) - 10 * frame).max() <= 3
+    want = [[1, 2], [4, 5], [6, 7], [9, 3], [8, 9], [2, 8]]
+    np.testing.assert_array_equal(part.points[:, 0], want)
+    assert part.names == ["nose"] and part.num_bad == 1  # there is no frame 400
+
+
+def test_frames_are_guarded_like_images(films):
+    (films / "link.avi").symlink_to(films / "test" / "d.avi")
+    model = dots.DotModel(constant=(3.0, 3.0), trained_on=[str(films / "link.avi") + "#000006"])
+    with pytest.raises(ValueError, match=r"1 of 2 test images were trained on, .*d\.avi#000006"):
+        measure(model, films)
+    model = dots.DotModel(held_out=[str(films / "train" / "a.avi#000003")])
+    result = measure(model, films, part="validation")
+    assert result.test.paths == [str(films / "train" / "a.avi#000003")]
+    (films / "test" / "d.avi").unlink()
+    (films / "test" / "d.avi").symlink_to(films / "train" / "a.avi")
+    (films / "test" / "d.csv").write_text("frame,nose_x,nose_y\n3,1,1\n8,1,1")
+    with pytest.raises(ValueError, match=r"1 images are in both parts, .*d\.avi#000003"):
+        measure(dots.DotModel(), films)
+
+
+def test_a_table_without_its_video_is_named(films):
+    (films / "test" / "d.avi").rename(films / "test" / "e.avi")
+    with pytest.raises(ValueError, match=r"d\.csv numbers the frames of a video, .* found: none"):
+        evaluation.read_part(str(films / "test"))
+    (films / "train" / "a.csv").write_text("frame,tail_x,tail_y\n0,1,1")
+    with pytest.raises(ValueError, match=r"c\.csv has the landmarks \['nose'\], .*a\.csv has"):
+        evaluation.read_part(str(films / "train"))
+
+
+def test_a_video_that_cannot_be_opened_loses_its_frames_alone(films):
+    (films / "train" / "a.avi").write_text("not a video")
+    part = evaluation.read_part(str(films / "train"))
+    assert len(part) == 2 and part.num_bad == 5
+
+
+def test_a_real_video_is_read_with_all_its_labels(photographs):
+    part = evaluation.read_part(str(photographs / "fly_video" / "test"))
+    assert len(part) == 1200 and part.num_bad == 0 and part.points.shape == (1200, 13, 2)
+    # The fly is brighter or darker than the floor: its thorax lies in the middle of the window.
+    thorax = part.points[:, part.names.index("thorax")]
+    assert np.nanmax(np.abs(np.nanmean(thorax, axis=0) - 79.5)) < 10

@@ -15,7 +15,7 @@ ALWAYS = [
     "Prediction and annotation",
     "Heatmaps",
     "Number of labels",
-    "Confidence",
+    "Health",
 ]
 GENERATOR = ["Reconstructions", "Look and pose exchanged"]
 METRICS = [
@@ -24,6 +24,7 @@ METRICS = [
     {"step": 2, "loss": 30.0, "mse": 0.1, "steps_per_second": 3.0, "bad_files": 1},
     {"step": 4, "loss": 20.0, "mse": 0.0, "steps_per_second": 3.0},
     {"step": 4, "val_loss": 40.0},
+    {"step": 4, "health_lag": 0.5, "health_still_points": 0},
 ]
 
 
@@ -120,6 +121,24 @@ def test_landmarks_are_exchanged_in_pixels_of_the_picture_that_gives_the_look(tm
     assert [image.shape[:2] for image in (*own_images, *images)] == [(64, 48), (32, 32), (32, 32)]
     # The first picture is padded by 8 columns on each side and halved.
     np.testing.assert_allclose(moved, [(points[0] + (8.5, 0.5)) / 2 - 0.5])
+
+
+def test_health_names_what_is_wrong_with_a_point_and_what_to_do(tmp_path):
+    model = dots.DotModel(num_landmarks=4)  # the fourth is the first one again
+    model.metrics = METRICS
+    words = Page(make(tmp_path, model, dots.random_points(14, seed=1))).words
+    assert "3 of 4 landmarks move, follow the object and repeat no other" in words
+    assert "Points 0 and 3: one point several times" in words and "--num_landmarks" in words
+    assert words.count("same as") == 1 and "same as 0" in words
+    assert "Over the steps of training" in words
+
+
+def test_a_collapse_is_called_one(tmp_path):
+    model = dots.DotModel(constant=(12.0, 20.0), has_generator=True)
+    words = Page(make(tmp_path, model, dots.random_points(5, seed=1))).words
+    assert "Collapsed: there are no landmarks to work with" in words
+    assert "All points are dead: points 0 to 2: on one spot, motionless" in words
+    assert words.count("100 %") >= 3 and words.count("still") >= 3
 
 
 def test_names_of_files_and_landmarks_are_escaped(tmp_path):

@@ -339,6 +339,17 @@ def test_views_are_what_the_network_sees(run, exported):
     np.testing.assert_allclose(views[1] / 255.0, want, atol=1.01 / 255)
 
 
+def test_views_are_not_cut_again_when_landmarks_are_found_in_them(run, model, exported):
+    assert run.crop < 1
+    views = exported.views(IMAGES) / np.float32(255)
+    want = model.represent(tf.constant(views)).landmarks.numpy()
+    np.testing.assert_allclose(exported.find_in_views(views), want, atol=1e-4)
+    rendered = model.render(tf.constant(views), tf.constant(want[::-1])).numpy()
+    assert np.ptp(rendered, axis=0).max() > 2 / 255
+    got = exported.render_views(views, want[::-1])
+    np.testing.assert_allclose(got, rendered, atol=0.51 / 255 + 1e-4)
+
+
 def test_the_facts_of_the_training_come_along(run, exported):
     assert exported.num_landmarks == K and exported.has_generator
     assert exported.geometry == run.geometry

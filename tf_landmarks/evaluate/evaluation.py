@@ -11,15 +11,20 @@ the same as in pixels of the image.
 import dataclasses
 import math
 import os
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import annotations, decode
+from tf_landmarks.data import annotations, decode, videos
 from tf_landmarks.evaluate import metrics, protocols, regression
 from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.training import health
+
+# Images of the test part on which the health of the landmarks is measured.
+HEALTH_IMAGES = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +32,7 @@ class Part:
     """Annotated images of a training or a test part.
 
     Attributes:
-        paths: Image files.
+        paths: Image files; of a video's frame its file and number, `walk.mp4#000012`.
         images: `[H, W, 3]` uint8 each.
         points: `[N, A, 2]` float64 (x, y) in pixels of each image, NaN where missing.
         names: The A landmarks.
@@ -81,7 +86,8 @@ def read_part(folder: str) -> Part:
     """Reads the labelled images of a folder with annotations (landmarks.csv, COCO, DeepLabCut).
 
     Args:
-        folder: Holds the annotations, and the images beside them or in `images/`.
+        folder: Holds the annotations, and the images beside them or in `images/`; or videos, each with
+            a CSV of the same name whose first column is `frame`.
 
     Returns:
         The labelled images; unreadable ones are named, counted and left out.
@@ -89,23 +95,27 @@ def read_part(folder: str) -> Part:
     Raises:
         ValueError: If there are no annotations, or no labelled image.
     """
-    known = annotations.read_annotations(folder)
-    known = known.select(known.labelled())
-    paths, images, kept = [], [], []
-    for row, name in enumerate(known.files):
-        path = _find_image(folder, name)
+    known, paths = _labelled(folder)
+    opened: dict[str, videos.Video | Exception] = {}
+    images, kept = [], []
+    for row, path in enumerate(paths):
         try:
-            images.append(decode.read_image(path))
+            images.append(_read_image(path, opened))
         except decode.UnreadableImageError as error:
             logging.warning("skipped %s: %s", path, error)
             continue
-        paths.append(path)
         kept.append(row)
     if not kept:
         raise ValueError(f"{folder} holds no labelled image that can be read")
     title = "/".join(os.path.abspath(folder).split(os.sep)[-2:])
-    num_bad = len(known.files) - len(kept)
-    return Part(paths, images, known.points[kept], known.names, num_bad, title)
+    return Part(
+        [paths[row] for row in kept],
+        images,
+        known.points[kept],
+        known.names,
+        len(paths) - len(kept),
+        title,
+    )
 
 
 def read_parts(data: str, part: str, model: ExportedModel) -> tuple[Part, Part]:
@@ -227,6 +237,7 @@ def evaluate(
             )
         },
         "few_labels": [dataclasses.asdict(f) for f in few],
+        "health": measure_health(model, test, seed),
         "protocol": {
             **dataclasses.asdict(protocol),
             "ridge_chosen": sorted(set(fitted.ridge.tolist())),
@@ -251,6 +262,21 @@ def evaluate(
         to_image(model, test, predicted),
         100 * metrics.image_errors(errors),
     )
+
+
+def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
+    """The health of a model's landmarks on images of a part, see training/health.py."""
+    count = min(HEALTH_IMAGES, len(part))
+    rows = np.linspace(0, len(part) - 1, count).round().astype(int)
+    images = part.select(rows).images
+    found = health.measure(
+        model.views(images) / np.float32(255),
+        model.find_in_views,
+        model.render_views if model.has_generator else None,
+        grid=model.heatmaps(images[:1]).shape[1],
+        seed=seed,
+    )
+    return found.to_dict()
 
 
 def to_network(model: ExportedModel, part: Part, points: np.ndarray) -> np.ndarray:
@@ -280,18 +306,70 @@ def _find_image(folder: str, name: str) -> str:
     return os.path.join(folder, name)
 
 
+def _labelled(folder: str) -> tuple[annotations.Annotations, list[str]]:
+    """The labelled images or frames of a folder, and their paths."""
+    try:
+        known = annotations.read_annotations(folder)
+    except FileNotFoundError:
+        tables = annotations.find_video_annotations(folder)
+        if not tables:
+            raise
+        return _video_frames(tables)
+    known = known.select(known.labelled())
+    return known, [_find_image(folder, name) for name in known.files]
+
+
+def _video_frames(tables: Sequence[pathlib.Path]) -> tuple[annotations.Annotations, list[str]]:
+    """The labelled frames of videos from their CSVs, and their paths."""
+    parts, paths = [], []
+    for table in tables:
+        part = annotations.read_annotations(table)
+        if parts and part.names != parts[0].names:
+            raise ValueError(
+                f"{table} has the landmarks {part.names}, {tables[0]} has {parts[0].names}; give all "
+                "videos of a folder the same columns"
+            )
+        parts.append(part.select(part.labelled()))
+        found = [p for p in sorted(table.parent.glob("*")) if p.stem == table.stem]
+        found = [str(path) for path in found if videos.is_video(path.name)]
+        if len(found) != 1:
+            raise ValueError(
+                f"{table} numbers the frames of a video, of which there should be one of the same name "
+                f"beside it; found: {', '.join(found) or 'none'}"
+            )
+        paths += [videos.frame_name(found[0], int(frame)) for frame in parts[-1].frames]
+    points = np.concatenate([part.points for part in parts])
+    return annotations.Annotations(paths, parts[0].names, points), paths
+
+
+def _read_image(path: str, opened: dict[str, videos.Video | Exception]) -> np.ndarray:
+    """Reads an image or a video's frame; `opened` keeps videos by their paths."""
+    name, frame = videos.split_name(path)
+    if frame is None:
+        return decode.read_image(path)
+    if name not in opened:
+        try:
+            opened[name] = videos.Video(name)
+        except decode.UnreadableImageError as error:
+            opened[name] = error
+    video = opened[name]
+    if isinstance(video, Exception):
+        raise video
+    return video.read(frame)
+
+
 def _listed(model: ExportedModel, part: str, images: Part) -> np.ndarray:
     """`[N]` bool: which images are among those that the model was trained on, or held out."""
     # Both sides are resolved: data folders often hold links to a common pool of files.
-    listed = {os.path.realpath(path) for path in model.image_list(part)}
-    return np.array([os.path.realpath(path) in listed for path in images.paths], bool)
+    listed = {videos.real_path(path) for path in model.image_list(part)}
+    return np.array([videos.real_path(path) in listed for path in images.paths], bool)
 
 
 def _check_parts(train: Part, test: Part) -> None:
     if train.names != test.names:
         raise ValueError(f"train has the landmarks {train.names}, test has {test.names}")
-    fitted = {os.path.realpath(path) for path in train.paths}
-    shared = [path for path in test.paths if os.path.realpath(path) in fitted]
+    fitted = {videos.real_path(path) for path in train.paths}
+    shared = [path for path in test.paths if videos.real_path(path) in fitted]
     if shared:
         raise ValueError(
             f"{len(shared)} images are in both parts, {shared[0]} for one: the regressor would be "
@@ -367,4 +445,5 @@ def table(result: Result) -> list[str]:
         f"{protocol['origin']}, in % of {protocol['normalizer']}; {protocol['num_train']} train, "
         f"{protocol['num_test']} test, {protocol['num_skipped']} skipped, "
         f"{protocol['num_unreadable']} unreadable",
+        *(f"health: {line}" for line in scores["health"]["warnings"] or ["nothing found wrong"]),
     ]

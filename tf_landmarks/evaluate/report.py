@@ -12,12 +12,12 @@ import numpy as np
 from tf_landmarks.evaluate import evaluation, report_pictures
 from tf_landmarks.evaluate.evaluation import Result
 from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.training import health
 from tf_landmarks.visualize import charts, page
 
-# A point that moves less than this, in percent of the view, sits on the frame and not on the object:
-# a standard deviation of 0.02 in [-1, 1], below which the IMM release's points are dead.
-PARKED_PERCENT = 1.0
 _NOT_LOSSES = ("step", "steps_per_second", "bad_files")
+# In front of what a training recorded of its health, see training/health.py.
+_HEALTH = "health_"
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -138,7 +138,7 @@ def _warnings(protocol: dict) -> list[str]:
 def _protocol(protocol: dict, model: ExportedModel) -> str:
     ridge, chosen = protocol["ridge"], protocol["ridge_chosen"]
     if ridge == "auto":
-        ridge = f"chosen by leave-one-out ({' to '.join(f'{r:.1g}' for r in chosen[:: max(1, len(chosen) - 1)])})"
+        ridge = f"chosen by cross-validation over blocks of neighbours ({' to '.join(f'{r:.1g}' for r in chosen[:: max(1, len(chosen) - 1)])})"
     return (
         f"A linear map from the {page.count(model.num_landmarks, 'discovered landmark')} to the "
         f"annotated points was fitted on {page.count(protocol['num_train'], 'labelled image')} "
@@ -183,7 +183,7 @@ def _losses(model: ExportedModel, result: Result) -> str:
             points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
             if points:
                 series[label] = tuple(zip(*points, strict=True))
-        if name not in _NOT_LOSSES:
+        if name not in _NOT_LOSSES and not name.startswith(_HEALTH):
             chart = charts.curves(series, name)
             figures.append(page.figure(page.chart_tag(chart, f"{name} over the steps of training")))
     words = (
@@ -210,24 +210,100 @@ def _few_labels(model: ExportedModel, result: Result) -> str:
     ) + page.figure(page.chart_tag(chart, f"Error by number of labelled images: {words}"))
 
 
-def _confidence(model: ExportedModel, result: Result) -> str:
+def _health(model: ExportedModel, result: Result) -> str:
+    found = result.metrics["health"]
     confidence = result.confidence.mean(axis=0)
-    points = evaluation.to_network(model, result.test, result.discovered)
-    spread = 100 * np.sqrt(points.var(axis=0).mean(axis=-1)) / model.geometry.size
-    cards = []
-    for k in np.argsort(-confidence, kind="stable"):
-        parked = " parked" if len(points) > 1 and spread[k] < PARKED_PERCENT else ""
-        cards.append(
-            f'<div class="card">{page.marker_tag(k)}<span>{k}</span>{page.bar(confidence[k])}'
-            f'<span class="value">{confidence[k]:.2f}</span>'
-            f'<span class="value{parked}">±{spread[k]:.1f} %</span></div>'
-        )
-    return page.caption(
-        "How narrow each landmark's heatmap is (bar: its mean confidence, 0 to 1), and how far it moves "
-        "over the test images (standard deviation in percent of the view): trust landmarks that are "
-        f"confident and move; one that moves less than {PARKED_PERCENT:g}\N{NO-BREAK SPACE}% (bold) "
-        "stands still and follows nothing, unless the objects stand still too."
-    ) + '<div class="cards">{}</div>'.format("\n".join(cards))
+    lags = np.array([np.nan if p["lag"] is None else p["lag"] for p in found["points"]])
+    rows = [
+        _health_row(k, found["points"][k], confidence[k], _remarks(found, k))
+        for k in np.argsort(lags, kind="stable")
+    ]
+    half = -(-len(rows) // 2) if len(rows) > 8 else len(rows)
+    return "\n".join(
+        [
+            page.caption(
+                f"Measured without annotations on {page.count(found['num_images'], 'test image')}, each "
+                "also warped in a known way. Trust points that move from image to image and follow the "
+                "warp: one that follows exactly misses 0 % of its shift, one that stays misses 100 %. "
+                "Confidence says how narrow a point's heatmap is; contrast, how many places of the "
+                "image show less than the point's surroundings (half of them, for a point put anywhere)."
+            ),
+            f"<p>{_health_verdict(found)}</p>",
+            *(f'<p class="warning">{page.text(_sentence(w))}</p>' for w in found["warnings"]),
+            f"<p>{_generator_words(found)}</p>" if found["shuffle_ratio"] is not None else "",
+            '<div class="side">',
+            *(f"<div>{_health_table(part)}</div>" for part in (rows[:half], rows[half:]) if part),
+            "</div>",
+            _health_curves(model),
+        ]
+    )
+
+
+def _health_verdict(found: dict) -> str:
+    if found["collapsed"]:
+        return "<b>Collapsed: there are no landmarks to work with.</b>"
+    good = sum(not _remarks(found, k) for k in range(len(found["points"])))
+    whole = page.count(len(found["points"]), "landmark")
+    return f"<b>{good:,} of {whole}</b> move, follow the object and repeat no other."
+
+
+def _generator_words(found: dict) -> str:
+    return (
+        f"Redrawn from its own points and its warp, an image is off by "
+        f"{found['reconstruction_percent']:.1f} % of white; with the points of another image the squared "
+        f"error is {found['shuffle_ratio']:.1f} times as large (1 means that the generator ignores "
+        f"them), with the look of another {found['swap_ratio']:.1f} times."
+    )
+
+
+def _remarks(found: dict, k: int) -> list[str]:
+    """What is wrong with a point, in a word each."""
+    same = [j for group in found["duplicates"] if k in group for j in group if j != k]
+    kinds = [kind for kind in health.KINDS if k in found[kind]]
+    first = same and all(j > k for j in same)  # one of a group is as good as any point
+    numbers = ", ".join(map(str, same[:3])) + (" …" if len(same) > 3 else "")
+    return kinds[:1] + ([f"same as {numbers}"] if same and not first else [])
+
+
+def _health_row(k: int, point: dict, confidence: float, remarks: list[str]) -> str:
+    def cell(value: float | None, words: str) -> str:
+        return f"<td>{'–' if value is None else words.format(value)}</td>"
+
+    remark = f'<span class="remark">{page.text(", ".join(remarks))}</span>'
+    return (
+        f'<tr><th><span class="point">{page.marker_tag(k)}{k}</span></th>'
+        f'<td class="share">{page.bar(confidence)}{confidence:.2f}</td>'
+        + cell(point["spread_percent"], "±{:.1f} %")
+        + cell(point["lag"] and 100 * point["lag"], "{:.0f} %")
+        + cell(100 * point["contrast"], "{:.0f} %")
+        + f"<td>{remark if remarks else ''}</td></tr>"
+    )
+
+
+def _health_table(rows: list[str]) -> str:
+    names = ("point", "confidence", "moves", "misses", "contrast", "")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return (
+        f'<div class="scroll"><table class="scores health">\n<thead><tr>{head}</tr></thead>\n<tbody>'
+        + "\n".join(rows)
+        + "</tbody>\n</table></div>"
+    )
+
+
+def _health_curves(model: ExportedModel) -> str:
+    """What the training recorded, where it did."""
+    rows = [row for row in model.metrics if any(key.startswith(_HEALTH) for key in row)]
+    figures = []
+    for key in dict.fromkeys(key for row in rows for key in row if key.startswith(_HEALTH)):
+        points = [(row["step"], row[key]) for row in rows if key in row]
+        name = key.removeprefix(_HEALTH).replace("_", " ")
+        chart = charts.curves({name: tuple(zip(*points, strict=True))}, name)
+        figures.append(page.figure(page.chart_tag(chart, f"{name} over the steps of training")))
+    return "<h3>Over the steps of training</h3>" + page.tiles(figures, "wide") if figures else ""
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:] + "."
 
 
 def _unit(normalizer: str) -> str:
@@ -246,5 +322,5 @@ _PANELS = {
     "Look and pose exchanged": report_pictures.swaps,
     "Losses": _losses,
     "Number of labels": _few_labels,
-    "Confidence": _confidence,
+    "Health": _health,
 }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import layout
+from tf_landmarks import coordinates, layout
 from tf_landmarks.data.geometry import Geometry
 
 BATCH = 32
@@ -118,6 +118,41 @@ class ExportedModel:
         """What the network sees of each image, `[N, S, S, 3]` uint8."""
         seen = [self.geometry.centre(self.geometry.frame(tf.constant(image))) for image in images]
         return tf.image.convert_image_dtype(tf.stack(seen), tf.uint8, saturate=True).numpy()
+
+    def find_in_views(self, views: np.ndarray) -> np.ndarray:
+        """Finds landmarks in images as the network sees them.
+
+        Args:
+            views: `[N, S, S, 3]` float32 in [0, 1]; rounded to 8 bits on the way.
+
+        Returns:
+            `[N, K, 2]` float32 (y, x) in the corner frame.
+        """
+        found = self._signatures["predict_images"](images=self._around(views))["landmarks"]
+        points = coordinates.swap_xy(found.numpy()) - self.geometry.margin
+        return coordinates.corner_from_pixels(points, [self.geometry.size] * 2)
+
+    def render_views(self, views: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Draws the objects of images as the network sees them with other landmarks.
+
+        Args:
+            views: As for `find_in_views`.
+            landmarks: `[N, K, 2]` (y, x) in the corner frame.
+
+        Returns:
+            `[N, S, S, 3]` float32 in [0, 1], rounded to 8 bits.
+        """
+        pixels = coordinates.pixels_from_corner(landmarks, [self.geometry.size] * 2)
+        points = coordinates.swap_xy(pixels + self.geometry.margin).astype(np.float32)
+        run = self._signatures["render"]
+        rendered = run(images=self._around(views), landmarks=tf.constant(points))["rendered"]
+        return rendered.numpy() / np.float32(255)
+
+    def _around(self, views: np.ndarray) -> tf.Tensor:
+        """Images whose view is what is given: signatures take images, and cut off the margin."""
+        margin = self.geometry.margin
+        images = np.pad(views, [(0, 0), (margin, margin), (margin, margin), (0, 0)], mode="edge")
+        return tf.image.convert_image_dtype(images, tf.uint8, saturate=True)
 
     @functools.cached_property
     def _untrained(self):
