@@ -78,6 +78,46 @@ def test_the_loss_is_divided_by_the_replicas_once(monkeypatch):
     assert (float(w), float(v)) == (11 / 2, 1.0)
 
 
+@pytest.mark.parametrize("parts", [2, 4])
+def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(parts):
+    values = batch(1.0, 3.0, 5.0, 9.0)
+    whole, expected = started().compute_gradients(values)
+    model = Line()
+    model.build_variables()
+    model.start_stage(model.stages[0], 100, accumulate=parts)
+    seen = []
+    model.compute_losses = lambda b, training: (
+        seen.append(b["x"]),
+        Line.compute_losses(model, b, training),
+    )[1]
+    losses, gradients = model.compute_gradients(values)
+    assert [len(x) for x in seen] == [4 // parts] * parts
+    np.testing.assert_allclose(gradients, expected, rtol=1e-6)
+    assert float(losses.total) == pytest.approx(float(whole.total))
+    assert float(losses.terms["term"]) == pytest.approx(float(whole.terms["term"]))
+    assert losses.progress is None and losses.opponent is None
+
+
+def test_parts_are_made_one_after_the_other_in_a_graph():
+    model = Line()
+    model.build_variables()
+    model.start_stage(model.stages[0], 100, accumulate=2)
+    function = tf.function(lambda b: model.compute_gradients(b)[1])
+    graph = function.get_concrete_function(batch(1.0, 2.0)).graph
+    cuts = [op for op in graph.get_operations() if op.type == "StridedSlice"]
+    first, second = (op.inputs[1].op.control_inputs for op in cuts)  # where the slice begins
+    assert not first and len(second) == 2  # the gradients of w and of v for the first part
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_is_not_counted():
+    model = started()
+    step = tf.function(model.train_step)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=base.NOT_FINITE):
+            step(batch(1.0, bad))
+    assert (float(model.w), float(model.v), int(model.steps_done)) == (1.0, 1.0, 0)
+
+
 def test_without_a_strategy_the_mean_over_replicas_is_the_value_itself():
     value = tf.Variable(5.0)
     with tf.GradientTape() as tape:

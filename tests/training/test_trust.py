@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tests.conformance import tiny
 from tf_landmarks.data import sources
@@ -56,7 +57,7 @@ def test_three_kills_at_random_moments_change_nothing(tmp_path):
     assert "after 3 kills all is as in the run uninterrupted, bit by bit" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 def test_a_signal_ends_a_run_with_a_checkpoint_and_its_own_exit_code(number, tmp_path):
     process = subprocess.Popen(
         command(tmp_path, "--steps=100000", "--log_every=1", "--save_every=100000"),
@@ -253,5 +254,9 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path):
     assert lines[2].startswith("7,200,000 steps take ")
     assert hours == pytest.approx(2000 * seconds, rel=0.02)
     assert "none for images" in lines[3]
-    in_memory = dataclasses.replace(run, memory_mib=1000.0, image_size=32)
-    assert "12 MiB for 4000 images" in dry_run.estimate(in_memory, options)[3]
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(6):
+        Image.fromarray(sources.MadeFaces(3).read(index)).save(folder / f"{index}.png")
+    few = dataclasses.replace(run, data=str(folder), memory_mib=1.0, image_size=128)
+    assert "0 MiB for 6 images" in dry_run.estimate(few, options)[3]
