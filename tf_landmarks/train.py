@@ -9,7 +9,9 @@ from absl import logging
 from tf_landmarks import entry, flags
 
 _DRY_RUN = absl_flags.DEFINE_bool(
-    "dry_run", False, "make a few steps, say what memory, time and space the run takes, write nothing"
+    "dry_run",
+    False,
+    "make a few steps, say what memory, time and space the run takes, write nothing",
 )
 
 

@@ -45,8 +45,7 @@ def main(argv: list[str]) -> None:
         extra = argv[1:] or _SMALL
         start, length = _run_whole(whole, extra)
         logging.info("uninterrupted: %.0f s of start, %.0f s of training", start, length)
-        # From the first import to some way into training, so that all kills find it alive.
-        _run_with_kills(killed, extra, start + 2 * length / (_KILLS.value + 2))
+        _run_with_kills(killed, extra, start)
         different = compare(whole, killed)
         for line in different:
             logging.info("different: %s", line)
@@ -106,37 +105,43 @@ def _run_whole(folder: str, extra: list[str]) -> tuple[float, float]:
     return (first or began) - began, time.monotonic() - (first or began)
 
 
-def _run_with_kills(folder: str, extra: list[str], longest: float) -> None:
+def _run_with_kills(folder: str, extra: list[str], start: float) -> None:
     moments = random.Random(_SEED.value)
-    kills = 0
-    while True:
+    for kill in range(1, _KILLS.value + 1):
         process = _start(folder, extra)
-        if kills == _KILLS.value:
-            said, _ = process.communicate()
-            if process.returncode:
-                raise ValueError(f"the run failed:\n{said}")
+        if moments.random() < 0.25:  # while it starts, or restores
+            time.sleep(moments.uniform(0.0, start))
+        else:
+            done = _last_checkpoint(folder)
+            room = (_STEPS.value - done) / (_KILLS.value - kill + 2)
+            _wait_for_step(process, done + moments.uniform(0.0, room))
+            time.sleep(moments.uniform(0.0, 0.3))  # between two steps, while it saves, evaluates
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            raise ValueError(f"the run ended before kill {kill}; give more --steps")
+        process.stdout.close()
+        logging.info("kill %d; last checkpoint at step %d", kill, _last_checkpoint(folder))
+    process = _start(folder, extra)
+    said, _ = process.communicate()
+    if process.returncode:
+        raise ValueError(f"the run failed:\n{said}")
+
+
+def _wait_for_step(process: subprocess.Popen, step: float) -> None:
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("step ") and int(line.split()[1].split("/")[0]) >= step:
             return
-        moment = moments.uniform(0.0, longest)
-        try:
-            process.wait(moment)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            logging.info("kill %d after %.1f s, %s", kills, moment, _progress(folder))
-            continue
-        if process.returncode:
-            raise ValueError(f"the run failed:\n{process.stdout.read()}")
-        raise ValueError(f"the run ended after {kills} kills; give more --steps")
+    raise ValueError(f"the run ended before step {step:.0f}:\n{''.join(said)}")
 
 
-def _progress(folder: str) -> str:
-    path = os.path.join(folder, layout.CHECKPOINTS, "checkpoint")
-    if not os.path.exists(path):
-        return "before the first checkpoint"
-    with open(path, encoding="utf-8") as file:
-        step = file.readline().split("ckpt-")[-1].split('"')[0]
-    return f"last checkpoint at step {step}"
+def _last_checkpoint(folder: str) -> int:
+    try:
+        with open(os.path.join(folder, layout.CHECKPOINTS, "checkpoint"), encoding="utf-8") as file:
+            return int(file.read().split("ckpt-")[1].split('"')[0])
+    except FileNotFoundError:
+        return 0
 
 
 def _start(folder: str, extra: list[str]) -> subprocess.Popen:

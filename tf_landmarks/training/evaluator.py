@@ -52,7 +52,8 @@ class Evaluator:
         self._batches = list(batches.take(NUM_BATCHES))
         self._losses = tf.function(lambda batch: copy.compute_losses(batch, training=False).terms)
         if copy.finds_landmarks:
-            self._views = frames.sample(NUM_VIEWS)[:NUM_VIEWS]
+            views = frames.sample(NUM_VIEWS)
+            self._views = views[:: -(-len(views) // NUM_VIEWS)]
             self._find = tf.function(lambda images: copy.represent(images).landmarks)
             self._render = tf.function(copy.render) if copy.has_generator else None
 

@@ -204,18 +204,18 @@ def warnings(health: Health) -> list[str]:
         (
             health.on_border,
             "on the border of the view in most images. What is cut off there depends on the frame and "
-            "not on the object: train with --imm_frame=margin, or show more around the object (--crop "
-            "nearer to 1)",
+            "not on the object: train with --imm_frame=margin, or show more around the object (a "
+            "larger --crop)",
         ),
         (
             health.on_background,
             "where there is little to see, and lost in a warped image: background, or a surface "
             "without a mark. Do not rely on them; take fewer points (--num_landmarks) or show less "
-            "around the object (--crop)",
+            "around the object (a smaller --crop)",
         ),
         (
             elsewhere,
-            f"lost in a warped image, {ASTRAY_LAG:.0%} of its shift or more off: they stay, or jump "
+            f"lost in a warped image, {100 * ASTRAY_LAG:.0f} % of its shift or more off: they stay, or jump "
             "from place to place. Do not rely on them; train longer, or with stronger warps "
             "(--imm_source_warp_*)",
         ),

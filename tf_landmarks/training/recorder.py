@@ -15,7 +15,6 @@ from tf_landmarks.training.evaluator import Evaluator
 from tf_landmarks.training.interruption import Interruption
 from tf_landmarks.training.options import RunOptions
 
-
 WARN_FROM = 1000  # steps: before that, landmarks that do not move yet are nothing to worry about
 
 
