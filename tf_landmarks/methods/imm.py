@@ -20,6 +20,7 @@ import math
 from typing import Literal
 
 import tensorflow as tf
+from absl import logging
 
 from tf_landmarks.augment import pairs, tps
 from tf_landmarks.layers import blocks
@@ -241,6 +242,11 @@ class Imm(base.LandmarkModel):
         """See the base class."""
         if options.loss_network:
             networks.load(options.loss_network)
+        elif options.loss == "balanced":
+            logging.warning(
+                "--imm_loss=balanced without --imm_loss_network compares pixels alone; python -m "
+                "tf_landmarks.pretrain makes a loss network of your own colour images"
+            )
 
     @classmethod
     def check_shape(cls, shape: base.ModelShape, options: ImmOptions) -> None:
