@@ -102,6 +102,8 @@ class TrainedModel(tf.keras.Model):
     options_class: type
     #: Whether it is a `LandmarkModel`.
     finds_landmarks = False
+    #: Of a model that finds no landmarks: terms whose sum on held-out images `--keep_best` goes by.
+    score_terms: tuple[str, ...] = ()
 
     def __init__(self, shape: ModelShape, options, **kwargs):
         super().__init__(**kwargs)

@@ -147,6 +147,7 @@ class Colorizer(base.TrainedModel):
     """The network with its head; see the module's head."""
 
     options_class = ColorizationOptions
+    score_terms = ("hue_ce", "chroma_ce")
 
     def __init__(self, shape: base.ModelShape, options: ColorizationOptions, **kwargs):
         super().__init__(shape, options, **kwargs)

@@ -68,7 +68,8 @@ class Evaluator:
             terms = [self._losses(batch) for batch in self._batches]
             values = {f"val_{name}": float(np.mean([t[name] for t in terms])) for name in terms[0]}
         if not self._copy.finds_landmarks:
-            return Findings(values, [], np.inf)
+            terms = [values.get(f"val_{name}", np.inf) for name in self._copy.score_terms]
+            return Findings(values, [], sum(terms) if terms else np.inf)
         grid = self._copy.represent(self._views[:1]).heatmaps.shape[1]
         found = health.measure(self._views, self._find, self._render, grid)
         values.update({f"health_{name}": value for name, value in found.scalars().items()})

@@ -77,7 +77,8 @@ class RunOptions:
     )
     keep_best: bool = _option(
         False,
-        "export the weights that scored best, without labels, at an evaluation (--eval_every), not the last",
+        "export the weights that scored best, without labels, at an evaluation (--eval_every), not the "
+        "last; hold images out for it (--validation_fraction)",
     )
     log_every: int = _option(100, "steps between two logged lines", may_change=True)
     eval_every: int = _option(

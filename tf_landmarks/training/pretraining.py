@@ -93,7 +93,8 @@ def write_network(run: RunOptions, options) -> str:
         ValueError: If there is no checkpoint.
     """
     model = models.make_float32_model(run, options)
-    step = checkpoints.load_latest(os.path.join(run.run_dir, layout.CHECKPOINTS), model)
+    folder = os.path.join(run.run_dir, layout.CHECKPOINTS)
+    step = checkpoints.load_latest(folder, model, best=run.keep_best)
     path = os.path.join(run.run_dir, layout.LOSS_NETWORK)
     networks.write_arrays(path, model.network.folded())
     # Nothing is kept in memory, so that only the images that are judged are read.
