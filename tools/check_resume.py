@@ -2,21 +2,22 @@
 
     python tools/check_resume.py --kills=20
 
-A small model on drawn faces, or any run: flags of python -m tf_landmarks.train after `--` replace the
-small ones. Both runs are kept in --output. Ends with code 1 if a weight, an optimizer's variable, a
+A small model on drawn faces, or any run: --flags='--flagfile=... --data=...' are then the flags of
+python -m tf_landmarks.train. Both runs are kept in --output. Ends with code 1 if a weight, an optimizer's variable, a
 running mean or a logged loss differs in a single bit.
 """
 
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import entry, layout
@@ -25,6 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _KILLS = flags.DEFINE_integer("kills", 20, "how often to kill -9", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 600, "length of the run", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of the moments")
+_FLAGS = flags.DEFINE_string("flags", "", "flags of the run, if not those of the small one")
 _OUTPUT = flags.DEFINE_string("output", "runs/check_resume", "folder of both runs; must be new")
 
 _SMALL = [
@@ -32,17 +34,18 @@ _SMALL = [
     *("--imm_width=4", "--imm_regressor_width=8", "--imm_regressor_min_width=4"),
     *("--imm_softargmax=joint", "--imm_output_affine", "--imm_loss=balanced"),
     *("--log_every=5", "--eval_every=20", "--validation_fraction=0.1", "--keep_best"),
+    "--memory_mib=0",  # drawing all faces takes longer than the run
 ]
 
 
-def main(argv: list[str]) -> None:
+def main(_) -> None:
     """Runs, kills, compares."""
     with entry.plain_errors():
         if os.path.exists(_OUTPUT.value):
             raise ValueError(f"--output={_OUTPUT.value} is there already; give a new folder")
         os.makedirs(_OUTPUT.value)
         whole, killed = (os.path.join(_OUTPUT.value, name) for name in ("whole", "killed"))
-        extra = argv[1:] or _SMALL
+        extra = shlex.split(_FLAGS.value) or _SMALL
         start, length = _run_whole(whole, extra)
         logging.info("uninterrupted: %.0f s of start, %.0f s of training", start, length)
         _run_with_kills(killed, extra, start)
@@ -154,4 +157,4 @@ def _start(folder: str, extra: list[str]) -> subprocess.Popen:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.run(main)

@@ -90,7 +90,9 @@ def test_a_killed_worker_ends_the_others_with_a_message_and_all_go_on_from_the_c
         assert f"resumes at step {max(steps)} of {end}" in out
     assert [p.name for p in (tmp_path / "export").iterdir()] == [str(end)]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1, end + 1))  # by the chief alone
+    assert [row["step"] for row in rows if "loss" in row] == list(
+        range(1, end + 1)
+    )  # by the chief alone
 
 
 @pytest.mark.core
