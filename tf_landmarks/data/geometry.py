@@ -51,14 +51,20 @@ class Geometry:
             `[..., frame_size, frame_size, 3]` float32 in [0, 1], antialiased when smaller.
         """
         side = self.frame_size
+        # What has the frame's size already is passed on: resizing it to itself takes time that an
+        # export's answer to small images would show.
+        fits = tf.reduce_all(tf.shape(images)[-3:-1] == side)
+        frames = tf.cond(fits, lambda: tf.cast(images, tf.float32), lambda: self._resize(images))
+        return tf.ensure_shape(frames / 255.0, [*images.shape[:-3], side, side, 3])
+
+    def _resize(self, images: tf.Tensor) -> tf.Tensor:
         if self.keep_aspect:
             height, width = tf.shape(images)[-3], tf.shape(images)[-2]
             longer = tf.maximum(height, width)
             for axis, length in ((-3, height), (-2, width)):
                 inside = tf.range(longer) - (longer - length) // 2
                 images = tf.gather(images, tf.clip_by_value(inside, 0, length - 1), axis=axis)
-        frames = tf.image.resize(images, [side, side], antialias=True) / 255.0
-        return tf.ensure_shape(frames, [*images.shape[:-3], side, side, 3])
+        return tf.image.resize(images, [self.frame_size] * 2, antialias=True)
 
     def centre(self, frames: tf.Tensor) -> tf.Tensor:
         """Cuts `[..., frame_size, frame_size, C]` to what the network sees, `[..., size, size, C]`."""
