@@ -149,6 +149,13 @@ def test_a_batch_that_replicas_cannot_share_is_refused(name):
         strategy.make_strategy(name, 3, 4)
 
 
+def test_a_batch_that_accumulation_cannot_cut_is_refused():
+    run = dataclasses.replace(RUN, accumulate=3)
+    with pytest.raises(ValueError, match=r"^--accumulate=3 does not divide the 4 images of a repl"):
+        loop.make_strategy(run)
+    loop.make_strategy(dataclasses.replace(RUN, accumulate=2))
+
+
 @pytest.mark.parametrize("fraction", [1.0, -0.2])
 def test_a_validation_share_out_of_range_is_refused(fraction):
     with pytest.raises(ValueError, match=rf"--validation_fraction={fraction} must be in"):

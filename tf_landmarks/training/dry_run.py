@@ -31,7 +31,7 @@ def estimate(run: RunOptions, options) -> list[str]:
     Raises:
         ValueError: If the data cannot be used.
     """
-    chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
+    chosen = loop.make_strategy(run)
     replicas = chosen.num_replicas_in_sync
     tf.keras.utils.set_random_seed(run.seed)
     strategy.set_precision(run.precision)

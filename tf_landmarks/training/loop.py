@@ -61,7 +61,7 @@ def train(run: RunOptions, options) -> None:
         WorkerLostError: If another worker is gone.
         InterruptedTraining: If it was asked to stop, after it has saved.
     """
-    chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
+    chosen = make_strategy(run)
     tf.keras.utils.set_random_seed(run.seed)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -84,7 +84,7 @@ def train(run: RunOptions, options) -> None:
         start = saved.restore()
         flags.write(os.path.join(output, layout.FLAGS), run, options)
         _write_image_lists(output, frames, validation)
-        if is_new and model.finds_landmarks:
+        if is_new and not start and model.finds_landmarks:
             candidate = saved.write_candidate()
             checkpoints.read_weights(candidate, copy)
             saved.keep_or_drop(candidate, None)
@@ -115,12 +115,23 @@ def train(run: RunOptions, options) -> None:
                     verbose=0,
                 )
     frames.bad.check()
-    done = int(model.steps_done.numpy())
-    if done < run.steps:
-        raise InterruptedTraining(
-            f"stopped by {interruption.received} after step {done}, which is saved; the same command "
-            "goes on from there"
+    if recorder.stopped:
+        raise InterruptedTraining(recorder.stopped)
+
+
+def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
+    """Makes a run's strategy; see `strategy.make_strategy`.
+
+    Raises:
+        ValueError: If it cannot be made here, or a replica's batch cannot be cut as `--accumulate` asks.
+    """
+    chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
+    share = run.batch_size // chosen.num_replicas_in_sync
+    if share % run.accumulate:
+        raise ValueError(
+            f"--accumulate={run.accumulate} does not divide the {share} images of a replica's batch"
         )
+    return chosen
 
 
 def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:

@@ -10,6 +10,7 @@ from absl import logging
 
 from tf_landmarks import layout
 from tf_landmarks.data.pipeline import BadFiles
+from tf_landmarks.training import strategy
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.evaluator import Evaluator
 from tf_landmarks.training.interruption import Interruption
@@ -47,7 +48,10 @@ class Recorder(tf.keras.callbacks.Callback):
         super().__init__()
         self._run, self._saved, self._bad = run, saved, bad
         self._evaluator, self._interruption = evaluator, interruption
+        self._is_alone = strategy.worker()[1] == 1
         self._step = start
+        #: Why training ended before its last step, in words; empty if it did not.
+        self.stopped = ""
         self._path = os.path.join(folder, layout.METRICS)
         _forget_after(self._path, start)
         self._writer = tf.summary.create_file_writer(os.path.join(folder, layout.TENSORBOARD))
@@ -74,10 +78,18 @@ class Recorder(tf.keras.callbacks.Callback):
         if last or self._step % self._run.eval_every == 0:
             self._evaluate()
         stops = bool(self._interruption.received) and not last
-        if last or stops or self._step % self._run.save_every == 0:
+        due = last or self._step % self._run.save_every == 0
+        # Saving takes all workers, and the others have not been told to stop here.
+        saves = due or (stops and self._is_alone)
+        if saves:
             self._saved.save()
         if stops:
             self.model.stop_training = True
+            self.stopped = (
+                f"stopped by {self._interruption.received} after step {self._step}"
+                f"{', which is saved' if saves else ''}; the same command goes on from "
+                f"{'there' if saves else 'the last checkpoint'}"
+            )
 
     def _log(self, values: dict[str, float]) -> None:
         now, (then, step) = time.monotonic(), self._logged
