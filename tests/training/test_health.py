@@ -289,6 +289,16 @@ def test_the_score_is_the_equivariance_error_times_the_root_of_the_reconstructio
     assert health.score(alone) == pytest.approx(2)
 
 
+def test_points_that_are_one_make_the_score_worse_by_their_share():
+    found = dataclasses.replace(
+        health.measure(scene(), centroids), equivariance_percent=np.array([1.0, 1.0, 4.0])
+    )
+    assert health.score(found) == pytest.approx(2)
+    twins = dataclasses.replace(found, duplicates=((0, 2),))
+    assert twins.num_duplicates == 1
+    assert health.score(twins) == pytest.approx(2 * 3 / 2)
+
+
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [

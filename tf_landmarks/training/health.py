@@ -112,6 +112,11 @@ class Health:
         return self.astray & ~self.on_border & (self.contrast < PLAIN_CONTRAST)
 
     @property
+    def num_duplicates(self) -> int:
+        """How many points could go without loss."""
+        return sum(len(group) - 1 for group in self.duplicates)
+
+    @property
     def collapsed(self) -> bool:
         """Whether there is nothing to work with: all points still, or all on one spot."""
         return bool(self.still.all()) or self.all_alike
@@ -142,7 +147,7 @@ class Health:
             "equivariance_percent": _mean(self.equivariance_percent),
             "spread_percent": _mean(self.spread_percent),
             "still_points": int(self.still.sum()),
-            "duplicate_points": sum(len(group) - 1 for group in self.duplicates),
+            "duplicate_points": self.num_duplicates,
             "reconstruction_percent": self.reconstruction_percent,
             "shuffle_ratio": self.shuffle_ratio,
             "swap_ratio": self.swap_ratio,
@@ -268,16 +273,18 @@ def score(health: Health) -> float:
     """One number for choosing a checkpoint without labels; lower is better, infinite for a collapse.
 
     The mean equivariance error times the square root of the reconstruction error, on images that are
-    not trained on. The first alone is smallest before much is learned; the second alone goes on falling
-    while few training images are learned by heart. The weights are those that chose well, by the
-    regression error, over the checkpoints of runs on flies, mice and bees.
+    not trained on, over the share of points that are no duplicates. The first alone is smallest before
+    much is learned, when all points follow one and the same part; the second alone goes on falling while
+    few training images are learned by heart. The weights are those that chose well, by the regression
+    error, over the checkpoints of runs on flies, mice and bees, where the choice is often close.
     """
     if health.collapsed:
         return math.inf
     value = _mean(health.equivariance_percent)
     if health.reconstruction_percent is not None:
         value *= math.sqrt(health.reconstruction_percent)
-    return float(value)
+    num_points = len(health.spread_percent)
+    return float(value * num_points / (num_points - health.num_duplicates))
 
 
 def draw_warp(count: int, seed: int) -> tps.Warp:
