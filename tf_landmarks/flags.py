@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from absl import flags
 
+from tf_landmarks import layout
 from tf_landmarks.methods import METHODS, TRAINED
 from tf_landmarks.methods.base import TrainedModel
 from tf_landmarks.training.options import RunOptions
@@ -42,10 +43,9 @@ def build(values: flags.FlagValues = flags.FLAGS) -> tuple[RunOptions, typing.An
 
 def write(path: str, run: RunOptions, options) -> None:
     """Writes all flags of a run, defaults included, as a flagfile."""
-    with open(path + ".part", "w", encoding="utf-8") as file:
+    with layout.open_whole(path) as file:
         for name, value in _flatten(run, options).items():
             file.write(f"--{name}={value}\n")
-    os.replace(path + ".part", path)
 
 
 def read(path: str) -> tuple[RunOptions, typing.Any]:

@@ -1,11 +1,14 @@
-"""The folders and files of an export.
+"""The folders and files of runs and exports, and how a file is written.
 
 export/<step>/                  a SavedModel; the step is the version that TF Serving wants
 export/<step>/assets.extra/     facts.json, flags.cfg, metrics.jsonl, the lists of images,
                                 untrained/ (a SavedModel of the network before training)
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
+from typing import IO
 
 FLAGS = "flags.cfg"
 METRICS = "metrics.jsonl"
@@ -43,3 +46,20 @@ def find_version(path: str) -> str:
         f"{path} holds no exported model; training ends with one, and "
         "python -m tf_landmarks.export --run_dir=DIR writes one from a run's last checkpoint"
     )
+
+
+@contextlib.contextmanager
+def open_whole(path: str, mode: str = "w") -> Iterator[IO]:
+    """Opens a file that takes its name once it is whole: whoever is killed leaves the old one, or none.
+
+    Args:
+        path: The file.
+        mode: "w" (UTF-8 text) or "wb".
+
+    Yields:
+        The file to write to, `<path>.part`.
+    """
+    part = f"{path}.part"
+    with open(part, mode, encoding=None if "b" in mode else "utf-8") as file:
+        yield file
+    os.replace(part, path)

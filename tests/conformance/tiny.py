@@ -26,9 +26,12 @@ class Case:
     method: str
     options: dict
     image_size: int = 32
+    #: The logged value that must fall when images are learned by heart.
+    watched: str = "loss"
 
     def __str__(self) -> str:
-        return "_".join([self.method, self.options.get("loss", "")]).strip("_")
+        named = [self.options.get(name, "") for name in ("loss", "pairing")]
+        return "_".join(filter(None, [self.method, *named]))
 
     @functools.cached_property
     def flags(self) -> list[str]:
@@ -61,8 +64,14 @@ class Case:
 
 
 CASES = [
-    Case("imm", _IMM),
-    Case("imm", {**_IMM, "loss": "balanced"}),
-    Case("imm", {**_IMM, "loss": "l1", "bottleneck": "vector", "adversarial": 0.01}),
+    Case("imm", _IMM, watched="m_input"),
+    Case("imm", {**_IMM, "loss": "balanced"}, watched="m_input"),
+    Case(
+        "imm",
+        {**_IMM, "loss": "l1", "bottleneck": "vector", "adversarial": 0.01},
+        watched="m_input",
+    ),
+    Case("imm", {**_IMM, "pairing": "frames"}, watched="m_input"),
+    Case("fse", {"schedule": "constant", "learning_rate": 3e-3, "pool": 3}),
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""

@@ -47,7 +47,7 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path
     own = health.measure(views, lambda x: model.represent(x).landmarks, model.render)
     logged = {k.removeprefix("health_"): v for k, v in found.values.items() if "health" in k}
     assert logged == pytest.approx(own.scalars(), rel=1e-3, abs=1e-3)
-    assert found.warnings == health.warnings(own)
+    assert found.warnings == health.warnings(own, model.remedies)
     assert dict(measured.pictures()).keys() == {"pairs", "heatmaps"}
 
 

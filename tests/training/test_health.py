@@ -12,7 +12,7 @@ from tests.conformance import tiny
 from tf_landmarks import coordinates, methods
 from tf_landmarks.augment import tps
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.methods.imm import Imm, ImmOptions
 from tf_landmarks.training import health
 
 pytestmark = pytest.mark.core
@@ -119,7 +119,7 @@ def test_points_of_objects_that_stand_still_are_alive_as_long_as_they_follow():
 @pytest.mark.parametrize("place", [(0.0, 0.0), (0.9, -0.9)])
 def test_all_points_parked_on_one_spot_are_a_dead_bottleneck(place):
     found = health.measure(scene(), lambda images: np.tile(place, (len(images), 5, 1)))
-    (warning,) = health.warnings(found)
+    (warning,) = health.warnings(found, Imm.remedies)
     assert found.collapsed and found.all_alike
     assert "all points are dead: points 0 to 4: on one spot, motionless" in warning
     assert "--imm_softargmax=joint" in warning and "--imm_learning_rate" in warning
@@ -166,7 +166,7 @@ def test_a_point_on_the_border_is_named():
     found = health.measure(scene(), with_point(beside))
     assert only(found, 3)[0] == "on_border"
     assert found.border_share[3] == 1
-    (warning,) = health.warnings(found)
+    (warning,) = health.warnings(found, Imm.remedies)
     assert warning.startswith("point 3: on the border") and "--imm_frame=margin" in warning
 
 
@@ -200,7 +200,7 @@ def test_places_of_an_image_without_contrast_are_all_in_the_middle():
 def test_a_generator_that_ignores_points_is_found_out():
     found = health.measure(scene(), centroids, lambda images, landmarks: images)
     assert found.shuffle_ratio == pytest.approx(1) and found.color_follow == pytest.approx(1)
-    (warning,) = health.warnings(found)
+    (warning,) = health.warnings(found, Imm.remedies)
     assert "the generator hardly uses the points" in warning and "--imm_source_warp" in warning
 
 

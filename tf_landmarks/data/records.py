@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tf_landmarks import layout
+
 PREFIX = "tfrecord:"
 _HEAD = struct.Struct("<QI")  # length, and a checksum of the length
 FIELDS = ("offsets", "lengths", "checksums", "names", "sequences", "frame_numbers")
@@ -109,10 +111,8 @@ class ShardWriter:
     def close(self) -> None:
         """Gives both files their names, the shard last."""
         self._writer.close()
-        part = f"{index_path(self._path)}.part"
-        with open(part, "wb") as file:
+        with layout.open_whole(index_path(self._path), "wb") as file:
             np.savez(file, **_as_arrays(self._index))
-        os.replace(part, index_path(self._path))
         os.replace(f"{self._path}.part", self._path)
 
 

@@ -20,6 +20,8 @@ from absl import logging
 from tf_landmarks import coordinates
 from tf_landmarks.data import annotations, decode, videos
 from tf_landmarks.evaluate import metrics, protocols, regression
+from tf_landmarks.methods import METHODS
+from tf_landmarks.methods.base import LandmarkModel
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.training import health
 
@@ -276,7 +278,8 @@ def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
         grid=model.heatmaps(images[:1]).shape[1],
         seed=seed,
     )
-    return found.to_dict()
+    method = METHODS.get(model.facts["method"], LandmarkModel)
+    return found.to_dict(method.remedies)
 
 
 def to_network(model: ExportedModel, part: Part, points: np.ndarray) -> np.ndarray:

@@ -1,6 +1,13 @@
 """Convolution blocks that several methods share."""
 
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
+
+# Each kernel is drawn by an initializer of its own: one for several would draw them alike.
+MakeInitializer = Callable[[], tf.keras.initializers.Initializer]
+_TRUNCATED = functools.partial(tf.keras.initializers.TruncatedNormal, stddev=0.01)
 
 
 class ConvBlock(tf.keras.layers.Layer):
@@ -14,6 +21,10 @@ class ConvBlock(tf.keras.layers.Layer):
         strides: 1 or 2; zero padding keeps the size, or halves it rounding up.
         weight_decay: Coefficient of `1/2 |W|^2` on the kernel.
         sync_batch_norm: Whether replicas share batch statistics.
+        dilation: Distance of the kernel's taps, pixels.
+        initializer: Makes what draws the kernel, a truncated normal of 0.01 by default.
+        momentum: Of the statistics' moving averages.
+        leak: Slope of the activation below 0.
     """
 
     def __init__(
@@ -23,20 +34,33 @@ class ConvBlock(tf.keras.layers.Layer):
         strides: int = 1,
         weight_decay: float = 0.0,
         sync_batch_norm: bool = False,
+        dilation: int = 1,
+        initializer: MakeInitializer = _TRUNCATED,
+        momentum: float = 0.99,
+        leak: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.conv = conv(filters, kernel_size, strides, weight_decay)
-        self.norm = tf.keras.layers.BatchNormalization(synchronized=sync_batch_norm)
+        self.conv = conv(filters, kernel_size, strides, weight_decay, dilation, initializer)
+        self.norm = tf.keras.layers.BatchNormalization(
+            momentum=momentum, synchronized=sync_batch_norm
+        )
+        self._leak = leak
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return tf.nn.relu(self.norm(self.conv(inputs), training=training))
+        normed = self.norm(self.conv(inputs), training=training)
+        return tf.nn.leaky_relu(normed, self._leak) if self._leak else tf.nn.relu(normed)
 
 
 def conv(
-    filters: int, kernel_size: int, strides: int = 1, weight_decay: float = 0.0
+    filters: int,
+    kernel_size: int,
+    strides: int = 1,
+    weight_decay: float = 0.0,
+    dilation: int = 1,
+    initializer: MakeInitializer = _TRUNCATED,
 ) -> tf.keras.layers.Conv2D:
-    """A zero-padded convolution with bias, kernels drawn from a truncated normal of 0.01.
+    """A zero-padded convolution with bias; see `ConvBlock` for the arguments.
 
     Weight decay `c` means `c * 1/2 |W|^2` on the kernel alone; Keras' `l2` has no 1/2.
     """
@@ -45,7 +69,8 @@ def conv(
         kernel_size,
         strides,
         padding="same",
-        kernel_initializer=tf.keras.initializers.TruncatedNormal(stddev=0.01),
+        dilation_rate=dilation,
+        kernel_initializer=initializer(),
         kernel_regularizer=tf.keras.regularizers.L2(weight_decay / 2.0) if weight_decay else None,
     )
 

@@ -14,6 +14,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from tf_landmarks import layout
+
 Arrays = dict[str, np.ndarray]
 
 IMAGENET = "imagenet"
@@ -185,10 +187,8 @@ def read_arrays(path: str) -> Arrays:
 
 def write_arrays(path: str, arrays: Arrays) -> None:
     """Writes what `read_arrays` reads, as `.npz`, all or nothing."""
-    part = f"{path}.part"
-    with open(part, "wb") as file:
+    with layout.open_whole(path, "wb") as file:
         np.savez(file, **arrays)
-    os.replace(part, path)
 
 
 def vgg_layers(convolutions: tuple[int, ...]) -> list[str]:

@@ -2,9 +2,10 @@
 
 from tf_landmarks.methods.base import LandmarkModel, ModelShape, TrainedModel
 from tf_landmarks.methods.colorization import Colorizer
+from tf_landmarks.methods.fse import Fse
 from tf_landmarks.methods.imm import Imm
 
-METHODS: dict[str, type[LandmarkModel]] = {"imm": Imm}
+METHODS: dict[str, type[LandmarkModel]] = {"imm": Imm, "fse": Fse}
 
 PRETRAINING: dict[str, type[TrainedModel]] = {"colorization": Colorizer}
 """What `python -m tf_landmarks.pretrain` trains: no methods, they find no landmarks."""

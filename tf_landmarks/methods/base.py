@@ -20,6 +20,14 @@ from tf_landmarks.methods.schedules import LearningRate, PlateauSchedule
 NOT_FINITE = "losses or gradients are not finite"
 
 
+def option(default, help_text: str):
+    """A field of a method's options; the text becomes the help of its flag."""
+    metadata = {"help": help_text}
+    if dataclasses.is_dataclass(default):
+        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelShape:
     """What every method needs to know before it can be built.
@@ -88,6 +96,24 @@ class Representation(NamedTuple):
     landmarks: tf.Tensor
     heatmaps: tf.Tensor
     confidence: tf.Tensor
+
+
+class Remedies(NamedTuple):
+    """What a method offers against unhealthy landmarks, in words that name its flags; "" for nothing.
+
+    Attributes:
+        dead: Against a bottleneck whose points never move: "with ...".
+        spread: What pushes points apart.
+        warps: What makes images of a pair differ more.
+        border: What keeps the border out of sight.
+        capacity: What makes the generator more able.
+    """
+
+    dead: str = ""
+    spread: str = ""
+    warps: str = ""
+    border: str = ""
+    capacity: str = ""
 
 
 class TrainedModel(tf.keras.Model):
@@ -283,6 +309,8 @@ class LandmarkModel(TrainedModel):
     finds_landmarks = True
     #: Whether `render` works.
     has_generator = False
+    #: What warnings about unhealthy landmarks recommend.
+    remedies = Remedies()
 
     def represent(self, images: tf.Tensor, training: bool = False) -> Representation:
         """Finds landmarks in `images [B, S, S, 3]`, float32 RGB in [0, 1]."""

@@ -32,26 +32,24 @@ LAYERS = networks.vgg_layers(_CONVOLUTIONS)
 STRIDES = [2**block for block, count in enumerate(_CONVOLUTIONS) for _ in range(count)]
 
 
-def _option(default, help_text: str):
-    return dataclasses.field(default=default, metadata={"help": help_text})
-
-
 @dataclasses.dataclass(frozen=True)
 class ColorizationOptions:
     """Options of the pre-training by colorization."""
 
-    width: int = _option(
+    width: int = base.option(
         64, "channels of the first block, 64 in VGG-16; they double up to eight times as many"
     )
-    head_width: int = _option(512, "channels of the hidden layer that sees a point's features")
-    points: int = _option(64, "points per image whose colour is asked for")
-    mirror: bool = _option(True, "mirror images with probability 1/2")
-    optimizer: Optimizer = _option("sgd", "sgd (momentum 0.9) or adam (learning rate about 1e-4)")
-    learning_rate: float = _option(1e-2, "learning rate at the start")
-    final_learning_rate: float = _option(
+    head_width: int = base.option(512, "channels of the hidden layer that sees a point's features")
+    points: int = base.option(64, "points per image whose colour is asked for")
+    mirror: bool = base.option(True, "mirror images with probability 1/2")
+    optimizer: Optimizer = base.option(
+        "sgd", "sgd (momentum 0.9) or adam (learning rate about 1e-4)"
+    )
+    learning_rate: float = base.option(1e-2, "learning rate at the start")
+    final_learning_rate: float = base.option(
         1e-4, "learning rate at the end, reached along a cosine; the same as at the start: constant"
     )
-    weight_decay: float = _option(0.0, "c of c * 1/2 |W|^2 on all kernels; 5e-4 as published")
+    weight_decay: float = base.option(0.0, "c of c * 1/2 |W|^2 on all kernels; 5e-4 as published")
 
 
 @dataclasses.dataclass(frozen=True)

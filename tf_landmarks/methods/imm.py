@@ -33,93 +33,89 @@ Bottleneck = Literal["landmarks", "vector"]
 PairKind = Literal["composed", "independent", "frames", "warped_frames"]
 
 
-def _option(default, help_text: str):
-    if dataclasses.is_dataclass(default):
-        return dataclasses.field(default_factory=lambda: default, metadata={"help": help_text})
-    return dataclasses.field(default=default, metadata={"help": help_text})
-
-
 @dataclasses.dataclass(frozen=True)
 class ImmOptions:
     """Options of IMM; the defaults are the released code's, but for the loss (there: balanced)."""
 
-    width: int = _option(
+    width: int = base.option(
         32, "channels of the first block of detector and encoder; each later block doubles them"
     )
-    regressor_width: int = _option(
+    regressor_width: int = base.option(
         256, "channels of the regressor's first block; each later one halves them"
     )
-    regressor_min_width: int = _option(32, "channels below which the regressor does not go")
-    grid: int = _option(
+    regressor_min_width: int = base.option(32, "channels below which the regressor does not go")
+    grid: int = base.option(
         16, "cells along a side of the heatmaps; the image is a power of two times it"
     )
-    bottleneck: Bottleneck = _option(
+    bottleneck: Bottleneck = base.option(
         "landmarks",
         "what crosses from target to output: landmarks; or, for the paper's ablation, a vector of 2K "
         "numbers between fully connected layers",
     )
-    softargmax: points.SoftArgmax = _option("mean", "how heatmaps become points")
-    blob: points.MapShape = _option("gaussian_without_half", "shape of the blob at each landmark")
-    blob_std: float = _option(0.1, "width of the blob; the image is 2 units high")
-    output_affine: bool = _option(
+    softargmax: points.SoftArgmax = base.option("mean", "how heatmaps become points")
+    blob: points.MapShape = base.option(
+        "gaussian_without_half", "shape of the blob at each landmark"
+    )
+    blob_std: float = base.option(0.1, "width of the blob; the image is 2 units high")
+    output_affine: bool = base.option(
         False, "add mid-grey to the regressor's output; saves about 1000 steps"
     )
-    loss: Loss = _option(
+    loss: Loss = base.option(
         "l2", "balanced (levels of the loss network by running means), or l2 or l1 of pixels"
     )
-    loss_network: str = _option(
+    loss_network: str = base.option(
         "",
         "weights of the network whose features the balanced loss compares beside pixels: VGG-16 or "
         "VGG-19 (.h5, .npz), SqueezeNet (.h5), or what python -m tf_landmarks.pretrain wrote; imagenet: "
         "the VGG-19 that Keras downloads",
     )
-    loss_start: perceptual.Start = _option(
+    loss_start: perceptual.Start = base.option(
         "published",
         "where the running means of the balanced loss start; first_batch saves 1000 steps",
     )
-    loss_zoom: int = _option(
+    loss_zoom: int = base.option(
         1, "how many times images are enlarged before the loss network sees them"
     )
-    loss_stop_gradient: bool = _option(
+    loss_stop_gradient: bool = base.option(
         False, "no gradient through the running means of the balanced loss"
     )
-    adversarial: float = _option(
+    adversarial: float = base.option(
         0.0,
         "weight of a patch discriminator's verdict beside the loss of pixels, for the paper's ablation; "
         "0: no discriminator",
     )
-    legacy_resize: bool = _option(
+    legacy_resize: bool = base.option(
         False, "resize as TensorFlow 1 did: upsampling in the regressor, masks in the loss"
     )
-    weight_decay: float = _option(1e-5, "c of c * 1/2 |W|^2 on convolution kernels")
-    learning_rate: float = _option(1e-3, "Adam's learning rate at the start")
-    schedule: schedules.Schedule = _option("staircase", "how the learning rate falls")
-    decay_rate: float = _option(0.95, "factor of each stair")
-    decay_steps: int = _option(100_000, "steps from stair to stair")
-    plateau_steps: int = _option(
+    weight_decay: float = base.option(1e-5, "c of c * 1/2 |W|^2 on convolution kernels")
+    learning_rate: float = base.option(1e-3, "Adam's learning rate at the start")
+    schedule: schedules.Schedule = base.option("staircase", "how the learning rate falls")
+    decay_rate: float = base.option(0.95, "factor of each stair")
+    decay_steps: int = base.option(100_000, "steps from stair to stair")
+    plateau_steps: int = base.option(
         10_000, "steps per window over which the plateau schedule averages the error"
     )
-    plateau_patience: int = _option(
+    plateau_patience: int = base.option(
         3, "windows without improvement by 0.1 % before the plateau schedule divides by 10"
     )
-    clip: Literal["variable", "global", "none"] = _option(
+    clip: Literal["variable", "global", "none"] = base.option(
         "variable", "what is clipped to norm 1: each variable's gradient, or all together"
     )
-    pairing: PairKind = _option(
+    pairing: PairKind = base.option(
         "composed",
         "source = warp of the target; independent warps; frames of a video as they are; or warped_frames, "
         "each warped by itself",
     )
-    frame: pairs.Frame = _option(
+    frame: pairs.Frame = base.option(
         "zeros_mask", "black border with a mask, or a margin in which the image continues"
     )
-    target_warp: tps.Strength = _option(
+    target_warp: tps.Strength = base.option(
         tps.Strength(0.0, 0.0, 0.1, 0.001, 0.005), "warp of the target"
     )
-    source_warp: tps.Strength = _option(
+    source_warp: tps.Strength = base.option(
         tps.Strength(5.0, 0.1, 0.1, 0.001, 0.01), "warp of the source"
     )
-    mirror: bool = _option(True, "mirror frame pairs with probability 1/2")
+    mirror: bool = base.option(True, "mirror frame pairs with probability 1/2")
 
 
 class Body(tf.keras.layers.Layer):
@@ -216,6 +212,13 @@ class Imm(base.LandmarkModel):
 
     options_class = ImmOptions
     has_generator = True
+    remedies = base.Remedies(
+        dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
+        spread="anew with a lower --imm_learning_rate",
+        warps="with stronger warps (--imm_source_warp_*)",
+        border="train with --imm_frame=margin",
+        capacity="with a wider network (--imm_width)",
+    )
 
     def __init__(self, shape: base.ModelShape, options: ImmOptions, **kwargs):
         super().__init__(shape, options, **kwargs)

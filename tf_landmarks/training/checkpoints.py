@@ -16,6 +16,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from absl import logging
 
+from tf_landmarks import layout
 from tf_landmarks.methods.base import TrainedModel
 
 KEPT = 3
@@ -51,10 +52,8 @@ class Checkpoints:
         step = int(self._model.steps_done.numpy())
         path = self._write(f"ckpt-{step}", self._checkpoint)
         # TensorFlow's own tools look for the name of the latest one in a file.
-        latest = os.path.join(self._output, "checkpoint")
-        with open(f"{latest}.part", "w", encoding="utf-8") as file:
+        with layout.open_whole(os.path.join(self._output, "checkpoint")) as file:
             file.write(f'model_checkpoint_path: "{os.path.basename(path)}"\n')
-        os.replace(f"{latest}.part", latest)
         for old, other in _numbered(self._output, "ckpt")[KEPT:]:
             if old != step:
                 _remove(other)

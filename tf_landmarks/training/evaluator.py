@@ -73,7 +73,7 @@ class Evaluator:
         grid = self._copy.represent(self._views[:1]).heatmaps.shape[1]
         found = health.measure(self._views, self._find, self._render, grid)
         values.update({f"health_{name}": value for name, value in found.scalars().items()})
-        return Findings(values, health.warnings(found), health.score(found))
+        return Findings(values, health.warnings(found, self._copy.remedies), health.score(found))
 
     def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
         """Names and `[H, W, 3]` uint8 pictures; none of a model that finds no landmarks."""

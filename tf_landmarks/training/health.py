@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
+from tf_landmarks.methods.base import Remedies
 
 Find = Callable[[np.ndarray], np.ndarray]
 Render = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -121,7 +122,7 @@ class Health:
         """Whether there is nothing to work with: all points still, or all on one spot."""
         return bool(self.still.all()) or self.all_alike
 
-    def to_dict(self) -> dict:
+    def to_dict(self, remedies: Remedies | None = None) -> dict:
         """All of it as JSON knows it, with what `score` and `warnings` make of it."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         names = [name for name, value in values.items() if isinstance(value, np.ndarray)]
@@ -132,7 +133,7 @@ class Health:
             **{name: _plain(value) for name, value in values.items()},
             "collapsed": self.collapsed,
             "score": _plain(score(self)),
-            "warnings": warnings(self),
+            "warnings": warnings(self, remedies),
             "points": [
                 dict(zip(names, map(_plain, row), strict=True))
                 for row in zip(*(columns[name].tolist() for name in names), strict=True)
@@ -194,10 +195,16 @@ def measure(
     )
 
 
-def warnings(health: Health) -> list[str]:
-    """What is wrong, naming the points, and what to do about it; nothing for healthy landmarks."""
+def warnings(health: Health, remedies: Remedies | None = None) -> list[str]:
+    """What is wrong, naming the points, and what to do about it; nothing for healthy landmarks.
+
+    Args:
+        health: What was measured.
+        remedies: What the method has to offer.
+    """
+    remedies = remedies or Remedies()
     if health.collapsed:
-        return [_collapse(health)]
+        return [_collapse(health, remedies)]
     elsewhere = health.astray & ~health.on_border & ~health.on_background
     found = [
         (
@@ -209,8 +216,8 @@ def warnings(health: Health) -> list[str]:
         (
             health.on_border,
             "on the border of the view in most images. What is cut off there depends on the frame and "
-            "not on the object: train with --imm_frame=margin, or show more around the object (a "
-            "larger --crop)",
+            "not on the object: "
+            + _or(remedies.border, "show more around the object (a larger --crop)"),
         ),
         (
             health.on_background,
@@ -221,8 +228,7 @@ def warnings(health: Health) -> list[str]:
         (
             elsewhere,
             f"lost in a warped image, {100 * ASTRAY_LAG:.0f} % of its shift or more off: they stay, or jump "
-            "from place to place. Do not rely on them; train longer, or with stronger warps "
-            "(--imm_source_warp_*)",
+            "from place to place. Do not rely on them; " + _or("train longer", remedies.warps),
         ),
     ]
     lines = [f"{_points(chosen)}: {words}" for chosen, words in found if chosen.any()]
@@ -232,41 +238,44 @@ def warnings(health: Health) -> list[str]:
             f"{groups}: one point several times (correlation above {SAME_CORRELATION}, less than a cell "
             "apart). Fewer points (--num_landmarks) or a larger --image_size lose nothing"
         )
-    return lines + _generator_warnings(health)
+    return lines + _generator_warnings(health, remedies)
 
 
-def _collapse(health: Health) -> str:
+def _collapse(health: Health, remedies: Remedies) -> str:
     everyone = _points(np.ones_like(health.still))
     if health.still.all():
         spot = "on one spot, " if health.all_alike else ""
         return (
             f"all points are dead: {everyone}: {spot}motionless whatever the image shows. The "
-            "bottleneck has collapsed: train anew with a higher --imm_learning_rate, or with "
-            "--imm_softargmax=joint, which moves sooner; more steps alone will hardly wake it"
+            f"bottleneck has collapsed: train anew {remedies.dead or 'with a higher learning rate'}; "
+            "more steps alone will hardly wake it"
         )
     return (
         f"all points are alike: {everyone}: on one spot of each image. The bottleneck has collapsed to "
-        "a single point: train longer, or anew with a lower --imm_learning_rate or stronger warps "
-        "(--imm_source_warp_*)"
+        "a single point: " + _or("train longer", remedies.spread)
     )
 
 
-def _generator_warnings(health: Health) -> list[str]:
+def _generator_warnings(health: Health, remedies: Remedies) -> list[str]:
     lines = []
     if health.shuffle_ratio is not None and health.shuffle_ratio < UNUSED_RATIO:
         lines.append(
             "the generator hardly uses the points: with those of other images its squared error is "
-            f"only {health.shuffle_ratio:.2f} times as large. Train longer, or make source and "
-            "target differ more (--imm_source_warp_*)"
+            f"only {health.shuffle_ratio:.2f} times as large. "
+            + _or("Train longer", remedies.warps)
         )
     ignored = health.color_follow is not None and health.color_follow < UNUSED_COLOR
     if ignored and health.swap_ratio < UNUSED_RATIO:
         lines.append(
             "the generator hardly uses its source: with the look of other images its squared error is "
             f"{health.swap_ratio:.2f} times as large, and its colours stay. So it should be where all "
-            "objects look alike; where they do not, train longer, or a wider network (--imm_width)"
+            "objects look alike; where they do not, " + _or("train longer", remedies.capacity)
         )
     return lines
+
+
+def _or(*remedies: str) -> str:
+    return ", or ".join(remedy for remedy in remedies if remedy)
 
 
 def score(health: Health) -> float:

@@ -165,6 +165,5 @@ def _write_figures(
         **{name: dataclasses.asdict(f) for name, f in figures.items()},
     }
     target = os.path.join(os.path.dirname(path), layout.LOSS_NETWORK_FIGURES)
-    with open(target + ".part", "w", encoding="utf-8") as file:
+    with layout.open_whole(target) as file:
         json.dump(facts, file, indent=1)
-    os.replace(target + ".part", target)

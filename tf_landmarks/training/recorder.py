@@ -150,6 +150,5 @@ def _forget_after(path: str, step: int) -> None:
         return
     with open(path, encoding="utf-8") as file:
         rows = [line for line in file if line.endswith("\n")]
-    with open(path + ".part", "w", encoding="utf-8") as file:
+    with layout.open_whole(path) as file:
         file.writelines(line for line in rows if json.loads(line)["step"] <= step)
-    os.replace(path + ".part", path)

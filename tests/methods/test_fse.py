@@ -1,0 +1,261 @@
+"""FSE against fse.md, box by box."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import tps
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.layers import bottleneck
+from tf_landmarks.methods import base
+from tf_landmarks.methods.fse import Fse, FseOptions
+
+pytestmark = pytest.mark.core
+
+
+def make_model(size: int = 32, num_landmarks: int = 4, **options) -> Fse:
+    tf.keras.utils.set_random_seed(0)
+    model = Fse(base.ModelShape(size, num_landmarks), FseOptions(**options))
+    model.build_variables()
+    return model
+
+
+def pair(model: Fse, frames: tf.Tensor, geometry: Geometry, seed: int = 0) -> dict[str, tf.Tensor]:
+    return model.stages[0].pairing(frames, tf.constant([seed, 1]), geometry)
+
+
+def noise(size: int = 32, count: int = 2, seed: int = 0) -> tf.Tensor:
+    """Smooth random frames `[count, 1, size, size, 3]`."""
+    coarse = np.random.default_rng(seed).random((count, 8, 8, 3), np.float32)
+    return tf.image.resize(coarse, [size, size], "bicubic")[:, tf.newaxis]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "num_landmarks", "weights"),
+    [
+        ("plain", 10, 286_108),
+        ("plain", 30, 291_228),
+        ("plain", 50, 296_348),
+        ("dilated", 10, 335_260),
+    ],
+)
+def test_networks_have_the_weights_of_the_specification(architecture, num_landmarks, weights):
+    model = make_model(80, num_landmarks, architecture=architecture)
+    kernels = [v for v in model.trainable_variables if "kernel" in v.name]
+    assert sum(int(np.prod(v.shape)) for v in kernels) == weights
+
+
+@pytest.mark.parametrize(("size", "grid"), [(80, 40), (94, 47), (45, 22)])
+@pytest.mark.parametrize("architecture", ["plain", "dilated"])
+def test_maps_have_half_the_side_of_the_image(size, grid, architecture):
+    model = make_model(size, architecture=architecture)
+    found = model.represent(tf.zeros([1, size, size, 3]))
+    assert found.heatmaps.shape == (1, grid, grid, 4) and model.grid == grid
+    np.testing.assert_allclose(tf.reduce_sum(found.heatmaps, axis=(1, 2)), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("architecture", "radius"), [("plain", 13), ("dilated", 27)])
+def test_a_score_depends_on_as_many_pixels_as_the_receptive_field_has(architecture, radius):
+    model = make_model(80, 1, architecture=architecture, score_activation=False)
+    image = tf.Variable(tf.random.stateless_uniform([1, 80, 80, 3], [0, 0]))
+    with tf.GradientTape() as tape:
+        score = model.head(model.features(image))[0, 20, 20, 0]
+    seen = np.abs(tape.gradient(score, image)[0]).max(axis=(1, 2)) > 0
+    # A maximum passes its gradient to one of two pixels, which may cut one off at either end.
+    assert abs(int(seen.sum()) - 2 * radius) <= 1
+
+
+def test_a_small_image_for_the_block_of_the_diversity_is_refused():
+    with pytest.raises(ValueError, match=r"--image_size=8 .*--fse_pool=5"):
+        Fse.check_shape(base.ModelShape(8, 3), FseOptions())
+
+
+def test_landmarks_are_where_the_cells_lie_in_the_image():
+    model = make_model(46)
+    scores = np.zeros((1, 23, 23, 2), np.float32)
+    scores[0, 0, 22, 0] = scores[0, 11, 3, 1] = 1000
+    found = bottleneck.soft_argmax(tf.constant(scores), "joint")
+    places = coordinates.pixels_from_corner(model._to_image(found.landmarks), (46, 46))
+    # Cell i covers the pixels 2 i and 2 i + 1.
+    np.testing.assert_allclose(places[0], [[0.5, 44.5], [22.5, 6.5]], atol=1e-4)
+    back = model._to_map(model._to_image(found.landmarks))
+    np.testing.assert_allclose(back, found.landmarks, atol=1e-5)
+
+
+def test_scores_follow_a_shift_of_the_image():
+    model = make_model(96, score_activation=False)
+    image = tf.random.stateless_uniform([1, 96, 96, 3], [0, 0])
+    scores, moved = (
+        model.head(model.features(x)).numpy() for x in (image, tf.roll(image, (4, -6), (1, 2)))
+    )
+    inside = slice(12, -12)  # beyond the reach of the border
+    np.testing.assert_allclose(
+        moved[:, inside, inside], np.roll(scores, (2, -3), (1, 2))[:, inside, inside], atol=1e-6
+    )
+    assert scores.std() > 1e-6
+
+
+def test_the_correspondence_is_where_the_source_was_read():
+    # Colours tell the place in the frame: source(v) must be target(g(v)).
+    geometry = Geometry(32, crop=0.8)
+    side = geometry.frame_size
+    place = coordinates.corner_grid((side, side)) / 4 + 0.5
+    frame = np.concatenate([place, np.ones((side, side, 1))], axis=-1)[None, None]
+    model = make_model(
+        32, first_warp=tps.Strength(5.0, 0.05, 0.02), second_warp=tps.Strength(15.0, 0.05, 0.03)
+    )
+    made = pair(model, tf.constant(frame, tf.float32), geometry)
+    target, source = (made[name].numpy()[0, ..., :2] for name in ("target", "source"))
+    in_target = coordinates.pixels_from_corner(made["correspondence"].numpy()[0], (32, 32))
+    cells = coordinates.pixels_from_corner(
+        model._to_image(coordinates.corner_grid((16, 16)).reshape(-1, 2)), (32, 32)
+    )
+    for (y, x), (v, u) in zip(in_target, cells, strict=True):
+        if 1 < y < 30 and 1 < x < 30:
+            here = source[int(v) : int(v) + 2, int(u) : int(u) + 2].mean(axis=(0, 1))
+            top, left = int(y), int(x)
+            down, right = y - top, x - left
+            corners = target[top : top + 2, left : left + 2]
+            weights = np.outer((1 - down, down), (1 - right, right))[..., None]
+            np.testing.assert_allclose(here, (weights * corners).sum(axis=(0, 1)), atol=2e-3)
+
+
+def test_the_crop_zooms_the_warp_of_the_whole_frame():
+    geometry = Geometry(32, crop=0.8)
+    model = make_model(32)
+    draws = model.stages[0].pairing.draw(tf.constant([3, 4]), 2)
+    made = model.stages[0].pairing.make(noise(geometry.frame_size), draws, geometry)
+    whole = tps.Warp(tps.control_grid(10), draws["second"], "shifted")
+    pixels = coordinates.pixels_from_corner(
+        model._to_image(coordinates.corner_grid((16, 16)).reshape(-1, 2)), (32, 32)
+    )
+    in_frame = coordinates.corner_from_pixels(pixels + geometry.margin, (geometry.frame_size,) * 2)
+    expected = coordinates.pixels_from_corner(whole(in_frame), (geometry.frame_size,) * 2)
+    found = coordinates.pixels_from_corner(made["correspondence"], (32, 32))
+    np.testing.assert_allclose(found, expected - geometry.margin, atol=2e-3)
+
+
+def test_no_warp_changes_nothing_and_makes_both_images_equal_partners():
+    still = tps.Strength()
+    model = make_model(32, first_warp=still, second_warp=still, pairing="frames")
+    frames = tf.concat([noise(seed=1), noise(seed=2)], axis=1)
+    made = pair(model, frames, Geometry(32))
+    np.testing.assert_allclose(made["target"], frames[:, 0], atol=1e-5)
+    np.testing.assert_allclose(made["source"], frames[:, 1], atol=1e-5)
+    swapped = {**made, "target": made["source"], "source": made["target"]}
+    ours, theirs = (model.compute_losses(b, training=False) for b in (made, swapped))
+    assert float(ours.total) == pytest.approx(float(theirs.total), rel=1e-5)
+
+
+def oracle(images: np.ndarray, colours: np.ndarray, n: int) -> tf.Tensor:
+    """Maps `[B, n, n, K]` that find dots by their colours."""
+    small = tf.nn.avg_pool2d(images, 2, 2, "VALID")
+    difference = small[..., None, :] - colours
+    scores = -tf.reduce_sum(difference**2, axis=-1) * 400.0
+    flat = tf.nn.softmax(tf.reshape(scores, [scores.shape[0], -1, len(colours)]), axis=1)
+    return tf.reshape(flat, [-1, n, n, len(colours)])
+
+
+def test_an_oracle_is_aligned_and_the_wrong_way_round_it_is_not(monkeypatch):
+    colours = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], np.float32)
+    geometry = Geometry(80, crop=0.8)
+    side = geometry.frame_size
+    frames = np.zeros((6, 1, side, side, 3), np.float32)
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side]
+    for frame in frames[:, 0]:
+        corners = np.array([(35, 35), (35, 65), (65, 35), (65, 65)])
+        for colour, (v, u) in zip(colours, corners + random.uniform(-5, 5, (4, 2)), strict=True):
+            frame += colour * np.exp(-((y - v) ** 2 + (x - u) ** 2) / 18)[..., None]
+    model = make_model(80)
+    made = pair(model, tf.constant(frames), geometry)
+
+    def detect(images, training):
+        maps = oracle(images.numpy(), colours, 40)
+        rows = tf.linspace(-1.0, 1.0, 40)
+        where = [tf.einsum("bijk,i->bk", maps, rows), tf.einsum("bijk,j->bk", maps, rows)]
+        return bottleneck.Points(tf.stack(where, axis=-1), maps)
+
+    monkeypatch.setattr(model, "_detect", detect)
+    right = float(model.compute_losses(made, training=False).terms["align"])
+    back = tps.identity(tps.control_grid(2), 6)
+    cells = model._to_image(coordinates.corner_grid((40, 40)).reshape(-1, 2))
+    mirrored = 2 * back(cells) - made["correspondence"]  # moves the other way
+    wrong = float(
+        model.compute_losses({**made, "correspondence": mirrored}, training=False).terms["align"]
+    )
+    # The dots themselves are some cells wide: their two variances are in the alignment of maps.
+    spread = 2 * float(tf.reduce_mean(variance(oracle(made["target"].numpy(), colours, 40))))
+    assert right - spread < 0.5 and wrong - spread > 10
+
+
+def variance(maps: tf.Tensor) -> tf.Tensor:
+    """`[B, K]` total variance in square cells."""
+    n = maps.shape[1]
+    cells = tf.range(n, dtype=tf.float32)
+    total = 0.0
+    for marginal in (tf.reduce_sum(maps, axis=2), tf.reduce_sum(maps, axis=1)):
+        mean = tf.einsum("bnk,n->bk", marginal, cells)
+        total += tf.einsum("bnk,n->bk", marginal, cells**2) - mean**2
+    return total
+
+
+def test_points_alone_are_the_alignment_without_the_variances():
+    made = pair(make_model(), noise(), Geometry(32))
+    maps = make_model(alignment="maps")
+    align = {}
+    for kind in ("maps", "points"):
+        model = make_model(alignment=kind)
+        align[kind] = float(model.compute_losses(made, training=False).terms["align"])
+    target, _ = tf.split(
+        maps._detect(tf.concat([made["target"], made["source"]], 0), False).heatmaps, 2
+    )
+    assert align["points"] < align["maps"]
+    assert align["maps"] - align["points"] > float(tf.reduce_mean(variance(target)))
+
+
+def test_the_units_differ_by_a_quarter_of_the_cells():
+    made = pair(make_model(), noise(), Geometry(32))
+    for alignment in ("maps", "points"):
+        cells, normalized = (
+            float(
+                make_model(units=units, alignment=alignment)
+                .compute_losses(made, training=False)
+                .terms["align"]
+            )
+            for units in ("cells", "normalized")
+        )
+        assert cells / normalized == pytest.approx((16 / 2) ** 2, rel=1e-4)
+
+
+def test_the_total_is_the_papers_sum():
+    made = pair(make_model(), noise(), Geometry(32))
+    model = make_model(diversity_weight=7.0)
+    found = model.compute_losses(made, training=False)
+    expected = found.terms["align"] + 7.0 * 2 * found.terms["diversity"]
+    assert float(found.total) == pytest.approx(float(expected))
+    kernels = [v for v in model.trainable_variables if "kernel" in v.name]
+    decay = sum(0.5 * 5e-4 * float(tf.reduce_sum(v**2)) for v in kernels)
+    assert float(tf.add_n(model.losses)) == pytest.approx(decay, rel=1e-5)
+
+
+def test_gradients_reach_both_images():
+    made = pair(make_model(), noise(), Geometry(32))
+    model = make_model()
+    images = {name: tf.Variable(made[name]) for name in ("target", "source")}
+    with tf.GradientTape() as tape:
+        total = model.compute_losses({**made, **images}, training=True).total
+    for gradient in tape.gradient(total, list(images.values())):
+        assert float(tf.norm(gradient)) > 0
+
+
+def test_both_images_are_normalised_together():
+    made = pair(make_model(), noise(), Geometry(32))
+    model, seen = make_model(), []
+    original = model._detect
+    model._detect = lambda images, training: (
+        seen.append(images.shape[0]) or original(images, training)
+    )
+    model.compute_losses(made, training=True)
+    assert seen == [4]

@@ -1,0 +1,204 @@
+"""FSE: landmarks by factorized spatial embeddings (Thewlis, Bilen, Vedaldi, ICCV 2017).
+
+A small network makes one score map per landmark; a softmax over places makes it a distribution, whose
+mean is the landmark. The target is a warp of an image, the source a known warp g of the target. Two
+losses train it, and nothing else: each landmark of the source, moved by g, must meet itself in the
+target, and different landmarks must be in different places.
+
+The authors' training code was not published. What the paper leaves open is set as in fse.md: kernel
+sizes as in the network it copies, images minus 1/2, batch normalisation as published also on the scores,
+alignment measured in cells of the score map, for which the published weight of 500 is balanced.
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import pairs, sampling, tps
+from tf_landmarks.layers import blocks
+from tf_landmarks.layers import bottleneck as points
+from tf_landmarks.losses import structure
+from tf_landmarks.methods import base, schedules
+
+Architecture = Literal["plain", "dilated"]
+
+# Filters, kernel and dilation of the convolutions before the one that makes the scores.
+_LAYERS = {
+    "plain": ((20, 5, 1), (48, 5, 1), (64, 3, 1), (80, 3, 1), (256, 3, 1)),
+    "dilated": ((20, 5, 1), (48, 5, 1), (64, 5, 2), (80, 3, 4), (256, 3, 2)),
+}
+_NORM_MOMENTUM = 0.9
+_draw_kernel = functools.partial(tf.keras.initializers.RandomNormal, stddev=0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class FseOptions:
+    """Options of FSE; the defaults are the paper's for faces."""
+
+    architecture: Architecture = base.option(
+        "plain",
+        "plain: as published; dilated: that of the authors' later code, which sees 54 pixels",
+    )
+    score_activation: bool = base.option(
+        True, "batch normalisation and ReLU on the scores of the plain network too"
+    )
+    alignment: Literal["maps", "points"] = base.option(
+        "maps", "what must agree under the warp: distributions (equation 6) or their means (5)"
+    )
+    units: Literal["cells", "normalized"] = base.option(
+        "cells", "unit of lengths in the alignment: cells of the map, or half its side"
+    )
+    diversity: Literal["max", "pairwise"] = base.option(
+        "max", "what keeps landmarks apart: equation 8, or 7 (over pairs, never pooled)"
+    )
+    diversity_weight: float = base.option(500.0, "gamma, weight of the diversity of each image")
+    pool: int = base.option(5, "side of the blocks over which maps are summed first, cells")
+    pairing: Literal["warps", "frames"] = base.option(
+        "warps",
+        "both images of a pair are warps of one; frames: of two aligned images of one object, as "
+        "under different light",
+    )
+    first_warp: tps.Strength = base.option(
+        tps.Strength(0.0, 0.0, 0.0, 0.001, 0.001), "warp of both images, of the image's whole side"
+    )
+    second_warp: tps.Strength = base.option(
+        tps.Strength(20.0, 0.05, 0.1, 0.001, 0.01), "warp from target to source"
+    )
+    control_side: int = base.option(10, "control points of a warp along each side")
+    weight_decay: float = base.option(5e-4, "lambda of lambda * 1/2 |W|^2 on convolution kernels")
+    learning_rate: float = base.option(1e-4, "Adam's learning rate at the start")
+    schedule: schedules.Schedule = base.option("plateau", "how the learning rate falls")
+    plateau_steps: int = base.option(
+        10_000, "steps per window over which the plateau schedule averages the loss"
+    )
+    plateau_patience: int = base.option(
+        3, "windows without improvement by 0.1 % before the plateau schedule divides by 10"
+    )
+
+
+class Fse(base.LandmarkModel):
+    """The model; see the module's head."""
+
+    options_class = FseOptions
+    remedies = base.Remedies(
+        dead="with stronger warps (--fse_second_warp_*)",
+        spread="with a higher --fse_diversity_weight",
+        warps="with stronger warps (--fse_second_warp_*)",
+    )
+
+    def __init__(self, shape: base.ModelShape, options: FseOptions, **kwargs):
+        super().__init__(shape, options, **kwargs)
+        self.check_shape(shape, options)
+        dilated = options.architecture == "dilated"
+        common = {
+            "weight_decay": options.weight_decay,
+            "initializer": tf.keras.initializers.GlorotNormal if dilated else _draw_kernel,
+        }
+        normed = {"sync_batch_norm": shape.sync_batch_norm, "momentum": _NORM_MOMENTUM}
+        leak = 0.2 if dilated else 0.0
+        self.trunk = [
+            blocks.ConvBlock(filters, kernel, dilation=dilation, leak=leak, **common, **normed)
+            for filters, kernel, dilation in _LAYERS[options.architecture]
+        ]
+        if options.score_activation and not dilated:
+            self.head = blocks.ConvBlock(shape.num_landmarks, 1, **common, **normed)
+        else:
+            self.head = blocks.conv(shape.num_landmarks, 1, **common)
+
+    @classmethod
+    def check_shape(cls, shape: base.ModelShape, options: FseOptions) -> None:
+        """The map has half the image's side and must hold a block of the diversity."""
+        if shape.image_size // 2 < max(options.pool, 2):
+            raise ValueError(
+                f"--image_size={shape.image_size} gives a map of {shape.image_size // 2} cells a side, "
+                f"less than --fse_pool={options.pool}"
+            )
+
+    @property
+    def grid(self) -> int:
+        """Cells along a side of the score maps."""
+        return self.shape_spec.image_size // 2
+
+    @property
+    def stages(self) -> list[base.Stage]:
+        """A single stage."""
+        options = self.options
+        pairing = pairs.KnownWarpPair(
+            options.first_warp, options.second_warp, options.control_side,
+            self._to_image(coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)),
+            2 if options.pairing == "frames" else 1,
+        )  # fmt: skip
+        return [base.Stage("main", pairing, self._schedule, tf.keras.optimizers.Adam)]
+
+    def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
+        """Terms: `align` (in the unit of the option, squared), `diversity` (mean over both images)."""
+        options = self.options
+        both = tf.concat([batch["target"], batch["source"]], axis=0)  # normalised together
+        found = self._detect(both, training)
+        target, source = tf.split(found.heatmaps, 2)
+        moved = self._to_map(batch["correspondence"])
+        unit = (self.grid - 1) / 2 if options.units == "cells" else (self.grid - 1) / self.grid
+        if options.alignment == "maps":
+            cells = coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)
+            align = structure.map_alignment(target, source, unit * cells, unit * moved)
+        else:
+            place, other = tf.split(found.landmarks, 2)
+            field = tf.reshape(moved, [-1, self.grid, self.grid, 2])
+            # Exact at the centres of cells, and warps are smooth between them.
+            arrived = sampling.sample(field, other[:, tf.newaxis], "edge")[:, 0]
+            align = unit**2 * tf.reduce_mean(tf.reduce_sum((place - arrived) ** 2, -1), -1)
+        if options.diversity == "max":
+            overlap = structure.diversity(found.heatmaps, options.pool)
+        else:
+            overlap = structure.pairwise_diversity(found.heatmaps)
+        terms = {"align": tf.reduce_mean(align), "diversity": tf.reduce_mean(overlap)}
+        # The weight is per image and a pair has two.
+        total = terms["align"] + 2.0 * options.diversity_weight * terms["diversity"]
+        return base.Losses(total, terms)
+
+    def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
+        """See the base class."""
+        found = self._detect(images, training)
+        return base.Representation(
+            self._to_image(found.landmarks), found.heatmaps, points.confidence(found)
+        )
+
+    def features(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """What the scores are made of, `[B, grid, grid, 256]`, of `images [B, S, S, 3]` in [0, 1]."""
+        features = images - 0.5
+        for index, block in enumerate(self.trunk):
+            features = block(features, training=training)
+            if index == 0:
+                features = tf.nn.max_pool2d(features, 2, 2, "VALID")
+        return features
+
+    def _detect(self, images: tf.Tensor, training: bool) -> points.Points:
+        """Landmarks in the corner frame of the map."""
+        features = self.features(images, training)
+        if isinstance(self.head, blocks.ConvBlock):
+            scores = self.head(features, training=training)
+        else:
+            scores = self.head(features)
+        return points.soft_argmax(scores, "joint")
+
+    # A cell is two pixels wide: its centre is half a pixel beside that of its first pixel.
+
+    def _to_image(self, places):
+        """From the corner frame of the map to that of the image."""
+        cells = coordinates.pixels_from_corner(places, (self.grid, self.grid))
+        return coordinates.corner_from_pixels(2.0 * cells + 0.5, (self.shape_spec.image_size,) * 2)
+
+    def _to_map(self, places):
+        """From the corner frame of the image to that of the map."""
+        pixels = coordinates.pixels_from_corner(places, (self.shape_spec.image_size,) * 2)
+        return coordinates.corner_from_pixels((pixels - 0.5) / 2.0, (self.grid, self.grid))
+
+    def _schedule(self, steps: int) -> schedules.LearningRate:
+        options = self.options
+        return schedules.learning_rate(
+            options.schedule, options.learning_rate, steps,
+            plateau_steps=options.plateau_steps, plateau_patience=options.plateau_patience,
+        )  # fmt: skip
