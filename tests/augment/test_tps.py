@@ -472,3 +472,23 @@ def test_inverse_of_a_folded_warp_is_finite():
     inverse = tps.inverse_points(warp, scattered(9)[np.newaxis])
     assert np.isfinite(inverse).all()
     np.testing.assert_allclose(inverse[0, :, 1], scattered(9)[:, 1], atol=1e-6)
+
+
+def test_control_points_of_each_samples_own_are_hit_or_smoothed():
+    random = np.random.default_rng(0)
+    control = tf.constant(random.uniform(-0.8, 0.8, (3, 10, 2)), tf.float32)
+    targets = control + tf.constant(random.normal(0, 0.05, (3, 10, 2)), tf.float32)
+    exact = tps.fit_each(control, targets, ridge=0.0)
+    np.testing.assert_allclose(exact(control), targets, atol=1e-4)
+    np.testing.assert_allclose(tps.fit_each(control, targets)(control), targets, atol=2e-3)
+    points = random.uniform(-1, 1, (20, 2))
+    one = tps.fit(control[0].numpy().astype(np.float64), targets[:1])
+    np.testing.assert_allclose(exact(points)[0], one(points)[0], atol=1e-3)
+    affine = tps.fit_each(control, 2 * control + 0.1)
+    np.testing.assert_allclose(affine(points)[1], 2 * points + 0.1, atol=1e-3)
+
+
+def test_control_points_may_coincide():
+    control = tf.repeat(tf.constant([[[0.1, 0.2]]]), 6, axis=1)
+    warp = tps.fit_each(control, control + 0.05 * tf.random.stateless_normal([1, 6, 2], [0, 0]))
+    assert np.isfinite(warp(np.random.default_rng(0).uniform(-1, 1, (9, 2)))).all()

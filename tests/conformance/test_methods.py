@@ -12,7 +12,6 @@ from tf_landmarks import flags, methods
 from tf_landmarks.data import decode, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import BadFiles, Frames
-from tf_landmarks.losses import perceptual
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.training import checkpoints, loop, models
@@ -126,7 +125,8 @@ def test_the_loss_falls_on_four_real_images(case, photographs):
         if model.has_generator:
             target = batch["target"]
             difference = 255.0 * (target - tf.reduce_mean(target, axis=(0, 1, 2)))
-            plain.append(float(perceptual.masked_mean(difference**2, batch["mask"])))
+            plain.append(float(tf.reduce_mean(batch.get("mask", 1.0) * difference**2)))
+            errors[-1] *= 255.0**2 if case.watched == "mse" else 1.0
     if model.has_generator:
         # Better than to answer with one colour, the best for this very batch.
         assert np.mean(errors[-20:]) < np.mean(plain[-20:])

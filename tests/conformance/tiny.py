@@ -72,6 +72,11 @@ CASES = [
         watched="m_input",
     ),
     Case("imm", {**_IMM, "pairing": "frames"}, watched="m_input"),
+    Case(
+        "lmdis",
+        {"width": 2, "norm_momentum": 0.9, "norm_passes": 3, "color_jitter": False},
+        watched="mse",
+    ),
     Case("fse", {"schedule": "constant", "learning_rate": 3e-3, "pool": 3}),
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""

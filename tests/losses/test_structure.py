@@ -133,3 +133,30 @@ def test_the_corner_frame_measures_in_cells_times_half_the_side_less_one():
     np.testing.assert_allclose(
         np.diff(corner * (N - 1) / 2, axis=0), np.diff(grid(), axis=0), atol=1e-9
     )
+
+
+def test_concentration_is_two_pi_e_times_the_squared_spreads():
+    variances = np.array([[[0.04, 0.16], [0.0, 0.0]]], np.float32)  # s = (0.2 + 0.4) / 2
+    value = float(structure.concentration(variances)[0])
+    assert value == pytest.approx(2 * np.pi * np.e * 0.09, rel=1e-4)
+
+
+def test_separation_counts_each_pair_twice_and_knows_no_place():
+    separation = structure.separation
+    assert float(separation(np.zeros((1, 2, 2), np.float32), 0.1)[0]) == pytest.approx(2)
+    far = np.array([[[0, 0], [5, 5], [-5, 3]]], np.float32)
+    assert float(separation(far, 0.1)[0]) == pytest.approx(0, abs=1e-6)
+    near = 0.02 * far
+    np.testing.assert_allclose(separation(near, 0.1), separation(near + 3.0, 0.1), rtol=1e-4)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    expected = 2 * sum(
+        np.exp(-((near[0, i] - near[0, j]) ** 2).sum() / (2 * 0.1**2)) for i, j in pairs
+    )
+    assert float(separation(near, 0.1)[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_separation_does_not_push_landmarks_that_coincide():
+    landmarks = tf.Variable(np.full((1, 3, 2), 0.4, np.float32))
+    with tf.GradientTape() as tape:
+        value = structure.separation(landmarks, 0.1)
+    np.testing.assert_allclose(tape.gradient(value, landmarks), 0, atol=1e-6)

@@ -6,8 +6,9 @@ move the other way, by `inverse_points`. Points are (y, x) in the corner frame.
 
     warp(u) = t + A u + sum_j w_j k(|u - c_j|^2),     k(r2) = r2 ln r2
 
-The control points c_j are constants, so that a batch of warps on a fixed grid is one matrix product
-(`basis @ parameters`) and fitting displacements is another with a constant inverse.
+Where the control points c_j are constants, a batch of warps on a fixed grid is one matrix product
+(`basis @ parameters`) and fitting displacements is another with a constant inverse. Each warp may have
+control points of its own too (`fit_each`), at the price of a system to solve for each.
 """
 
 import dataclasses
@@ -27,14 +28,14 @@ class Warp:
     """A batch of thin-plate splines over the same control points.
 
     Attributes:
-        control: `[N, 2]` (y, x) float64, constant.
+        control: `[N, 2]` (y, x) float64, constant; or a tensor `[B, N, 2]`, each warp's own.
         parameters: `[B, N + 3, 2]` float: the N kernel coefficients w_j, then t, then the two rows
             of A that multiply y and x; the last axis is (y, x) of the input point.
         kernel: "clamped" is `max(r2, 1e-8) ln max(r2, 1e-8)` (IMM), "shifted" is
             `r2 ln(r2 + 1e-5)` (FSE, DVE).
     """
 
-    control: np.ndarray
+    control: np.ndarray | tf.Tensor
     parameters: tf.Tensor
     kernel: Kernel = "clamped"
 
@@ -102,6 +103,34 @@ def fit(control: np.ndarray, targets: tf.Tensor, kernel: Kernel = "clamped") -> 
     return Warp(
         control, tf.einsum("pn,bnd->bpd", tf.constant(inverse, targets.dtype), targets), kernel
     )
+
+
+def fit_each(
+    control: tf.Tensor, targets: tf.Tensor, kernel: Kernel = "clamped", ridge: float = 1e-4
+) -> Warp:
+    """Fits a spline to each sample's own control points, which may coincide.
+
+    Args:
+        control: `[B, N, 2]` (y, x).
+        targets: `[B, N, 2]` (y, x), where each control point of the output lies in the input.
+        kernel: See `Warp`.
+        ridge: Smooths the spline: it hits its control points up to about this much. Without it, two
+            points in one place with different targets would have no solution.
+
+    Returns:
+        The fitted warps.
+    """
+    num_points = control.shape[1]
+    polynomial = tf.concat([tf.ones_like(control[..., :1]), control], axis=-1)
+    # Radial values grow and fall with distance; the smoothing spline takes the kernel's sign.
+    radial = _basis(control, control, kernel)[..., :num_points] + ridge * tf.eye(num_points)
+    transposed = tf.transpose(polynomial, [0, 2, 1])
+    corner = -1e-6 * tf.eye(3, batch_shape=[tf.shape(control)[0]])  # for points on one line
+    system = tf.concat(
+        [tf.concat([radial, polynomial], -1), tf.concat([transposed, corner], -1)], axis=1
+    )
+    sides = tf.concat([targets, tf.zeros_like(targets[:, :3])], axis=1)
+    return Warp(control, tf.linalg.solve(system, sides), kernel)
 
 
 def draw_coefficients(
@@ -177,12 +206,14 @@ def warp_points(warp: Warp, points) -> tf.Tensor:
     Returns:
         `[B, P, 2]` (y, x).
     """
-    if isinstance(points, np.ndarray) and points.ndim == 2:
+    own_control = len(warp.control.shape) == 3
+    if isinstance(points, np.ndarray) and points.ndim == 2 and not own_control:
         basis = tf.constant(_numpy_basis(points, warp.control, warp.kernel), warp.parameters.dtype)
         return tf.einsum("pn,bnd->bpd", basis, warp.parameters)
     points = tf.cast(points, warp.parameters.dtype)
     if points.shape.rank == 2:
-        points = points[tf.newaxis]
+        batch = tf.shape(warp.parameters)[0] if own_control else 1
+        points = tf.tile(points[tf.newaxis], [batch, 1, 1])
     return _basis(points, warp.control, warp.kernel) @ warp.parameters
 
 
@@ -254,9 +285,9 @@ def _numpy_basis(points: np.ndarray, control: np.ndarray, kernel: Kernel) -> np.
     return np.concatenate([values, np.ones((len(points), 1)), points], axis=1)
 
 
-def _basis(points: tf.Tensor, control: np.ndarray, kernel: Kernel) -> tf.Tensor:
+def _basis(points: tf.Tensor, control: np.ndarray | tf.Tensor, kernel: Kernel) -> tf.Tensor:
     """`[B, P, N + 3]`: the same for points that are tensors."""
-    offsets = points[..., tf.newaxis, :] - tf.constant(control, points.dtype)
+    offsets = _offsets(points, control)
     squared = tf.reduce_sum(offsets**2, axis=-1)
     if kernel == "clamped":
         squared = tf.maximum(squared, 1e-8)
@@ -266,16 +297,23 @@ def _basis(points: tf.Tensor, control: np.ndarray, kernel: Kernel) -> tf.Tensor:
     return tf.concat([values, tf.ones_like(points[..., :1]), points], axis=-1)
 
 
+def _offsets(points: tf.Tensor, control: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """From each control point to each of `points [B, P, 2]`, `[B, P, N, 2]`."""
+    if len(control.shape) == 3:
+        control = control[:, tf.newaxis]
+    return points[..., tf.newaxis, :] - tf.cast(control, points.dtype)
+
+
 def _jacobian(warp: Warp, points: tf.Tensor) -> tf.Tensor:
     """`[B, P, 2, 2]` with [i, j] = d(input coordinate i) / d(output coordinate j)."""
-    offsets = points[..., tf.newaxis, :] - tf.constant(warp.control, points.dtype)
+    offsets = _offsets(points, warp.control)
     squared = tf.reduce_sum(offsets**2, axis=-1)
     if warp.kernel == "clamped":
         slope = tf.where(squared > 1e-8, tf.math.log(tf.maximum(squared, 1e-8)) + 1.0, 0.0)
     else:
         slope = tf.math.log(squared + 1e-5) + squared / (squared + 1e-5)
     gradients = 2.0 * slope[..., tf.newaxis] * offsets
-    num_points = len(warp.control)
+    num_points = warp.control.shape[-2]
     bent = tf.einsum("bpnj,bni->bpij", gradients, warp.parameters[:, :num_points])
     linear = tf.transpose(warp.parameters[:, num_points + 1 :], [0, 2, 1])
     return bent + linear[:, tf.newaxis]

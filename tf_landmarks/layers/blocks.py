@@ -24,7 +24,7 @@ class ConvBlock(tf.keras.layers.Layer):
         dilation: Distance of the kernel's taps, pixels.
         initializer: Makes what draws the kernel, a truncated normal of 0.01 by default.
         momentum: Of the statistics' moving averages.
-        leak: Slope of the activation below 0.
+        leak: Slope of the activation below 0: 0 is ReLU, 1 is none.
     """
 
     def __init__(

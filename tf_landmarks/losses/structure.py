@@ -1,9 +1,11 @@
-"""Losses on where landmarks are, without an image: alignment under a known warp, diversity.
+"""Losses on where landmarks are, without an image: alignment under a known warp, diversity, separation.
 
 Maps are distributions over the cells of a grid, `[B, h, w, K]`, each summing to 1. All of it is float32.
 
-Source: Thewlis, Bilen, Vedaldi 2017, equations 5 to 8.
+Sources: Thewlis, Bilen, Vedaldi 2017, equations 5 to 8 (FSE); Zhang et al. 2018 (LMDIS).
 """
+
+import math
 
 import tensorflow as tf
 
@@ -73,3 +75,34 @@ def pairwise_diversity(maps: tf.Tensor) -> tf.Tensor:
     all_pairs = tf.reduce_sum(tf.reduce_sum(maps, axis=-1) ** 2, axis=[1, 2])
     with_itself = tf.reduce_sum(maps**2, axis=[1, 2, 3])
     return (all_pairs - with_itself) / maps.shape[3] ** 2
+
+
+def concentration(variances: tf.Tensor) -> tf.Tensor:
+    """How far maps spread: `2 pi e sum_k s_k^2`, the exponential of the entropy of a round Gaussian.
+
+    Args:
+        variances: `[B, K, 2]` along y and x. s_k is the mean of the two standard deviations, as in
+            LMDIS' released code.
+
+    Returns:
+        `[B]`.
+    """
+    spread = tf.reduce_mean(tf.sqrt(variances + 1e-12), axis=-1)
+    return 2.0 * math.pi * math.e * tf.reduce_sum(spread**2, axis=-1)
+
+
+def separation(landmarks: tf.Tensor, width: float) -> tf.Tensor:
+    """How near landmarks are to each other (LMDIS, equation 7).
+
+        sum_{k != l} exp(-|x_k - x_l|^2 / (2 width^2)),    each pair counted twice
+
+    Args:
+        landmarks: `[B, K, 2]`.
+        width: In their unit.
+
+    Returns:
+        `[B]`, 0 for landmarks far apart, K (K - 1) for landmarks on one spot.
+    """
+    offsets = landmarks[:, :, tf.newaxis] - landmarks[:, tf.newaxis]
+    nearness = tf.exp(-tf.reduce_sum(offsets**2, axis=-1) / (2.0 * width**2))
+    return tf.reduce_sum(nearness, axis=[1, 2]) - landmarks.shape[1]

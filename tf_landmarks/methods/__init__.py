@@ -4,8 +4,9 @@ from tf_landmarks.methods.base import LandmarkModel, ModelShape, TrainedModel
 from tf_landmarks.methods.colorization import Colorizer
 from tf_landmarks.methods.fse import Fse
 from tf_landmarks.methods.imm import Imm
+from tf_landmarks.methods.lmdis import Lmdis
 
-METHODS: dict[str, type[LandmarkModel]] = {"imm": Imm, "fse": Fse}
+METHODS: dict[str, type[LandmarkModel]] = {"imm": Imm, "fse": Fse, "lmdis": Lmdis}
 
 PRETRAINING: dict[str, type[TrainedModel]] = {"colorization": Colorizer}
 """What `python -m tf_landmarks.pretrain` trains: no methods, they find no landmarks."""

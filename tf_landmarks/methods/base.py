@@ -128,6 +128,9 @@ class TrainedModel(tf.keras.Model):
     options_class: type
     #: Whether it is a `LandmarkModel`.
     finds_landmarks = False
+    #: On how many training batches the statistics of batch normalisation are measured before each
+    #: evaluation and at the end, see training/recalibration.py; 0: moving averages are good enough.
+    norm_passes = 0
     #: Of a model that finds no landmarks: terms whose sum on held-out images `--keep_best` goes by.
     score_terms: tuple[str, ...] = ()
 
@@ -309,6 +312,8 @@ class LandmarkModel(TrainedModel):
     finds_landmarks = True
     #: Whether `render` works.
     has_generator = False
+    #: Whether weights for some landmarks serve as the first ones of more, see `--init_from`.
+    can_grow = True
     #: What warnings about unhealthy landmarks recommend.
     remedies = Remedies()
 

@@ -1,10 +1,11 @@
 """How the learning rate falls."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import tensorflow as tf
 
-Schedule = Literal["constant", "staircase", "cosine", "plateau"]
+Schedule = Literal["constant", "staircase", "cosine", "plateau", "steps"]
 LearningRate = float | tf.keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -67,18 +68,21 @@ def learning_rate(
     decay_steps: int = 1,
     plateau_steps: int = 10_000,
     plateau_patience: int = 3,
+    drops: Sequence[int] = (),
 ) -> LearningRate:
     """Makes a learning-rate schedule.
 
     Args:
         schedule: "constant"; "staircase": `base * decay_rate^floor(step / decay_steps)`; "cosine":
-            from `base` to 0 over `steps`; "plateau": see `PlateauSchedule`.
+            from `base` to 0 over `steps`; "plateau": see `PlateauSchedule`; "steps": to a tenth at
+            each of `drops`.
         base: Learning rate at the start.
         steps: Length of training.
         decay_rate: Factor of the staircase.
         decay_steps: Steps between two stairs.
         plateau_steps: Steps per window of the plateau schedule.
         plateau_patience: Windows without improvement before its rate falls.
+        drops: Steps from which the rate is a tenth of what it was.
 
     Returns:
         A number or a `LearningRateSchedule`.
@@ -91,8 +95,12 @@ def learning_rate(
         )
     if schedule == "plateau":
         return PlateauSchedule(base, plateau_steps, plateau_patience)
-    if schedule == "constant":
+    if schedule == "steps" and drops:
+        rates = [base * 0.1**fallen for fallen in range(len(drops) + 1)]
+        # Keras keeps the old rate at a boundary itself.
+        return tf.keras.optimizers.schedules.PiecewiseConstantDecay([d - 1 for d in drops], rates)
+    if schedule in ("constant", "steps"):
         return base
     raise ValueError(
-        f"schedule {schedule!r} is unknown; it is one of constant, staircase, cosine, plateau"
+        f"schedule {schedule!r} is unknown; it is one of constant, staircase, cosine, plateau, steps"
     )

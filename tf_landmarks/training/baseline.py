@@ -7,15 +7,14 @@ comparison with it would mean anything.
 
 import os
 
-import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import layout
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.training import checkpoints
+from tf_landmarks.training import checkpoints, recalibration
 
-NUM_IMAGES = 512
+NUM_IMAGES, BATCH = 512, 64
 
 
 def is_kept(run_dir: str) -> bool:
@@ -31,34 +30,24 @@ def keep(run_dir: str, model: LandmarkModel, frames: Frames) -> None:
         model: A copy of the model, in float32; its statistics are changed.
         frames: Images to measure the statistics on.
     """
-    calibrate_batch_norm(model, frames.sample(NUM_IMAGES))
+    calibrate(model, frames)
     tf.train.Checkpoint(model=model).write(_path(run_dir))
+
+
+def calibrate(model: LandmarkModel, frames: Frames) -> None:
+    """Measures the statistics of the layers that `represent` passes through, on some images."""
+    images = frames.sample(NUM_IMAGES)
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    if len(batches) > 1 and len(batches[-1]) < BATCH // 2:
+        batches.pop()  # too few for statistics that count as much as the others'
+    recalibration.replace_statistics(
+        model, map(tf.constant, batches), lambda batch: model.represent(batch, training=True)
+    )
 
 
 def load(run_dir: str, model: LandmarkModel) -> None:
     """Puts the kept network into a model."""
     checkpoints.read_weights(_path(run_dir), model)
-
-
-def calibrate_batch_norm(model: LandmarkModel, images: np.ndarray, batch_size: int = 64) -> None:
-    """Sets the statistics of batch normalisation to their means over batches of some images.
-
-    Args:
-        model: Changed in place; only the layers that `represent` passes through.
-        images: `[N, S, S, 3]` float32 in [0, 1].
-        batch_size: Images per batch; a last batch of under half of it is left out.
-    """
-    norms = [m for m in model.submodules if isinstance(m, tf.keras.layers.BatchNormalization)]
-    momenta = [norm.momentum for norm in norms]
-    for count, start in enumerate(range(0, len(images), batch_size)):
-        batch = images[start : start + batch_size]
-        if count and len(batch) < batch_size // 2:
-            break
-        for norm in norms:
-            norm.momentum = count / (count + 1.0)  # makes the moving average the plain mean so far
-        model.represent(tf.constant(batch), training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def _path(run_dir: str) -> str:

@@ -14,7 +14,14 @@ from tf_landmarks import flags, layout, methods
 from tf_landmarks.data import sources
 from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
-from tf_landmarks.training import baseline, checkpoints, models, nonfinite, strategy
+from tf_landmarks.training import (
+    baseline,
+    checkpoints,
+    initialization,
+    models,
+    nonfinite,
+    strategy,
+)
 from tf_landmarks.training.evaluator import Evaluator
 from tf_landmarks.training.interruption import (
     InterruptedTraining,
@@ -22,6 +29,7 @@ from tf_landmarks.training.interruption import (
     WorkerLostError,
 )
 from tf_landmarks.training.options import RunOptions
+from tf_landmarks.training.recalibration import Recalibration
 from tf_landmarks.training.recorder import Recorder
 
 
@@ -39,6 +47,7 @@ def check(run: RunOptions, options) -> None:
     method = methods.TRAINED[run.method]
     method.check_shape(models.model_shape(run), options)
     method.check_files(options)
+    initialization.check(run)
     path = os.path.join(run.run_dir, layout.FLAGS)
     if os.path.exists(path):
         different = flags.differences(flags.read(path), (run, options))
@@ -90,6 +99,8 @@ def train(run: RunOptions, options) -> None:
             saved.keep_or_drop(candidate, None)
             with _plain_data_errors(frames):
                 baseline.keep(output, copy, frames)
+        if run.init_from and not start:
+            initialization.take_weights(run, model)
         if start:
             logging.info("resumes at step %d of %d", start, run.steps)
         if start >= run.steps:
@@ -105,7 +116,12 @@ def train(run: RunOptions, options) -> None:
             evaluator = None
             if strategy.is_chief():
                 evaluator = Evaluator(run, copy, stage, held_out, bool(validation))
-            recorder = Recorder(run, output, saved, start, frames.bad, evaluator, interruption)
+            recalibration = None
+            if model.norm_passes:
+                recalibration = Recalibration(run, copy, stage, frames)
+            recorder = Recorder(
+                run, output, saved, start, frames.bad, evaluator, interruption, recalibration
+            )
             with _plain_step_errors(run, model, stage, frames):
                 model.fit(
                     _batches(frames, stage, run, start, chosen),

@@ -39,6 +39,10 @@ class RunOptions:
     run_dir: str = _option(
         "", "where the run is kept; runs/<flagfile>_<data> if not given", may_change=True
     )
+    init_from: str = _option(
+        "",
+        "a run whose weights training starts from, of the same networks; --num_landmarks may be larger",
+    )
     steps: int = _option(10_000, "training steps", may_change=True)
     batch_size: int = _option(32, "images per step, over all replicas together")
     image_size: int = _option(128, "side of the network's input, pixels")

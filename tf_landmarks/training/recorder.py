@@ -15,6 +15,7 @@ from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.evaluator import Evaluator
 from tf_landmarks.training.interruption import Interruption
 from tf_landmarks.training.options import RunOptions
+from tf_landmarks.training.recalibration import Recalibration
 
 WARN_FROM = 1000  # steps: before that, landmarks that do not move yet are nothing to worry about
 
@@ -30,6 +31,7 @@ class Recorder(tf.keras.callbacks.Callback):
         bad: The unreadable files met so far.
         evaluator: Measures; None where another worker does.
         interruption: Says when to stop before the end.
+        recalibration: Of the model's statistics, before each evaluation; None where it needs none.
     """
 
     # Keras then hands over tensors, and does not wait for each step's losses.
@@ -44,10 +46,12 @@ class Recorder(tf.keras.callbacks.Callback):
         bad: BadFiles,
         evaluator: Evaluator | None,
         interruption: Interruption,
+        recalibration: Recalibration | None = None,
     ):
         super().__init__()
         self._run, self._saved, self._bad = run, saved, bad
         self._evaluator, self._interruption = evaluator, interruption
+        self._recalibration = recalibration
         self._is_alone = strategy.worker()[1] == 1
         self._step = start
         #: Why training ended before its last step, in words; empty if it did not.
@@ -114,6 +118,8 @@ class Recorder(tf.keras.callbacks.Callback):
 
     def _evaluate(self) -> None:
         """Measures and shows the current weights, and keeps them if they are the best."""
+        if self._recalibration and self._step:
+            self._recalibration(self.model)
         candidate = self._saved.write_candidate()
         if self._evaluator is None:
             self._saved.keep_or_drop(candidate, None)

@@ -27,6 +27,8 @@ def of_training(
         with landmarks), "heatmaps" (every landmark's, with marginals, for the first target).
     """
     source, target = batch["source"][:count], batch["target"][:count]
+    # A source may have a border around what the network sees of it.
+    source = tf.image.resize_with_crop_or_pad(source, *target.shape[1:3])
     found = model.represent(target)
     rows = [_to_pictures(source), _to_pictures(target)]
     if model.has_generator:

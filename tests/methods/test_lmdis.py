@@ -1,0 +1,397 @@
+"""LMDIS against lmdis.md, box by box."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_landmarks.augment import canvas
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.methods import base, lmdis
+from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
+from tf_landmarks.training import recalibration
+
+pytestmark = pytest.mark.core
+
+SMALL = {"width": 2, "norm_momentum": 0.9, "color_jitter": False}
+
+
+def make_model(size: int = 32, num_landmarks: int = 4, **options) -> Lmdis:
+    tf.keras.utils.set_random_seed(0)
+    model = Lmdis(base.ModelShape(size, num_landmarks), LmdisOptions(**{**SMALL, **options}))
+    model.build_variables()
+    return model
+
+
+@pytest.fixture(scope="module")
+def shared() -> Lmdis:
+    return make_model()
+
+
+@pytest.fixture
+def small(shared, monkeypatch) -> Lmdis:
+    """A small model; what a test patches by `change` is undone. Building one takes seconds."""
+    monkeypatch.setattr(shared, "steps_done", tf.Variable(0, dtype=tf.int64))
+    return shared
+
+
+@pytest.fixture
+def change(small, monkeypatch):
+    """Gives `small` other options, as far as they shape no network."""
+    return lambda **options: monkeypatch.setattr(
+        small, "options", dataclasses.replace(small.options, **options)
+    )
+
+
+def images(count: int = 2, size: int = 32, seed: int = 0) -> tf.Tensor:
+    coarse = np.random.default_rng(seed).random((count, 6, 6, 3), np.float32)
+    return tf.clip_by_value(tf.image.resize(coarse, [size, size], "bicubic"), 0.0, 1.0)
+
+
+def make_batch(model: Lmdis, count: int = 2, seed: int = 0) -> dict[str, tf.Tensor]:
+    size = model.shape_spec.image_size
+    pairing = model.stages[0].pairing
+    return pairing(images(count, size)[:, None], tf.constant([seed, 1]), Geometry(size))
+
+
+def kernels(layer) -> int:
+    return sum(int(np.prod(v.shape)) for v in layer.trainable_variables if "kernel" in v.name)
+
+
+# --- Networks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "num_landmarks", "options", "maps", "channels", "weights"),
+    [
+        (80, 10, {}, 96, 375, (676_800, 4_737_888, 14_354_208)),
+        (80, 30, {}, 96, 475, (682_560, 4_737_888, 14_411_808)),
+        (64, 10, {"canvas_size": 80}, 80, 375, (676_800, 4_737_888, 14_354_208)),
+        (128, 16, {}, 96, 405, None),
+        (28, 7, {"descriptor": 0}, 56, 40, None),
+    ],
+)
+def test_networks_are_those_of_the_specification(
+    size, num_landmarks, options, maps, channels, weights, monkeypatch
+):
+    with tf.Graph().as_default():  # which computes nothing
+        model = Lmdis(base.ModelShape(size, num_landmarks), LmdisOptions(**options))
+        model.build_variables(for_training=False)
+        seen = []
+        original = model.decoder.call
+        monkeypatch.setattr(
+            model.decoder, "call", lambda x, training: seen.append(x.shape) or original(x, training)
+        )
+        found = model.detect(tf.zeros([1, model._canvas_size, model._canvas_size, 3]))
+        assert found.maps.shape == (1, maps, maps, num_landmarks + 1)
+        output = model.render(tf.zeros([1, size, size, 3]), tf.zeros([1, num_landmarks, 2]))
+        assert output.shape == (1, size, size, 3)
+        assert seen[-1][-1] == channels and seen[-1][1] == size // (2 if size == 128 else 1)
+        heatmaps = model.represent(tf.zeros([1, size, size, 3])).heatmaps
+        assert heatmaps.shape[1] == (64 if size == 128 else size)
+        if weights:
+            parts = (model.detector, model.describer, model.decoder)
+            assert tuple(kernels(part) for part in parts) == weights
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="--image_size=50 has no canvas"):
+        Lmdis.check_shape(base.ModelShape(50, 3), LmdisOptions())
+    with pytest.raises(ValueError, match="--lmdis_canvas_size=100: the standard networks"):
+        Lmdis.check_shape(base.ModelShape(80, 3), LmdisOptions(canvas_size=100))
+
+
+# --- Maps, landmarks, frames --------------------------------------------------------------------
+
+
+def with_maps(model: Lmdis, maps: np.ndarray, monkeypatch) -> lmdis.Found:
+    """What is found where the softmax gives `maps [B, m, m, K + 1]`."""
+    logits = tf.math.log(tf.constant(maps, tf.float32) + 1e-12)
+    monkeypatch.setattr(model.detector, "call", lambda images, training: logits)
+    return model.detect(tf.zeros([len(maps), model._canvas_size, model._canvas_size, 3]))
+
+
+def test_maps_share_out_each_pixel(small):
+    found = small.detect(canvas.pad(images(), 48))
+    np.testing.assert_allclose(tf.reduce_sum(found.maps, axis=-1), 1, rtol=1e-5)
+
+
+def test_a_single_pixel_is_a_landmark_at_its_centre_without_spread(small, monkeypatch):
+    maps = np.zeros((1, 48, 48, 5), np.float32)
+    maps[..., 4] = 1
+    for k, (y, x) in enumerate([(0, 0), (47, 0), (10, 20), (24, 24)]):
+        maps[0, y, x, k], maps[0, y, x, 4] = 1, 0
+    found = with_maps(small, maps, monkeypatch)
+    centres = (2 * np.array([(0, 0), (47, 0), (10, 20), (24, 24)]) + 1) / 48 - 1
+    np.testing.assert_allclose(found.places[0], centres, atol=1e-5)
+    np.testing.assert_allclose(found.variances[0], 0, atol=1e-5)
+
+
+def test_a_uniform_map_is_a_landmark_in_the_middle(small, monkeypatch):
+    found = with_maps(small, np.full((1, 48, 48, 5), 0.2, np.float32), monkeypatch)
+    np.testing.assert_allclose(found.places, 0, atol=1e-5)
+    # Per axis (1 - 1/n^2) / 12 of the canvas' side squared; the edge frame is 2 wide.
+    np.testing.assert_allclose(found.variances, 4 * (1 - 1 / 48**2) / 12, rtol=1e-4)
+
+
+def test_landmarks_leave_the_model_in_the_frame_of_the_image(small, monkeypatch):
+    # Pixels 8 and 39 of the canvas of 48 are the first and the last of the image of 32.
+    maps = np.zeros((1, 48, 48, 5), np.float32)
+    maps[..., 4] = 1
+    for k, place in enumerate([8, 39]):
+        maps[0, place, place, k], maps[0, place, place, 4] = 1, 0
+    maps[0, 20, 20, 2:4], maps[0, 20, 20, 4] = 0.5, 0
+    with_maps(small, maps, monkeypatch)
+    found = small.represent(images(1))
+    np.testing.assert_allclose(found.landmarks[0, :2], [[-1, -1], [1, 1]], atol=1e-4)
+    assert float(found.heatmaps[0, 0, 0, 0]) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(tf.reduce_sum(found.heatmaps, axis=(1, 2)), 1, rtol=1e-3)
+
+
+# --- Descriptors and rendering ------------------------------------------------------------------
+
+
+def test_a_single_pixel_pools_the_features_there(small, monkeypatch):
+    model = small
+    features = tf.random.stateless_normal([1, 48, 48, model.describer.channels], [0, 0])
+    monkeypatch.setattr(model.describer, "call", lambda images, training: features)
+    maps = np.zeros((1, 48, 48, 5), np.float32)
+    maps[0, 5, 7, 0] = maps[0, 9, 9, 1:] = 1
+    found = model._describe(tf.zeros([1, 48, 48, 3]), tf.constant(maps), False)
+    np.testing.assert_allclose(
+        found[0, 0], features[0, 5, 7].numpy() @ model.describe[0].numpy(), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_landmark_has_a_descriptor_of_its_own(small, monkeypatch):
+    before = small.describe_images(images())
+    kernel = small.describe.numpy()
+    kernel[2] += 1.0
+    monkeypatch.setattr(small, "describe", tf.constant(kernel))
+    changed = np.abs(small.describe_images(images()) - before).max(axis=(0, 2)) > 1e-6
+    np.testing.assert_array_equal(changed, [False, False, True, False, False])
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_rendered_maps_have_the_papers_peaks_whatever_the_size(small, size, monkeypatch):
+    monkeypatch.setattr(small, "_rendered_size", size)
+    centre = np.full((1, 4, 2), 10.0, np.float32)  # the others are far away
+    centre[0, 0] = (1 / size) / small.padding  # the centre of a pixel
+    maps = small.rendered(tf.constant(centre)).numpy()
+    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-5)
+    peaks = maps[0, size // 2, size // 2, :, 0]
+    np.testing.assert_allclose(peaks, [0.9106, 0.8359, 0.7180, 0.5601, 0.3890], atol=1e-4)
+
+
+def test_the_released_maps_are_far_fainter(small, change, monkeypatch):
+    change(heatmap="released")
+    monkeypatch.setattr(small, "_rendered_size", 80)
+    centre = np.full((1, 4, 2), 10.0, np.float32)
+    centre[0, 0] = (1 / 80) / small.padding
+    peaks = small.rendered(tf.constant(centre)).numpy()[0, 40, 40, :, 0]
+    np.testing.assert_allclose(peaks, [0.0924, 0.0248, 0.0063, 0.0016, 0.0004], atol=6e-5)
+
+
+# --- Losses -------------------------------------------------------------------------------------
+
+
+def test_the_two_scales_of_losses_differ_as_derived(small, change):
+    batch, found = make_batch(small), {}
+    for name in ("released", "paper"):
+        change(loss_scale=name)
+        found[name] = small.compute_losses(batch, training=False)
+    terms = {name: losses.terms for name, losses in found.items()}
+    count = 32 * 32 * 3
+    plain = 2 * 400 * (float(terms["released"]["recon"]) - 0.5 * count * np.log(2 * np.pi))
+    expected = plain + np.log(2 * np.pi * 0.05**2)
+    assert float(terms["paper"]["recon"]) == pytest.approx(expected, rel=1e-3)
+    for name, factor in (("released", 4 / 1.5), ("paper", 1.0)):
+        t = terms[name]
+        total = 0.1 * t["recon"] + 100 * t["conc"] + 20 * t["sep"] + 1e4 * factor * t["eqv"]
+        assert float(found[name].total) == pytest.approx(float(total), rel=1e-5)
+
+
+def test_lengths_in_losses_are_in_the_side_of_the_image(small, monkeypatch):
+    batch = make_batch(small)
+    still = {
+        "similarity": tf.repeat(tf.constant([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]), 2, axis=0),
+        "shifts": tf.zeros([2, 49, 2]),
+    }
+    # Original and warped landmarks lie a canvas' unit of 0.1 apart along y: 0.1 * 1.5 / 2 of the side.
+    origin = tf.zeros([2, 4, 2])
+    places = tf.concat([origin, tf.constant([0.1, 0.0]) + origin], axis=0)
+    original = small.detect
+
+    def detect(canvases, training=False):
+        found = original(canvases, training)
+        return lmdis.Found(places, tf.ones([4, 4, 2]) * 0.01, found.maps)
+
+    monkeypatch.setattr(small, "detect", detect)
+    terms = small.compute_losses({**batch, **still}, training=False).terms
+    assert float(terms["eqv"]) == pytest.approx(4 * 0.075**2, rel=1e-4)
+    assert float(terms["conc"]) == pytest.approx(2 * np.pi * np.e * 4 * 0.01 * 0.75**2, rel=1e-4)
+    assert float(terms["sep"]) == pytest.approx(12)
+
+
+def test_an_oracle_follows_the_warp(monkeypatch):
+    # Blobs of known colours, found by their colours, in the image and in its warped canvas.
+    colours = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    y, x = np.mgrid[:64, :64]
+    image = np.zeros((1, 64, 64, 3), np.float32)
+    for colour, (v, u) in zip(colours, [(22, 22), (24, 42), (42, 30)], strict=True):
+        image += (colour * np.exp(-((y - v) ** 2 + (x - u) ** 2) / 6)[..., None])[None]
+    model = make_model(64, 3)
+    frames = tf.repeat(tf.constant(image), 6, axis=0)[:, None]
+    batch = model.stages[0].pairing(frames, tf.constant([2, 2]), Geometry(64))
+
+    def scores(canvases, training):
+        weights = tf.einsum("bhwc,kc->bhwk", canvases, tf.constant(colours)) ** 2
+        return tf.concat([tf.math.log(weights + 1e-9), tf.zeros_like(weights[..., :1])], axis=-1)
+
+    monkeypatch.setattr(model.detector, "call", scores)
+    found = model.compute_losses(batch, training=False).terms
+    # Three landmarks, each within half a pixel of the image's side of 64.
+    assert float(found["eqv"]) < 3 * (0.5 / 64) ** 2
+    wrong = {
+        **batch,
+        "similarity": tf.repeat(tf.constant([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]), 6, axis=0),
+    }
+    assert float(model.compute_losses(wrong, training=False).terms["eqv"]) > 20 * float(
+        found["eqv"]
+    )
+
+
+def test_the_deviation_of_a_pixel_can_be_predicted(small, change):
+    change(predict_deviation=True)
+    batch = make_batch(small)
+    logits = np.random.default_rng(0).normal(size=(2, 32, 32, 6)).astype(np.float32)
+    value = float(small._reconstruction(batch["target"], tf.constant(logits)))
+    mean, std = 1 / (1 + np.exp(-logits[..., :3])), 0.5 * np.log1p(2 * np.exp(logits[..., 3:]))
+    squares = (batch["target"] - mean) ** 2
+    expected = squares / (2 * std**2) + np.log(std) + 0.5 * np.log(2 * np.pi)
+    assert value == pytest.approx(float(expected.numpy().sum() / 2), rel=1e-4)
+
+
+def test_schedules_at_their_steps(small, change):
+    model = small
+    change(reconstruction_weight=0.01)
+    for step, weight in ((0, 0.01), (99_999, 0.01), (100_000, 0.1), (199_999, 0.1), (200_000, 1.0)):
+        model.steps_done.assign(step)
+        assert float(model._reconstruction_weight()) == pytest.approx(weight)
+    for step, share in ((0, 0), (5000, 0), (7500, 0.15), (10_000, 0.3), (50_000, 0.3)):
+        model.steps_done.assign(step)
+        assert float(model._landmark_share()) == pytest.approx(share, abs=1e-6)
+    rate = model._schedule(225_000)
+    for step, expected in ((0, 1e-3), (99_999, 1e-3), (100_000, 1e-4), (200_000, 1e-5)):
+        assert float(rate(step)) == pytest.approx(expected)
+
+
+def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeypatch):
+    model = small
+    change(landmark_warps=1.0, landmark_warps_from=0, landmark_warps_full=1)
+    model.steps_done.assign(10)
+    batch = make_batch(model, 2)
+    apart = tf.constant(lmdis._lattice(4)[None].repeat(2, 0), tf.float32)
+    monkeypatch.setattr(model, "detect", lambda canvases, training: lmdis.Found(apart, None, None))
+    padded = canvas.pad(batch["target"], 48)
+    source, moved = model._warped(padded, batch)
+    expected = canvas.landmark_warp(batch["similarity"], apart, batch["landmark_shifts"])
+    np.testing.assert_allclose(moved(apart), expected(apart), atol=1e-4)
+    np.testing.assert_allclose(source, expected.images(padded), atol=1e-3)
+    # Landmarks on one spot would make the spline explode: the grid's is taken.
+    near = lmdis.Found(apart * 0.1, None, None)
+    monkeypatch.setattr(model, "detect", lambda canvases, training: near)
+    source, moved = model._warped(padded, batch)
+    np.testing.assert_allclose(source, batch["source"])
+    by_grid = canvas.grid_warp(batch["similarity"], batch["shifts"])
+    np.testing.assert_allclose(moved(apart), by_grid(apart), atol=1e-4)
+
+
+def test_the_detector_learns_from_reconstruction_alone_and_from_equivariance_alone(small):
+    with tf.GradientTape(persistent=True) as tape:
+        terms = small.compute_losses(make_batch(small), training=True).terms
+    for term in ("recon", "eqv"):
+        gradients = tape.gradient(terms[term], small.detector.trainable_variables)
+        assert sum(float(tf.norm(g)) for g in gradients if g is not None) > 1e-6, term
+
+
+def test_reconstruction_reaches_the_detector_by_places_and_by_descriptors(small):
+    model, batch = small, make_batch(small)
+    padded = canvas.pad(batch["target"], 48)
+    for way in ("places", "descriptors"):
+        with tf.GradientTape() as tape:
+            found = model.detect(padded, training=True)
+            places, maps = found.places, found.maps
+            if way == "places":
+                maps = tf.stop_gradient(maps)
+            else:
+                places = tf.stop_gradient(places)
+            output = model._decode(places, model._describe(padded, maps, True), True)
+            error = model._reconstruction(batch["target"], output)
+        found = tape.gradient(error, model.detector.trainable_variables)
+        assert sum(float(tf.norm(g)) for g in found if g is not None) > 1e-6, way
+
+
+def test_equivariance_reaches_both_branches(small):
+    model, batch = small, make_batch(small)
+    padded, (source, moved) = (
+        canvas.pad(batch["target"], 48),
+        model._warped(canvas.pad(batch["target"], 48), batch),
+    )
+    both = tf.Variable(tf.concat([padded, source], axis=0))
+    with tf.GradientTape() as tape:
+        places, other = tf.split(model.detect(both, training=True).places, 2)
+        value = tf.reduce_sum((moved(other) - places) ** 2)
+    gradient = tape.gradient(value, both)
+    assert min(float(tf.norm(g)) for g in tf.split(gradient, 2)) > 0
+
+
+# --- Editing ------------------------------------------------------------------------------------
+
+
+def test_drawing_ones_own_landmarks_is_the_reconstruction(small):
+    batch = images()
+    own = small.represent(batch).landmarks
+    places = small.detect(canvas.pad(batch, 48)).places
+    expected = small.decode(places, small.describe_images(batch))
+    np.testing.assert_allclose(small.render(batch, own), expected, atol=1e-5)
+
+
+# --- Statistics of batch normalisation ----------------------------------------------------------
+
+
+def norm_statistics(model) -> list[np.ndarray]:
+    return [v.numpy() for v in model.non_trainable_variables if "moving" in v.name]
+
+
+@pytest.fixture(scope="module")
+def quick() -> Lmdis:
+    """A model of few layers, whose moving averages hardly move."""
+    return make_model(28, 3, descriptor=0, norm_momentum=0.9997)
+
+
+def test_recalibration_changes_statistics_alone_and_to_the_average_of_batches(quick):
+    batches = [make_batch(quick, 4, seed) for seed in range(2)]
+    weights = [v.numpy() for v in quick.trainable_variables]
+    found = []
+    for chosen in (batches[:1], batches[1:], batches, batches):
+        recalibration.replace_statistics(quick, chosen, lambda b: quick.compute_losses(b, True))
+        found.append(norm_statistics(quick))
+    for first, second, both, again in zip(*found, strict=True):
+        np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(again, both, rtol=1e-5, atol=1e-7)
+        assert not np.allclose(first, second)
+    for before, variable in zip(weights, quick.trainable_variables, strict=True):
+        np.testing.assert_array_equal(variable, before)
+    assert all(norm.momentum == 0.9997 for norm in recalibration._norms(quick))
+
+
+def test_after_recalibration_inference_is_like_training(quick):
+    batch = make_batch(quick, 8)
+    canvases = tf.concat([canvas.pad(batch["target"], 56), batch["source"]], axis=0)
+    training = quick.detect(canvases, training=True).places
+    before = np.abs(quick.detect(canvases).places - training).mean()
+    recalibration.replace_statistics(quick, [batch], lambda b: quick.compute_losses(b, True))
+    after = np.abs(quick.detect(canvases).places - training).mean()
+    assert after < 0.1 * before

@@ -1,0 +1,78 @@
+"""Starting from another run's weights."""
+
+import numpy as np
+import pytest
+
+from tests.conformance import tiny
+from tests.conformance.test_methods import parse
+from tf_landmarks.training import initialization, loop, models
+
+pytestmark = pytest.mark.core
+
+FSE = next(case for case in tiny.CASES if case.method == "fse")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> str:
+    """A run of two steps with four landmarks."""
+    path = str(tmp_path_factory.mktemp("source"))
+    loop.train(*parse([*FSE.flags, "--batch_size=4", "--steps=2", f"--run_dir={path}"]))
+    return path
+
+
+def start(source: str, tmp_path, *arguments: str):
+    flags = [*FSE.flags, "--batch_size=4", f"--init_from={source}", f"--run_dir={tmp_path / 'new'}"]
+    run, options = parse([*flags, *arguments])
+    loop.check(run, options)
+    model = models.make_float32_model(run, options, for_training=True)
+    initialization.take_weights(run, model)
+    return model
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_the_first_landmarks_are_those_of_the_other_run(source, tmp_path, count):
+    run, options = parse([*FSE.flags, f"--run_dir={source}"])
+    before = models.make_float32_model(run, options)
+    loop.checkpoints.load_latest(f"{source}/checkpoints", before)
+    model = start(source, tmp_path, f"--num_landmarks={count}")
+    for old, new in zip(before.variables, model.variables, strict=False):
+        if "steps_done" not in old.name and "mean/" not in old.name:
+            part = new.numpy()[tuple(slice(n) for n in old.shape)]
+            np.testing.assert_array_equal(part, old, err_msg=old.name)
+    assert int(model.steps_done) == 0
+    assert model.head.conv.kernel.shape[-1] == count
+    assert np.abs(model.head.conv.kernel[..., 4:]).sum() > 0 or count == 4
+
+
+def test_training_goes_on_from_there(source, tmp_path):
+    flags = [*FSE.flags, "--batch_size=4", "--steps=1", f"--run_dir={tmp_path / 'run'}"]
+    run, options = parse([*flags, f"--init_from={source}", "--fse_learning_rate=1e-9"])
+    loop.train(run, options)
+    trained = models.make_float32_model(run, options)
+    loop.checkpoints.load_latest(f"{run.run_dir}/checkpoints", trained)
+    model = start(source, tmp_path)
+    for old, new in zip(model.trainable_variables, trained.trainable_variables, strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num_landmarks=3"], "has other networks: .*as many --num_landmarks"),
+        (["--fse_architecture=dilated"], "has other networks"),
+    ],
+)
+def test_weights_of_other_networks_are_refused(source, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        start(source, tmp_path, *arguments)
+
+
+def test_a_folder_that_is_no_run_and_a_run_of_another_method_are_refused(source, tmp_path):
+    run, options = parse([*FSE.flags, f"--init_from={tmp_path}", f"--run_dir={tmp_path / 'a'}"])
+    with pytest.raises(ValueError, match=r"--init_from=.*is no run directory"):
+        loop.check(run, options)
+    run, options = parse(
+        [*tiny.CASES[0].flags, f"--init_from={source}", f"--run_dir={tmp_path / 'b'}"]
+    )
+    with pytest.raises(ValueError, match="is a run of --method=fse"):
+        loop.check(run, options)

@@ -1,0 +1,166 @@
+"""Padded images and their warps, as LMDIS has them (lmdis.md 2, 4.1, 5).
+
+A canvas is an image with a border of its own mean colour around it. Points on it are (y, x) in its edge
+frame; warps are a similarity and then a spline, and map output points to input points as everywhere.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import sampling, tps
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.pipeline import Pairing
+
+Batch = dict[str, tf.Tensor]
+
+GRID_SIDE = 7
+# The centres of the cells of a 7 x 7 grid.
+_CONTROL = tps.control_grid(GRID_SIDE) * (1.0 - 1.0 / GRID_SIDE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """How strongly random warps of a canvas deform; all 0 is the identity."""
+
+    rotation: float = dataclasses.field(
+        default=10.0, metadata={"help": "standard deviation of the rotation, degrees"}
+    )
+    scale: float = dataclasses.field(
+        default=math.log(1.25),
+        metadata={"help": "standard deviation of the natural logarithm of the scale factor"},
+    )
+    translation: float = dataclasses.field(
+        default=0.3, metadata={"help": "largest shift per axis; the canvas is 2 units wide"}
+    )
+    displacement: float = dataclasses.field(
+        default=0.1, metadata={"help": "standard deviation by which control points of a grid move"}
+    )
+
+
+def pad(images: tf.Tensor, size: int) -> tf.Tensor:
+    """Surrounds `[B, E, E, 3]` by the mean colour of each image's outermost pixels.
+
+    Returns:
+        `[B, size, size, 3]`; size - E is even.
+    """
+    lines = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+    colour = tf.reduce_mean(tf.concat(lines, axis=1), axis=1)[:, tf.newaxis, tf.newaxis]
+    margin = [(size - images.shape[1]) // 2] * 2
+    return tf.pad(images - colour, [[0, 0], margin, margin, [0, 0]]) + colour
+
+
+def jitter(images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
+    """Stretches the contrast of `[B, E, E, 3]` around each image's mean and adds to its brightness.
+
+    Args:
+        images: In [0, 1], and so is the result.
+        brightness: `[B]`, added.
+        contrast: `[B]`, a factor.
+    """
+    brightness, contrast = (
+        x[:, tf.newaxis, tf.newaxis, tf.newaxis] for x in (brightness, contrast)
+    )
+    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+    return tf.clip_by_value((images - mean) * contrast + mean + brightness, 0.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class CanvasWarp:
+    """A batch of warps: a similarity, then a spline that adds to it.
+
+    Attributes:
+        similarity: `[B, 3, 2]`: the shift, the factors of y, the factors of x.
+        displacement: Maps what the similarity gives to what is added.
+    """
+
+    similarity: tf.Tensor
+    displacement: tps.Warp
+
+    def __call__(self, points: tf.Tensor) -> tf.Tensor:
+        """Maps points of the warped canvas, `[B or 1, P, 2]`, to those of the canvas, `[B, P, 2]`."""
+        similar = tf.concat([tf.ones_like(points[..., :1]), points], axis=-1) @ self.similarity
+        return similar + self.displacement(similar)
+
+    def images(self, canvases: tf.Tensor) -> tf.Tensor:
+        """Warps `[B, P, P, C]`; beyond the canvas, its edge continues."""
+        size = canvases.shape[1]
+        corner = tf.constant(coordinates.corner_grid((size, size)).reshape(1, -1, 2), tf.float32)
+        read = coordinates.corner_from_edge(
+            self(coordinates.edge_from_corner(corner, (size, size))), (size, size)
+        )
+        return sampling.sample(canvases, tf.reshape(read, [-1, size, size, 2]), "edge")
+
+
+def grid_warp(similarity: tf.Tensor, shifts: tf.Tensor) -> CanvasWarp:
+    """A warp whose spline moves the points of a regular grid by `shifts [B, 49, 2]`."""
+    return CanvasWarp(similarity, tps.fit(_CONTROL, shifts))
+
+
+def landmark_warp(similarity: tf.Tensor, landmarks: tf.Tensor, shifts: tf.Tensor) -> CanvasWarp:
+    """A warp whose spline moves `landmarks [B, K, 2]` by `shifts [B, K, 2]`, without gradient."""
+    landmarks = tf.stop_gradient(landmarks)
+    return CanvasWarp(similarity, tps.fit_each(landmarks, shifts))
+
+
+@dataclasses.dataclass(frozen=True)
+class CanvasPair(Pairing):
+    """A target, and a source that is a warp of its canvas.
+
+        target           [B, E, E, 3] float32 in [0, 1], its colours jittered
+        source           [B, P, P, 3], its canvas, warped around a regular grid
+        similarity       [B, 3, 2], of the warp
+        shifts           [B, 49, 2], of the grid's points
+        landmark_shifts  [B, K, 2], of landmarks, for a spline around these instead of the grid
+        chance           [B] in [0, 1): by which a method chooses between the two
+
+    Attributes:
+        canvas_size: P.
+        strength: Of the warps.
+        landmark_displacement: Standard deviation of the landmarks' shifts, in the canvas' edge frame.
+        num_landmarks: K.
+        color_jitter: Whether colours are jittered: brightness by up to 32 of 255, contrast by 1/2.
+    """
+
+    canvas_size: int
+    strength: Strength
+    landmark_displacement: float
+    num_landmarks: int
+    color_jitter: bool = True
+    frames_per_sample = 1
+
+    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+        """Draws warps and changes of colour, one row per sample."""
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7), num=7)
+        normal, uniform = tf.random.stateless_normal, tf.random.stateless_uniform
+        angle = normal([batch_size], seeds[0]) * (self.strength.rotation * math.pi / 180.0)
+        scale = tf.exp(normal([batch_size], seeds[1]) * self.strength.scale)
+        shift = uniform([batch_size, 2], seeds[2], -1.0, 1.0) * self.strength.translation
+        cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
+        rows = [shift, tf.stack([cos, sin], -1), tf.stack([-sin, cos], -1)]
+        draws = {
+            "similarity": tf.stack(rows, axis=1),
+            "shifts": normal([batch_size, GRID_SIDE**2, 2], seeds[3]) * self.strength.displacement,
+            "landmark_shifts": normal([batch_size, self.num_landmarks, 2], seeds[4])
+            * self.landmark_displacement,
+            "chance": uniform([batch_size], seeds[5]),
+        }
+        if self.color_jitter:
+            colours = uniform([2, batch_size], seeds[6], -1.0, 1.0)
+            draws |= {"brightness": colours[0] * 32 / 255, "contrast": 1.0 + 0.5 * colours[1]}
+        return draws
+
+    def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
+        """Makes a batch of `frames [B, 1, L, L, 3]`."""
+        target = geometry.centre(frames[:, 0])
+        drawn = dict(draws)
+        if self.color_jitter:
+            target = jitter(target, drawn.pop("brightness"), drawn.pop("contrast"))
+        warp = grid_warp(drawn["similarity"], drawn["shifts"])
+        return {
+            "target": target,
+            "source": warp.images(pad(target, self.canvas_size)),
+            **drawn,
+        }
