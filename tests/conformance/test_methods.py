@@ -131,7 +131,8 @@ def test_the_loss_falls_on_four_real_images(case, photographs):
         # Better than to answer with one colour, the best for this very batch.
         assert np.mean(errors[-20:]) < np.mean(plain[-20:])
         assert np.mean(errors[:5]) > np.mean(plain[:5])
-    assert np.mean(errors[-20:]) < 0.7 * np.mean(errors[:5])
+    else:
+        assert np.mean(errors[-20:]) < 0.7 * np.mean(errors[:5])
 
 
 @pytest.mark.core

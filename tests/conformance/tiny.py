@@ -74,7 +74,7 @@ CASES = [
     Case("imm", {**_IMM, "pairing": "frames"}, watched="m_input"),
     Case(
         "lmdis",
-        {"width": 2, "norm_momentum": 0.9, "norm_passes": 3, "color_jitter": False},
+        {"architecture": "small", "width": 4, "norm_momentum": 0.9, "norm_passes": 3},
         watched="mse",
     ),
     Case("fse", {"schedule": "constant", "learning_rate": 3e-3, "pool": 3}),

@@ -9,19 +9,20 @@ from tf_landmarks.training import initialization, loop, models
 
 pytestmark = pytest.mark.core
 
-FSE = next(case for case in tiny.CASES if case.method == "fse")
+FSE = next(case for case in tiny.CASES if case.method == "fse").flags
+FSE = [*FSE, "--batch_size=4", "--precision=float32"]
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> str:
     """A run of two steps with four landmarks."""
     path = str(tmp_path_factory.mktemp("source"))
-    loop.train(*parse([*FSE.flags, "--batch_size=4", "--steps=2", f"--run_dir={path}"]))
+    loop.train(*parse([*FSE, "--steps=2", f"--run_dir={path}"]))
     return path
 
 
 def start(source: str, tmp_path, *arguments: str):
-    flags = [*FSE.flags, "--batch_size=4", f"--init_from={source}", f"--run_dir={tmp_path / 'new'}"]
+    flags = [*FSE, f"--init_from={source}", f"--run_dir={tmp_path / 'new'}"]
     run, options = parse([*flags, *arguments])
     loop.check(run, options)
     model = models.make_float32_model(run, options, for_training=True)
@@ -31,7 +32,7 @@ def start(source: str, tmp_path, *arguments: str):
 
 @pytest.mark.parametrize("count", [4, 6])
 def test_the_first_landmarks_are_those_of_the_other_run(source, tmp_path, count):
-    run, options = parse([*FSE.flags, f"--run_dir={source}"])
+    run, options = parse([*FSE, f"--run_dir={source}"])
     before = models.make_float32_model(run, options)
     loop.checkpoints.load_latest(f"{source}/checkpoints", before)
     model = start(source, tmp_path, f"--num_landmarks={count}")
@@ -45,7 +46,7 @@ def test_the_first_landmarks_are_those_of_the_other_run(source, tmp_path, count)
 
 
 def test_training_goes_on_from_there(source, tmp_path):
-    flags = [*FSE.flags, "--batch_size=4", "--steps=1", f"--run_dir={tmp_path / 'run'}"]
+    flags = [*FSE, "--steps=1", f"--run_dir={tmp_path / 'run'}"]
     run, options = parse([*flags, f"--init_from={source}", "--fse_learning_rate=1e-9"])
     loop.train(run, options)
     trained = models.make_float32_model(run, options)
@@ -68,7 +69,7 @@ def test_weights_of_other_networks_are_refused(source, tmp_path, arguments, mess
 
 
 def test_a_folder_that_is_no_run_and_a_run_of_another_method_are_refused(source, tmp_path):
-    run, options = parse([*FSE.flags, f"--init_from={tmp_path}", f"--run_dir={tmp_path / 'a'}"])
+    run, options = parse([*FSE, f"--init_from={tmp_path}", f"--run_dir={tmp_path / 'a'}"])
     with pytest.raises(ValueError, match=r"--init_from=.*is no run directory"):
         loop.check(run, options)
     run, options = parse(

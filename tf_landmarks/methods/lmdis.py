@@ -35,7 +35,7 @@ _RENDER_WIDTHS = tuple(0.125 * math.sqrt(2.0) ** j for j in range(5))  # of the 
 _FEATURES = 64  # channels that a descriptor is painted with
 _MIN_SPREAD = 0.15  # of landmarks, below which a spline around them explodes
 
-Architecture = Literal["auto", "standard", "large", "digits"]
+Architecture = Literal["auto", "standard", "large", "digits", "small"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,8 @@ class LmdisOptions:
 
     architecture: Architecture = base.option(
         "auto",
-        "the networks: standard (of 64 and 80 px), large (128 px) or digits (28 px, without descriptors); "
-        "auto goes by --image_size",
+        "the networks: standard (of 64 and 80 px), large (128 px), digits (28 px) or small (not published: "
+        "half as deep, for a CPU); auto goes by --image_size",
     )
     width: int = base.option(32, "channels of the detector's first block; all others in proportion")
     canvas_size: int = base.option(
@@ -68,10 +68,10 @@ class LmdisOptions:
         "released", "scales of reconstruction and equivariance: those of the code, or as printed"
     )
     reconstruction_weight: float = base.option(0.1, "lambda_recon at the start")
-    concentration_weight: float = base.option(100.0, "lambda_conc")
-    separation_weight: float = base.option(20.0, "lambda_sep")
+    concentration_weight: float = base.option(100.0, "lambda_conc, weight of the concentration")
+    separation_weight: float = base.option(20.0, "lambda_sep, weight of the separation")
     separation_width: float = base.option(0.08, "sigma_sep, in units of the image's side")
-    equivariance_weight: float = base.option(1e4, "lambda_eqv")
+    equivariance_weight: float = base.option(1e4, "lambda_eqv, weight of the equivariance")
     reconstruction_step_1: int = base.option(
         100_000, "step from which lambda_recon is 10 times as large; 0: never"
     )
@@ -157,7 +157,7 @@ class Lmdis(base.LandmarkModel):
     def check_shape(cls, shape: base.ModelShape, options: LmdisOptions) -> None:
         """Image and canvas must halve as often as the hourglasses do."""
         size, kind = canvas_side(shape, options), architecture(shape, options)
-        image_cells, canvas_cells = {"standard": (16, 8), "large": (32, 32), "digits": (2, 8)}[kind]
+        image_cells, canvas_cells = _MULTIPLES[kind]
         if shape.image_size % image_cells or size % canvas_cells:
             raise ValueError(
                 f"--image_size={shape.image_size} with --lmdis_canvas_size={size}: the {kind} networks take "
@@ -437,6 +437,9 @@ def _levels(width: int, *levels: tuple[tuple[int, ...], tuple[int, ...]]) -> lis
     ]
 
 
+# What the sides of image and canvas are multiples of.
+_MULTIPLES = {"standard": (16, 8), "large": (32, 32), "digits": (4, 8), "small": (4, 4)}
+
 # The networks, from the image's size down; channels of the published width.
 _DETECTOR = (((32, 32), (32,)), ((64, 64), (64, 32)), ((64, 64), (64, 64)), ((64, 64), (64, 64)))
 _DESCRIBER = (((32, 64), (64, 64)), ((128,), (64,)), ((256,), (128,)), ((512,), (256,)))
@@ -447,6 +450,7 @@ _LARGE = (
     ((64,), (32,)), ((128,), (64,)), ((256,), (128,)), ((512,), (256,)), ((512,), (512,)),
 )  # fmt: skip
 _LARGE_DECODER = (((64,), (64,)), *_LARGE[1:])
+_SMALL = (((32,), (32,)), ((64,), (32,)), ((64,), (64,)))
 _DIGITS_DECODER = (((64, 64), (32,)), ((128,), (64,)), ((256,), (128,)))
 
 
@@ -474,9 +478,9 @@ class _Detector(tf.keras.layers.Layer):
             self.network = _Stemmed(width, common)
             self.scores = blocks.ConvBlock(count, 1, **{**common, "leak": 1.0})
         else:
-            levels = _levels(width, *_DETECTOR)
+            levels = _levels(width, *(_SMALL if kind == "small" else _DETECTOR))
             levels[0] = Level(levels[0].down, (*levels[0].up, count))
-            self.network = Hourglass(levels, 3, True, common)
+            self.network = Hourglass(levels, 1 if kind == "small" else 3, True, common)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         if self._is_grey:
@@ -493,8 +497,9 @@ class _Describer(tf.keras.layers.Layer):
         if kind == "large":
             self.network, self.channels = _Stemmed(width, common), width
         else:
-            levels = _levels(width, *_DESCRIBER)
-            self.network, self.channels = Hourglass(levels, 2, False, common), levels[0].up[-1]
+            levels = _levels(width, *(_SMALL if kind == "small" else _DESCRIBER))
+            self.network = Hourglass(levels, 1 if kind == "small" else 2, False, common)
+            self.channels = levels[0].up[-1]
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.network(images, training=training)
@@ -518,9 +523,10 @@ class _Decoder(tf.keras.layers.Layer):
             )
             self.last = blocks.ConvBlock(channels, **{**common, "leak": 1.0})
         else:
-            levels = _levels(width, *(_DIGITS_DECODER if kind == "digits" else _DECODER))
+            stated = {"digits": _DIGITS_DECODER, "small": _SMALL}.get(kind, _DECODER)
+            levels = _levels(width, *stated)
             levels[0] = Level(levels[0].down, (*levels[0].up, channels))
-            self.network = Hourglass(levels, 2, True, common)
+            self.network = Hourglass(levels, 1 if kind == "small" else 2, True, common)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         output = self.network(inputs, training=training)
