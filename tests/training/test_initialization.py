@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conformance import tiny
 from tests.conformance.test_methods import parse
+from tf_landmarks.data import sources
 from tf_landmarks.training import initialization, loop, models
 
 pytestmark = pytest.mark.core
@@ -14,10 +16,19 @@ FSE = [*FSE, "--batch_size=4", "--precision=float32"]
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> str:
+def images(tmp_path_factory) -> str:
+    """A flag that names eight drawn faces."""
+    path = tmp_path_factory.mktemp("images")
+    for index in range(8):
+        Image.fromarray(sources.MadeFaces(6).read(index)).save(path / f"{index}.png")
+    return f"--data={path}"
+
+
+@pytest.fixture(scope="module")
+def source(images, tmp_path_factory) -> str:
     """A run of two steps with four landmarks."""
     path = str(tmp_path_factory.mktemp("source"))
-    loop.train(*parse([*FSE, "--steps=2", f"--run_dir={path}"]))
+    loop.train(*parse([*FSE, images, "--steps=2", f"--run_dir={path}"]))
     return path
 
 
@@ -45,8 +56,8 @@ def test_the_first_landmarks_are_those_of_the_other_run(source, tmp_path, count)
     assert np.abs(model.head.conv.kernel[..., 4:]).sum() > 0 or count == 4
 
 
-def test_training_goes_on_from_there(source, tmp_path):
-    flags = [*FSE, "--steps=1", f"--run_dir={tmp_path / 'run'}"]
+def test_training_goes_on_from_there(source, images, tmp_path):
+    flags = [*FSE, images, "--steps=1", f"--run_dir={tmp_path / 'run'}"]
     run, options = parse([*flags, f"--init_from={source}", "--fse_learning_rate=1e-9"])
     loop.train(run, options)
     trained = models.make_float32_model(run, options)
