@@ -138,10 +138,8 @@ class CanvasPair(Pairing):
         angle = normal([batch_size], seeds[0]) * (self.strength.rotation * math.pi / 180.0)
         scale = tf.exp(normal([batch_size], seeds[1]) * self.strength.scale)
         shift = uniform([batch_size, 2], seeds[2], -1.0, 1.0) * self.strength.translation
-        cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
-        rows = [shift, tf.stack([cos, sin], -1), tf.stack([-sin, cos], -1)]
         draws = {
-            "similarity": tf.stack(rows, axis=1),
+            "similarity": tps.similarity(angle, scale, shift),
             "shifts": normal([batch_size, GRID_SIDE**2, 2], seeds[3]) * self.strength.displacement,
             "landmark_shifts": normal([batch_size, self.num_landmarks, 2], seeds[4])
             * self.landmark_displacement,

@@ -264,7 +264,11 @@ def _draw_similarity(strength: Strength, seed: tf.Tensor, batch_shape) -> tf.Ten
     draws = tf.random.stateless_normal([*batch_shape, 4], seed)
     angle = draws[..., 0] * strength.rotation * (np.pi / 180.0)
     scale = 1.0 + draws[..., 1] * strength.scale
-    shift = draws[..., 2:] * strength.translation
+    return similarity(angle, scale, draws[..., 2:] * strength.translation)
+
+
+def similarity(angle: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """The affine parameters `[..., 3, 2]` of angles `[...]` (radians), scales `[...]`, shifts `[..., 2]`."""
     cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
     return tf.stack([shift, tf.stack([cos, sin], -1), tf.stack([-sin, cos], -1)], axis=-2)
 

@@ -136,6 +136,7 @@ class TrainedModel(tf.keras.Model):
 
     def __init__(self, shape: ModelShape, options, **kwargs):
         super().__init__(**kwargs)
+        self.check_shape(shape, options)
         self.shape_spec, self.options = shape, options
         self.steps_done = tf.Variable(
             0,
@@ -218,6 +219,12 @@ class TrainedModel(tf.keras.Model):
     def trained_variables(self) -> list[tf.Variable]:
         """`stage_variables`, followed by those of the opponent."""
         return [*self.stage_variables, *(self._stage.opponent() if self._has_opponent else [])]
+
+    @property
+    def network_variables(self) -> list[tf.Variable]:
+        """What its layers learn or measure, in the order in which it was made; no state of training."""
+        measured = [v for layer in self.layers for v in layer.non_trainable_variables]
+        return [*self.trainable_variables, *measured]
 
     @property
     def metrics(self) -> list[tf.keras.metrics.Metric]:

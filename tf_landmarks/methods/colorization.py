@@ -149,7 +149,6 @@ class Colorizer(base.TrainedModel):
 
     def __init__(self, shape: base.ModelShape, options: ColorizationOptions, **kwargs):
         super().__init__(shape, options, **kwargs)
-        self.check_shape(shape, options)
         self.network = GreyVgg(options, shape.sync_batch_norm, name="network")
         self.hidden = tf.keras.layers.Dense(
             options.head_width, "relu",

@@ -91,7 +91,6 @@ class Fse(base.LandmarkModel):
 
     def __init__(self, shape: base.ModelShape, options: FseOptions, **kwargs):
         super().__init__(shape, options, **kwargs)
-        self.check_shape(shape, options)
         dilated = options.architecture == "dilated"
         common = {
             "weight_decay": options.weight_decay,

@@ -214,7 +214,7 @@ class Imm(base.LandmarkModel):
     has_generator = True
     remedies = base.Remedies(
         dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
-        spread="anew with a lower --imm_learning_rate",
+        spread="anew with a lower --imm_learning_rate or stronger warps (--imm_source_warp_*)",
         warps="with stronger warps (--imm_source_warp_*)",
         border="train with --imm_frame=margin",
         capacity="with a wider network (--imm_width)",
@@ -222,7 +222,6 @@ class Imm(base.LandmarkModel):
 
     def __init__(self, shape: base.ModelShape, options: ImmOptions, **kwargs):
         super().__init__(shape, options, **kwargs)
-        self.check_shape(shape, options)
         halvings, sync = num_halvings(shape.image_size, options.grid), shape.sync_batch_norm
         self.detector = Body(halvings, options, sync, name="detector")
         if options.bottleneck == "vector":

@@ -132,7 +132,6 @@ class Lmdis(base.LandmarkModel):
 
     def __init__(self, shape: base.ModelShape, options: LmdisOptions, **kwargs):
         super().__init__(shape, options, **kwargs)
-        self.check_shape(shape, options)
         self._canvas_size = canvas_side(shape, options)
         #: How many times the image's side the canvas is.
         self.padding = self._canvas_size / shape.image_size
@@ -284,6 +283,8 @@ class Lmdis(base.LandmarkModel):
     def _warped(self, padded: tf.Tensor, batch: dict[str, tf.Tensor]):
         """The source, and the warp that moves its points into the target."""
         by_grid = canvas.grid_warp(batch["similarity"], batch["shifts"])
+        if not self.options.landmark_warps:
+            return batch["source"], by_grid
         chosen = batch["chance"] < self._landmark_share()
 
         def of_landmarks():

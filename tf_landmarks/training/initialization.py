@@ -3,7 +3,6 @@
 import dataclasses
 import os
 
-import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import flags, layout
@@ -51,7 +50,7 @@ def take_weights(run: RunOptions, model: TrainedModel) -> None:
         os.path.join(run.init_from, layout.CHECKPOINTS), source, best=other.keep_best
     )
     more = run.num_landmarks - other.num_landmarks
-    theirs, ours = _variables(source), _variables(model)
+    theirs, ours = source.network_variables, model.network_variables
     if len(theirs) != len(ours):
         raise _other_networks(run, f"{len(theirs)} variables, not {len(ours)}")
     for old, new in zip(theirs, ours, strict=True):
@@ -68,14 +67,6 @@ def take_weights(run: RunOptions, model: TrainedModel) -> None:
         values[tuple(slice(length) for length in old.shape)] = old.numpy()
         new.assign(values)
     logging.info("weights are those of %s at step %d", run.init_from, step)
-
-
-def _variables(model: TrainedModel) -> list[tf.Variable]:
-    """All that the networks learn or measure, in the order in which it was made."""
-    return [
-        *model.trainable_variables,
-        *(v for x in model.layers for v in x.non_trainable_variables),
-    ]
 
 
 def _other_networks(run: RunOptions, what: str) -> ValueError:

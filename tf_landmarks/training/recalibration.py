@@ -33,8 +33,10 @@ class Recalibration:
 
     def __call__(self, model: TrainedModel) -> None:
         """Replaces the statistics of `model` and touches none of its weights."""
-        for theirs, ours in zip(model.variables, self._copy.variables, strict=True):
+        copied = zip(model.network_variables, self._copy.network_variables, strict=True)
+        for theirs, ours in copied:
             ours.assign(theirs)
+        self._copy.steps_done.assign(model.steps_done)  # which schedules of losses go by
         replace_statistics(
             self._copy, self._batches, lambda batch: self._copy.compute_losses(batch, training=True)
         )
