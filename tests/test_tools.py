@@ -6,9 +6,11 @@ import pathlib
 import subprocess
 import sys
 
+import cv2
 import pytest
 
 from tests.conformance import tiny
+from tf_landmarks.data import videos
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -82,3 +84,46 @@ def test_predict_and_export_work_as_commands(folder):
     assert len((out / "landmarks.csv").read_text().splitlines()) == 7
     said = run("-m", "tf_landmarks.export", f"--run_dir={folder}/run", f"--output={folder}/served")
     assert f"exported to {folder}/served/2" in said
+
+
+def test_show_draws_sheets(folder):
+    run(
+        "tools/show.py",
+        f"--model={folder}/run",
+        f"--data={folder}/faces/test",
+        f"--output={folder}/shown",
+    )
+    written = {path.name for path in (folder / "shown").iterdir()}
+    assert written == {"landmarks.png", "warps.png", "heatmaps.png", "redrawn.png"}
+
+
+def test_manipulate_writes_a_sheet_and_a_video(folder):
+    images = sorted((folder / "faces" / "test" / "images").iterdir())
+    common = [
+        f"--model={folder}/run",
+        f"--image={images[0]},{images[1]}",
+        f"--output={folder}/moved",
+    ]
+    run("tools/manipulate.py", *common, f"--towards={images[2]}", "--landmarks=0,2", "--frames=6")
+    assert cv2.imread(str(folder / "moved" / "sheet.png")).shape == (2 * 128 + 4, 7 * 132 - 4, 3)
+    film = videos.Video(str(folder / "moved" / "motion.mp4"))
+    assert len(film) == 6 and film.read(0).shape == (256, 256, 3)
+    said = run("tools/manipulate.py", *common, code=2)
+    assert "give either --towards, a picture, or --moves" in said and "Traceback" not in said
+
+
+def test_timeline_shows_each_evaluation(folder):
+    path = folder / "timeline.png"
+    said = run("tools/timeline.py", f"--run_dir={folder}/run", f"--output={path}")
+    assert "of steps 0, 2" in said and cv2.imread(str(path)) is not None
+
+
+def test_few_labels_measures_all_on_the_same_draws(folder):
+    arguments = [f"--models={folder}/run,{folder}/run", f"--data={folder}/faces", "--counts=1,5"]
+    quick = ["--repeats=2", "--supervised=B", "--supervised_repeats=1", "--supervised_steps=2"]
+    run("tools/few_labels.py", *arguments, *quick, f"--output={folder}/few")
+    scores = json.loads((folder / "few" / "few_labels.json").read_text())
+    assert set(scores) == {"IMM", "IMM 2", "supervised B"}
+    assert scores["IMM"] == scores["IMM 2"]
+    assert [score["n"] for score in scores["supervised B"]] == [1, 5]
+    assert (folder / "few" / "few_labels.png").exists()

@@ -42,6 +42,11 @@ _SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the few-label draw
 _OVERLAP = flags.DEFINE_bool(
     "allow_training_images", False, "measure even on images that were trained on"
 )
+_MIRROR_PAIRS = flags.DEFINE_string(
+    "mirror_pairs", "",
+    "left:right landmarks with commas, where left and right cannot be told apart: errors are those "
+    "against the nearer of annotation and mirrored annotation",
+)  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if not given")
 
 
@@ -55,8 +60,9 @@ def main(_) -> None:
         model = ExportedModel(_MODEL.value)
         train, test = evaluation.read_parts(_DATA.value, _PART.value, model)
         result = evaluation.evaluate(
-            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value
-        )
+            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
+            _MIRROR_PAIRS.value,
+        )  # fmt: skip
         for line in evaluation.table(result):
             logging.info("%s", line)
         folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")

@@ -12,4 +12,6 @@ marks=()
 if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
   marks=(-m core)
 fi
-exec "$PYTHON" -m pytest ${marks[@]+"${marks[@]}"} "$@"
+# One process a core, with one thread each for arithmetic: several threads gain nothing on small networks.
+export TF_NUM_INTRAOP_THREADS="${TF_NUM_INTRAOP_THREADS:-1}"
+exec "$PYTHON" -m pytest -n auto --dist worksteal ${marks[@]+"${marks[@]}"} "$@"

@@ -14,13 +14,14 @@ GEOMETRIES = [
     Geometry(64, crop=0.8),
     Geometry(56, keep_aspect=False),
     Geometry(64, crop=0.7, keep_aspect=False),
+    Geometry(56, border=5),
 ]
 
 each_size = pytest.mark.parametrize(
     "image_size", IMAGE_SIZES, ids=lambda size: f"{size[0]}x{size[1]}"
 )
 each_geometry = pytest.mark.parametrize(
-    "geometry", GEOMETRIES, ids=["pad", "pad-crop", "stretch", "stretch-crop"]
+    "geometry", GEOMETRIES, ids=["pad", "pad-crop", "stretch", "stretch-crop", "border"]
 )
 
 
@@ -193,3 +194,24 @@ def test_the_centre_of_views_of_a_sample_is_cut_alike():
     geometry = Geometry(6, crop=0.6)
     frames = tf.reshape(tf.range(2.0 * 3 * 10 * 10 * 4), [2, 3, 10, 10, 4])
     np.testing.assert_array_equal(geometry.centre(frames), frames[:, :, 2:8, 2:8])
+
+
+# --- Border -----------------------------------------------------------------------------------
+
+
+def test_a_border_surrounds_the_resized_image_with_one_grey():
+    geometry = Geometry(45, border=5, border_value=1.0)
+    frame = geometry.frame(tf.zeros([2, 28, 28, 3], tf.uint8)).numpy()
+    expected = np.ones((2, 45, 45, 3), np.float32)
+    expected[:, 5:-5, 5:-5] = 0.0
+    np.testing.assert_array_equal(frame, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [({"border": 22}, "--border=22"), ({"border": -1}, "--border=-1"),
+     ({"border": 2, "border_value": 2.0}, "--border_value=2.0")],
+)  # fmt: skip
+def test_a_border_that_leaves_no_image_is_refused(arguments, flag):
+    with pytest.raises(ValueError, match=flag):
+        Geometry(45, **arguments)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.data.partners import Partners
+from tf_landmarks.data.partners import Chains, Partners
 
 pytestmark = pytest.mark.core
 
@@ -62,3 +62,24 @@ def test_the_largest_draw_stays_within_the_partners():
 def test_single_frames_and_equal_numbers_have_no_partner():
     partners = Partners(np.array([0, 1, 2, 2]), np.array([0, 1, 5, 5]), 1, 30)
     assert partners.rows.tolist() == []
+
+
+# --- Chains -----------------------------------------------------------------------------------
+
+
+def test_chains_are_the_frames_that_follow_at_the_interval():
+    # Frames 0 to 11 of one video, mixed up, and one frame of another.
+    order = np.random.default_rng(0).permutation(12)
+    chains = Chains(np.append(np.zeros(12, int), 1), np.append(order, 5), 5, 3)
+    assert chains.rows.tolist() == list(range(13))
+    found = chains.choose(tf.range(13, dtype=tf.int64), tf.zeros([13])).numpy()
+    for row, frame in enumerate(order):
+        if frame + 10 < 12:
+            assert order[found[row]].tolist() == [frame + 5, frame + 10]
+        else:  # nothing follows at both distances: the image stands for itself
+            assert found[row].tolist() == [row, row]
+    assert found[12].tolist() == [12, 12]
+
+
+def test_images_that_nothing_follows_make_no_chain():
+    assert not len(Chains(np.zeros(10, int), np.arange(10), 5, 3).rows)

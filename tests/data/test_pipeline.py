@@ -221,6 +221,28 @@ def test_frame_pairs_keep_the_sequence_and_the_gaps_and_reach_all_partners(memor
 
 
 @pytest.mark.parametrize("memory", [True, False])
+def test_frames_at_an_interval_come_in_the_order_of_time(memory):
+    class Three(Plain):
+        interval = 3
+
+    frames = make_pairs(Video(20), memory, (1, 30))
+    batches = take(frames, Three(frames_per_sample=3), 20, seed=0, step=0, count=1)
+    drawn = numbers(batches[0])
+    assert sorted(drawn[:, 0]) == list(range(20))
+    for first, *rest in drawn.tolist():
+        followed = first + 12 < 20
+        assert rest == ([first + 6, first + 12] if followed else [first, first])
+
+
+def test_frames_that_nothing_follows_at_the_interval_are_refused():
+    class Far(Plain):
+        interval = 30
+
+    with pytest.raises(ValueError, match="none is followed by 2 others of its sequence, 30 frames"):
+        make_pairs(Video(20), True, (1, 30)).partners(Far(frames_per_sample=3))
+
+
+@pytest.mark.parametrize("memory", [True, False])
 def test_unreadable_frames_are_in_no_pair_and_none_is_paired_with_itself(memory):
     source = Video(24, bad=(6, 7, 10))
     frames = make_pairs(source, memory, (1, 1))

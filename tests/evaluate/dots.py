@@ -102,7 +102,9 @@ class DotModel:
         self.rendered.append((images, landmarks))
         return np.full((len(images), 32, 32, 3), 128, np.uint8)
 
-    def find_in_views(self, views):
+    def find_in_views(self, views, untrained=False):
+        if untrained:
+            return np.full((len(views), 3, 2), -1, np.float32)
         images = np.uint8(np.round(255 * views))
         points = np.array([self._find(image) for image in images], np.float32)
         return coordinates.corner_from_pixels(points[..., ::-1], (32, 32))

@@ -6,8 +6,8 @@ from tf_landmarks.evaluate import protocols, regression
 
 @pytest.mark.core
 def test_the_published_forms_have_no_bias_and_no_ridge():
-    assert set(protocols.PROTOCOLS) == {"linear", "imm", "lmdis", "fse", "c3"}
-    for name in ("imm", "lmdis", "fse", "c3"):
+    assert set(protocols.PROTOCOLS) == {"linear", "imm", "lmdis", "fse", "fse_gradient", "c3"}
+    for name in ("imm", "lmdis", "fse", "fse_gradient", "c3"):
         assert (protocols.PROTOCOLS[name].bias, protocols.PROTOCOLS[name].ridge) == (False, 0)
     linear = protocols.PROTOCOLS["linear"]
     assert (linear.bias, linear.ridge, linear.origin) == (True, "auto", "centre")
@@ -29,7 +29,7 @@ def test_resolve_overrides_only_what_is_given():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("imn",), "protocol='imn' is unknown.*linear, imm, lmdis, fse, c3"),
+        (("imn",), "protocol='imn' is unknown.*linear, imm, lmdis, fse, fse_gradient, c3"),
         (("imm", None, None, "middle"), "origin='middle'.*centre or top_left"),
         (("imm", None, "cv"), "ridge='cv' must be 'auto' or a number"),
         (("imm", None, -1.0), "ridge=-1.0"),

@@ -343,3 +343,55 @@ def test_a_curve_without_labels_is_refused():
         curve(x, np.full_like(y, NAN), x, y)
     with pytest.raises(ValueError, match=r"counts=\(0, 3\)"):
         curve(x, y, x, y, counts=(0, 3))
+
+
+# --- By gradient --------------------------------------------------------------------------------
+
+
+def linear_rounds(count: int = 3, noise: float = 0.0):
+    """Rounds of exact linear data around the centre, and the map."""
+    random = np.random.default_rng(0)
+    weights = random.standard_normal((6, 2, 2)) / 3
+    rounds = []
+    for _ in range(count):
+        x = random.uniform(-1, 1, (200, 6))
+        y = np.tensordot(x, weights, 1)
+        rounds.append((x, y + noise * random.standard_normal(y.shape)))
+    return rounds, weights
+
+
+def test_the_gradient_finds_an_exact_map():
+    rounds, weights = linear_rounds()
+    fitted = regression.fit_by_gradient(rounds, weight_decay=0.0, learning_rate=0.01)
+    np.testing.assert_allclose(fitted.weights, weights, atol=1e-3)
+    assert (fitted.intercept == 0).all() and np.isnan(fitted.ridge).all()
+
+
+def test_weight_decay_is_the_ridge_of_the_closed_form():
+    rounds, _ = linear_rounds(1, noise=0.1)
+    x, y = rounds[0]
+    fitted = regression.fit_by_gradient(
+        rounds, weight_decay=0.1, learning_rate=0.01, batch_size=200
+    )
+    # mean over images and points against a sum over images: N A c / 2.
+    closed = regression.fit_linear(x, y, bias=False, ridge=200 * 2 * 0.1 / 2)
+    np.testing.assert_allclose(fitted.weights, closed.weights, atol=5e-3)
+
+
+def test_the_gradient_passes_over_missing_points_and_fits_a_bias():
+    rounds, weights = linear_rounds()
+    rounds = [(x, y + [0.3, -0.2]) for x, y in rounds]
+    rounds[0][1][::2, 1] = np.nan
+    fitted = regression.fit_by_gradient(rounds, bias=True, weight_decay=0.0, learning_rate=0.01)
+    np.testing.assert_allclose(fitted.weights, weights, atol=2e-3)
+    np.testing.assert_allclose(fitted.intercept, [[0.3, -0.2]] * 2, atol=2e-3)
+
+
+def test_exchanging_landmarks_exchanges_columns_and_predicts_alike():
+    rounds, _ = linear_rounds(1, noise=0.1)
+    order = [4, 5, 0, 1, 2, 3]
+    plain = regression.fit_by_gradient(rounds)
+    exchanged = regression.fit_by_gradient([(x[:, order], y) for x, y in rounds])
+    np.testing.assert_allclose(exchanged.weights, plain.weights[order], atol=1e-9)
+    x = rounds[0][0]
+    np.testing.assert_allclose(exchanged.predict(x[:, order]), plain.predict(x), atol=1e-9)

@@ -13,6 +13,7 @@ ALWAYS = [
     "Score",
     "Discovered landmarks",
     "Prediction and annotation",
+    "What predicts what",
     "Heatmaps",
     "Number of labels",
     "Health",

@@ -363,6 +363,62 @@ def test_drawing_ones_own_landmarks_is_the_reconstruction(small):
 # --- Statistics of batch normalisation ----------------------------------------------------------
 
 
+# --- Optical flow -----------------------------------------------------------------------------
+
+
+def flow_batch(model: Lmdis) -> dict[str, tf.Tensor]:
+    """Two samples of three frames: one picture that moves by 2 pixels a frame, one that stands."""
+    size = model.shape_spec.image_size
+    moving, still = images(2, size + 8)
+    frames = [tf.stack([moving[2 * t : 2 * t + size, 4:-4], still[4:-4, 4:-4]]) for t in (2, 1, 0)]
+    pairing = dataclasses.replace(model.stages[0].pairing, interval=5)
+    return pairing(tf.stack(frames, axis=1), tf.constant([0, 1]), Geometry(size))
+
+
+def test_three_frames_make_a_sample_with_its_flow(small):
+    batch = flow_batch(small)
+    np.testing.assert_array_equal(batch["valid"], [1.0, 0.0])
+    inside = batch["flow"][0, 10:-10, 10:-10] * 32
+    np.testing.assert_allclose(np.mean(inside, axis=(0, 1)), [4.0, 0.0], atol=0.5)
+    np.testing.assert_allclose(batch["flow"][1, 10:-10, 10:-10], 0.0, atol=1e-4)
+    assert batch["later"].shape == (2, 48, 48, 3)
+
+
+def test_flow_adds_its_two_terms_to_the_total(small, change):
+    batch = flow_batch(small)
+    without = small.compute_losses(batch, training=False)
+    change(flow=True, separation_weight=0.0, concentration_weight=0.0)
+    found = small.compute_losses(batch, training=False)
+    change(flow=True, separation_weight=0.0, concentration_weight=0.0, flow_preference=False)
+    indifferent = small.compute_losses(batch, training=False)
+    assert "flow" not in without.terms and "prefer" not in indifferent.terms
+    assert found.terms["flow"] > 0 > found.terms["prefer"]
+    scale = 4.0 / small.padding
+    np.testing.assert_allclose(
+        found.total - indifferent.total, 1e4 * found.terms["prefer"], rtol=1e-3
+    )
+    own = small._reconstruction_weight() * indifferent.terms["recon"]
+    expected = own + 1e4 * scale * (indifferent.terms["eqv"] + indifferent.terms["flow"])
+    np.testing.assert_allclose(indifferent.total, expected, rtol=1e-4)
+
+
+def test_flow_teaches_the_detector_by_both_frames(small, change):
+    change(
+        flow=True, equivariance_weight=1.0, separation_weight=0.0, concentration_weight=0.0,
+        reconstruction_weight=0.0,
+    )  # fmt: skip
+    batch = flow_batch(small)
+    for image in ("target", "later"):
+        with tf.GradientTape() as tape:
+            pixels = tf.identity(batch[image])
+            tape.watch(pixels)
+            terms = small.compute_losses({**batch, image: pixels}, training=False).terms
+            followed = terms["flow"]
+        gradient = tape.gradient(followed, pixels).numpy()
+        assert np.abs(gradient[0]).max() > 0.0
+        np.testing.assert_array_equal(gradient[1], 0.0)  # nothing moves there
+
+
 def norm_statistics(model) -> list[np.ndarray]:
     return [v.numpy() for v in model.non_trainable_variables if "moving" in v.name]
 

@@ -12,13 +12,21 @@ def labels(axis):
 def test_labels_of_counts_do_not_run_into_each_other():
     # 100 and 101 are too close; 50 and 68 are not.
     figure = charts.means_with_spread(
-        [1, 10, 100, 101], [4, 3, 2, 2], [1, 1, 1, 0], {"mean shape": 5.0}, "labels", "error"
-    )
+        {"": ([1, 10, 100, 101], [4, 3, 2, 2], [1, 1, 1, 0])},
+        {"mean shape": 5.0}, "labels", "error",
+    )  # fmt: skip
     assert labels(figure.axes[0].xaxis) == ["1", "10", "101"]
-    figure = charts.means_with_spread([1, 50, 68], [4, 3, 2], [1, 1, 0], {}, "labels", "error")
+    figure = charts.means_with_spread({"": ([1, 50, 68], [4, 3, 2], [1, 1, 0])}, {}, "n", "error")
     assert labels(figure.axes[0].xaxis) == ["1", "50", "68"]
-    figure = charts.means_with_spread([7], [4], [0], {}, "labels", "error")
+    figure = charts.means_with_spread({"": ([7], [4], [0])}, {}, "labels", "error")
     assert labels(figure.axes[0].xaxis) == ["7"]
+
+
+def test_several_lines_share_the_axis_and_are_named():
+    series = {"FSE": ([1, 5], [4, 3], [1, 1]), "IMM": ([5, 20], [3, 2], [1, 0])}
+    (axes,) = charts.means_with_spread(series, {}, "labels", "error").axes
+    assert labels(axes.xaxis) == ["1", "5", "20"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["FSE", "IMM"]
 
 
 @pytest.mark.parametrize("values", [(5e4, 200.0), (3.0, 2.5), (1.0, 1.0), (0.2, 0.001)])

@@ -10,7 +10,7 @@ import math
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import sampling, tps
+from tf_landmarks.augment import flow, sampling, tps
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import Pairing
 
@@ -116,12 +116,20 @@ class CanvasPair(Pairing):
         landmark_shifts  [B, K, 2], of landmarks, for a spline around these instead of the grid
         chance           [B] in [0, 1): by which a method chooses between the two
 
+    and where there is an interval, so that three frames of a video make a sample:
+
+        later            [B, P, P, 3], the canvas of the third frame, its colours jittered alike
+        flow             [B, E, E, 2] from the target's frame to the third, in units of the image's side
+        valid            [B] 1 where the third frame differs from the first, else 0
+
     Attributes:
         canvas_size: P.
         strength: Of the warps.
         landmark_displacement: Standard deviation of the landmarks' shifts, in the canvas' edge frame.
         num_landmarks: K.
         color_jitter: Whether colours are jittered: brightness by up to 32 of 255, contrast by 1/2.
+        interval: Frames from the target to the second frame and from there to the third; 0: the target
+            is a sample by itself.
     """
 
     canvas_size: int
@@ -129,7 +137,12 @@ class CanvasPair(Pairing):
     landmark_displacement: float
     num_landmarks: int
     color_jitter: bool = True
-    frames_per_sample = 1
+    interval: int = 0
+
+    @property
+    def frames_per_sample(self) -> int:
+        """See the base class."""
+        return 3 if self.interval else 1
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
         """Draws warps and changes of colour, one row per sample."""
@@ -151,14 +164,26 @@ class CanvasPair(Pairing):
         return draws
 
     def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
-        """Makes a batch of `frames [B, 1, L, L, 3]`."""
-        target = geometry.centre(frames[:, 0])
+        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]`."""
+        views = geometry.centre(frames)
         drawn = dict(draws)
-        if self.color_jitter:
-            target = jitter(target, drawn.pop("brightness"), drawn.pop("contrast"))
+        colours = [drawn.pop(k) for k in ("brightness", "contrast")] if self.color_jitter else []
+
+        def colour(images: tf.Tensor) -> tf.Tensor:
+            return jitter(images, *colours) if colours else images
+
+        target = colour(views[:, 0])
         warp = grid_warp(drawn["similarity"], drawn["shifts"])
-        return {
+        batch = {
             "target": target,
             "source": warp.images(pad(target, self.canvas_size)),
             **drawn,
         }
+        if self.interval:
+            differs = tf.reduce_any(views[:, 0] != views[:, -1], axis=[1, 2, 3])
+            batch |= {
+                "later": pad(colour(views[:, -1]), self.canvas_size),
+                "flow": flow.over_frames(views) / geometry.size,
+                "valid": tf.cast(differs, tf.float32),
+            }
+        return batch

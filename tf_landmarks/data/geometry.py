@@ -1,6 +1,6 @@
 """How an image of any size becomes the network's square input, and points the way back.
 
-    pad to a square (edges continued) -> resize to the frame -> keep the centre
+    pad to a square (edges continued) -> resize to the frame (within a border) -> keep the centre
 
 One object does it for images and points, in training, export and evaluation alike. The frame is what
 training warps may use beyond the network's view, so it is kept apart from the centre.
@@ -20,15 +20,26 @@ class Geometry:
         crop: Share of the resized frame's side that the network sees (1 = all of it); IMM keeps
             0.8, 128 of 160 pixels.
         keep_aspect: Pad to a square first; otherwise each axis is resized by itself.
+        border: Pixels of one colour on each side of the frame, which give objects that fill their
+            images room to move (FSE's digits and shoes).
+        border_value: The grey of the border, in [0, 1].
     """
 
     size: int
     crop: float = 1.0
     keep_aspect: bool = True
+    border: int = 0
+    border_value: float = 0.0
 
     def __post_init__(self):
         if not 0.0 < self.crop <= 1.0:
             raise ValueError(f"--crop={self.crop} must be above 0 and at most 1")
+        if not 0 <= 2 * self.border <= self.size - 2:
+            raise ValueError(
+                f"--border={self.border} must be at least 0 and leave pixels of --image_size={self.size}"
+            )
+        if not 0.0 <= self.border_value <= 1.0:
+            raise ValueError(f"--border_value={self.border_value} must be in [0, 1]")
 
     @property
     def frame_size(self) -> int:
@@ -51,11 +62,20 @@ class Geometry:
             `[..., frame_size, frame_size, 3]` float32 in [0, 1], antialiased when smaller.
         """
         side = self.frame_size
-        # What has the frame's size already is passed on: resizing it to itself takes time that an
+        # What has the right size already is passed on: resizing it to itself takes time that an
         # export's answer to small images would show.
-        fits = tf.reduce_all(tf.shape(images)[-3:-1] == side)
+        fits = tf.reduce_all(tf.shape(images)[-3:-1] == self._inner_size)
         frames = tf.cond(fits, lambda: tf.cast(images, tf.float32), lambda: self._resize(images))
-        return tf.ensure_shape(frames / 255.0, [*images.shape[:-3], side, side, 3])
+        frames /= 255.0
+        if self.border:
+            around = [[0, 0]] * (frames.shape.rank - 3) + [[self.border] * 2] * 2 + [[0, 0]]
+            frames = tf.pad(frames, around, constant_values=self.border_value)
+        return tf.ensure_shape(frames, [*images.shape[:-3], side, side, 3])
+
+    @property
+    def _inner_size(self) -> int:
+        """Side of the frame within its border, pixels."""
+        return self.frame_size - 2 * self.border
 
     def _resize(self, images: tf.Tensor) -> tf.Tensor:
         if self.keep_aspect:
@@ -64,7 +84,7 @@ class Geometry:
             for axis, length in ((-3, height), (-2, width)):
                 inside = tf.range(longer) - (longer - length) // 2
                 images = tf.gather(images, tf.clip_by_value(inside, 0, length - 1), axis=axis)
-        return tf.image.resize(images, [self.frame_size] * 2, antialias=True)
+        return tf.image.resize(images, [self._inner_size] * 2, antialias=True)
 
     def centre(self, frames: tf.Tensor) -> tf.Tensor:
         """Cuts `[..., frame_size, frame_size, C]` to what the network sees, `[..., size, size, C]`."""
@@ -97,8 +117,8 @@ class Geometry:
         if self.keep_aspect:
             side = tf.reduce_max(length, axis=-1, keepdims=True) + tf.zeros_like(length)
         padding = tf.floor((side - length) / 2.0)
-        scale = self.frame_size / side
-        offset = (padding + 0.5) * scale - 0.5 - self.margin
+        scale = self._inner_size / side
+        offset = (padding + 0.5) * scale - 0.5 + self.border - self.margin
         if tf.is_tensor(points):
             return tf.cast(scale, points.dtype), tf.cast(offset, points.dtype)
         return scale.numpy(), offset.numpy()

@@ -1,4 +1,4 @@
-"""Which images go together as the two frames of a pair: of one sequence, so many frames apart.
+"""Which images go together as the frames of a sample: of one sequence, so many frames apart.
 
 A sequence is a video, or whatever else shows one object (a drawn face in several poses). The partners
 of an image lie in two ranges of the images ordered by sequence and frame, one before it and one after,
@@ -60,6 +60,44 @@ class Partners:
             tf.gather(self._first_after, rows) + choice - num_before,
         )
         return tf.gather(self._order, position)
+
+
+class Chains:
+    """Frames that follow each image at equal distances, for samples in which time has a direction.
+
+    An image that no such frames follow stands for them itself: nothing moves in its sample.
+
+    Attributes:
+        rows: `[N]` int64: every image, if frames follow any of them; else none.
+
+    Args:
+        sequences: `[N]` integers: which sequence an image belongs to.
+        frame_numbers: `[N]` integers: its place in the sequence.
+        interval: Frames from each to the next.
+        length: Images of a sample, with the first.
+    """
+
+    def __init__(
+        self, sequences: np.ndarray, frame_numbers: np.ndarray, interval: int, length: int
+    ):
+        row_of = {
+            place: row
+            for row, place in enumerate(
+                zip(sequences.tolist(), frame_numbers.tolist(), strict=True)
+            )
+        }
+        chains = []
+        for row, (sequence, frame) in enumerate(zip(sequences, frame_numbers, strict=True)):
+            places = [(int(sequence), int(frame) + i * interval) for i in range(1, length)]
+            found = [row_of.get(place) for place in places]
+            chains.append([row] * len(found) if None in found else found)
+        self._chains = np.array(chains, np.int64).reshape(len(sequences), length - 1)
+        follows = (self._chains != np.arange(len(sequences))[:, np.newaxis]).any()
+        self.rows = np.arange(len(sequences) if follows else 0)
+
+    def choose(self, rows: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """The rows that follow each image, `[B, length - 1]`; nothing about them is drawn."""
+        return tf.gather(tf.constant(self._chains), rows)
 
 
 def _places(sequences: np.ndarray, frame_numbers: np.ndarray, max_gap: int) -> np.ndarray:

@@ -18,16 +18,23 @@ from absl import logging
 
 from tf_landmarks.data.decode import UnreadableImageError
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.partners import MAX_GAP, MIN_GAP, Partners
+from tf_landmarks.data.partners import MAX_GAP, MIN_GAP, Chains, Partners
 from tf_landmarks.data.sources import Source
 
 
 class Pairing(Protocol):
-    """What makes a training batch of frames; see augment/pairs.py."""
+    """What makes a training batch of frames; see augment/pairs.py.
+
+    Attributes:
+        interval: Frames between neighbours of a sample, in the order of time; 0: they are as far apart as
+            `--min_gap` and `--max_gap` allow, in any order.
+    """
+
+    interval: int = 0
 
     @property
     def frames_per_sample(self) -> int:
-        """How many frames of one object a sample takes: 1 or 2."""
+        """How many frames of one object a sample takes: 1, 2, or any number at an interval."""
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
         """Draws all that is random about a batch, one row per sample, purely of the seed."""
@@ -235,7 +242,7 @@ class Frames:
         frames = np.stack([self.read(int(index)) for index in chosen])
         return self.geometry.centre(frames.astype(np.float32) / 255.0)
 
-    def partners(self, pairing: Pairing) -> Partners | None:
+    def partners(self, pairing: Pairing) -> Partners | Chains | None:
         """Which images make the pairs that a pairing takes; None where it takes single images.
 
         Raises:
@@ -248,11 +255,17 @@ class Frames:
                 f"--data={self.source.root} holds single images, and frame pairs need two views of one "
                 "object; take a pairing by warps, or videos, or name the frames by --frame_pattern"
             )
-        partners = Partners(
-            self.source.sequences[self.indices],
-            self.source.frame_numbers[self.indices],
-            *self._gaps,
-        )
+        places = self.source.sequences[self.indices], self.source.frame_numbers[self.indices]
+        if pairing.interval:
+            chains = Chains(*places, pairing.interval, pairing.frames_per_sample)
+            if not len(chains.rows):
+                raise ValueError(
+                    f"of {len(self.indices)} images of --data={self.source.root}, none is followed by "
+                    f"{pairing.frames_per_sample - 1} others of its sequence, {pairing.interval} frames "
+                    "from each to the next; give longer sequences, or a smaller interval"
+                )
+            return chains
+        partners = Partners(*places, *self._gaps)
         if not len(partners.rows):
             low, high = self._gaps
             raise ValueError(
@@ -263,7 +276,7 @@ class Frames:
         return partners
 
     def _draw(
-        self, step, partners: Partners | None, batch_size: int, seed: int
+        self, step, partners: Partners | Chains | None, batch_size: int, seed: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows of the set for one batch, `[B]`, in a new order in every epoch; and `[B]` in [0, 1)."""
         count = len(self.indices) if partners is None else len(partners.rows)
@@ -282,7 +295,7 @@ class Frames:
             rows = tf.gather(tf.constant(partners.rows, tf.int64), rows)
         return rows, tf.random.stateless_uniform([batch_size], _fold(seed + 1, step))
 
-    def _read_sample(self, row: int, draw: float, partners: Partners | None) -> np.ndarray:
+    def _read_sample(self, row: int, draw: float, partners: Partners | Chains | None) -> np.ndarray:
         """The frames of a sample, or of the next one whose frames can all be read.
 
         Returns:
@@ -341,11 +354,12 @@ class Frames:
         )
 
 
-def _rows(rows: tf.Tensor, draws: tf.Tensor, partners: Partners | None) -> tf.Tensor:
+def _rows(rows: tf.Tensor, draws: tf.Tensor, partners: Partners | Chains | None) -> tf.Tensor:
     """The rows of the images of each sample, `[B, frames_per_sample]`, from what was drawn."""
     if partners is None:
         return rows[:, tf.newaxis]
-    return tf.stack([rows, partners.choose(rows, draws)], axis=1)
+    others = tf.reshape(partners.choose(rows, draws), [tf.size(rows), -1])
+    return tf.concat([rows[:, tf.newaxis], others], axis=1)
 
 
 def _fold(seed: int, step: tf.Tensor) -> tf.Tensor:

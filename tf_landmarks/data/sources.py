@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tf_landmarks.data import decode, made_faces, records, videos
+from tf_landmarks.data import decode, idx, made_faces, records, videos
 
 MADE_FACES = "made_faces"
 GROUPS = ("sequence", "frame")
@@ -130,6 +130,51 @@ class VideoFolder(Source):
         return video, video.flaw
 
 
+class IdxFiles(Source):
+    """The images of idx files, of some classes or of all.
+
+    Args:
+        paths: Files of images.
+        root: The folder they are in.
+        flag: The flag that named it, for messages.
+        classes: Labels to take, with commas; all if empty.
+
+    Raises:
+        ValueError: If a file is damaged, or none of its images has such a label.
+    """
+
+    def __init__(self, paths: list[str], root: str, flag: str = "--data", classes: str = ""):
+        self.root = root
+        self.names, images = [], []
+        for path in sorted(paths):
+            every = idx.read(path)
+            labels_path = idx.labels_path(path)
+            labels = idx.read(labels_path) if os.path.exists(labels_path) else None
+            if labels is None and classes:
+                raise ValueError(
+                    f"--classes={classes} needs labels, and {labels_path} is not there; fetch it, or "
+                    "leave --classes out"
+                )
+            rows = np.arange(len(every))
+            if classes:
+                rows = np.flatnonzero(np.isin(labels, _class_numbers(classes)))
+            names = [f"{idx.part(path)}_{row:05d}" for row in rows]
+            if labels is not None:
+                names = [f"{name}_{labels[row]}" for name, row in zip(names, rows, strict=True)]
+            self.names += names
+            images.append(every[rows])
+        if not self.names:
+            raise ValueError(f"{flag}={root} holds no image of --classes={classes}")
+        if len({part.shape[1:] for part in images}) > 1:
+            raise ValueError(
+                f"{flag}={root} holds idx files of different image sizes; name one of them"
+            )
+        self._images = np.concatenate(images)
+
+    def read(self, index: int) -> np.ndarray:
+        return np.repeat(self._images[index][..., np.newaxis], 3, axis=-1)
+
+
 class RecordFiles(Source):
     """The images of TFRecord files, in the order of files and records.
 
@@ -184,15 +229,20 @@ class MadeFaces(Source):
 
 
 def open_source(
-    data: str, flag: str = "--data", prefer_train: bool = True, frame_pattern: str = ""
+    data: str,
+    flag: str = "--data",
+    prefer_train: bool = True,
+    frame_pattern: str = "",
+    classes: str = "",
 ) -> Source:
     """Opens what `--data` names: `made_faces`, a folder of images, a video or a folder of videos,
-    `tfrecord:PATTERN`.
+    `tfrecord:PATTERN`, an idx file or a folder of them.
 
     Args:
         data: The flag's value.
         flag: The flag, for messages.
-        prefer_train: Of a folder with a `train/` inside, take that part.
+        prefer_train: Of a folder with a `train/` inside, or of idx files, take that part.
+        classes: Labels of images to take from idx files, with commas; all if empty.
         frame_pattern: Finds sequence and frame in the names of images, see `parse_names`.
 
     Returns:
@@ -201,6 +251,18 @@ def open_source(
     Raises:
         ValueError: If there is no such thing, or no image in it; says what to do.
     """
+    if os.path.isfile(data) and idx.is_images(data):
+        return IdxFiles([data], os.path.dirname(data) or os.curdir, flag, classes)
+    if os.path.isdir(data):
+        files = [name for name in os.listdir(data) if idx.is_images(name)]
+        training = [name for name in files if idx.part(name) == "train"]
+        files = training if prefer_train and training else files
+        if files:
+            return IdxFiles([os.path.join(data, name) for name in files], data, flag, classes)
+    if classes:
+        raise ValueError(
+            f"--classes={classes} is for idx files with labels, and {flag}={data} is none; leave it out"
+        )
     if data.startswith(records.PREFIX):
         return RecordFiles(data.removeprefix(records.PREFIX), flag)
     numbered = f"{flag}={data} numbers its frames itself; leave --frame_pattern={frame_pattern} out"
@@ -210,8 +272,8 @@ def open_source(
         return MadeFaces()
     if not os.path.exists(data):
         raise ValueError(
-            f"{flag}={data} does not exist; it takes a folder of images, a video, a folder of videos, "
-            f"or {MADE_FACES} for drawn faces that need no files"
+            f"{flag}={data} does not exist; it takes a folder of images, a video, a folder of videos or "
+            f"of idx files, or {MADE_FACES} for drawn faces that need no files"
         )
     train = os.path.join(data, "train")
     folder = train if prefer_train and os.path.isdir(train) else data
@@ -324,6 +386,15 @@ def split(
     chosen = set(order[:wanted].tolist())
     parts = [[b for i, b in enumerate(blocks) if (i in chosen) == held] for held in (False, True)]
     return tuple(np.concatenate([*part, np.zeros(0, int)]).astype(np.int64) for part in parts)
+
+
+def _class_numbers(classes: str) -> list[int]:
+    numbers = [part.strip() for part in classes.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise ValueError(
+            f"--classes={classes} must be whole numbers with commas, for instance 3 or 2,9"
+        )
+    return [int(number) for number in numbers]
 
 
 def _list_files(root: str) -> list[str]:

@@ -15,18 +15,28 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.data import annotations, decode, videos
-from tf_landmarks.evaluate import metrics, protocols, regression
+from tf_landmarks.evaluate import (
+    ambiguous,
+    augmentation,
+    correlation,
+    metrics,
+    protocols,
+    regression,
+)
 from tf_landmarks.methods import METHODS
 from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.serving.exported import BATCH, ExportedModel
 from tf_landmarks.training import health
 
 # Images of the test part on which the health of the landmarks is measured.
 HEALTH_IMAGES = 256
+# How many times the training part is warped for a map that is fitted by gradient.
+GRADIENT_ROUNDS = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,6 +84,7 @@ class Result:
         confidence: `[N, K]` in (0, 1], as the model gives it.
         predicted: `[N, A, 2]` (x, y) in pixels of each image, as regressed.
         image_nme: `[N]` error of each image, percent; NaN where nothing could be measured.
+        correlation: `[A, K]` how much each annotated point is read off each discovered landmark.
     """
 
     metrics: dict
@@ -82,6 +93,7 @@ class Result:
     confidence: np.ndarray
     predicted: np.ndarray
     image_nme: np.ndarray
+    correlation: np.ndarray
 
 
 def read_part(folder: str) -> Part:
@@ -165,6 +177,7 @@ def evaluate(
     protocol: protocols.Protocol,
     seed: int = 0,
     allow_training_images: bool = False,
+    mirror_pairs: str = "",
 ) -> Result:
     """Fits the regressor on one part, measures on the other.
 
@@ -176,6 +189,8 @@ def evaluate(
         protocol: The form of the regressor.
         seed: Of the bootstrap and the few-label draws.
         allow_training_images: Measure even where images of `test` were trained on, without labels.
+        mirror_pairs: `left:right` landmarks with commas, where these cannot be told apart: errors are then
+            those against the nearer of annotation and mirrored annotation, see ambiguous.py.
 
     Returns:
         Scores, and what pictures need.
@@ -194,32 +209,30 @@ def evaluate(
     size = model.geometry.size
     truth_train, truth = (to_network(model, p, p.points) for p in (train, test))
     targets = protocols.to_protocol(truth_train, size, protocol)
-    lengths = _lengths(truth, normalizer, test.names, size)
+    lengths = normalizer_lengths(truth, normalizer, test.names, size)
+
+    pairs = ambiguous.parse_pairs(mirror_pairs, test.names) if mirror_pairs else []
 
     def score(predicted: np.ndarray) -> np.ndarray:
+        if pairs:
+            return ambiguous.normalized_errors(predicted, truth, lengths, pairs)
         return metrics.normalized_errors(predicted, truth, lengths)
 
-    def regress(found_train: np.ndarray, found: np.ndarray) -> tuple:
-        x = protocols.features(to_network(model, train, found_train), size, protocol)
-        x_test = protocols.features(to_network(model, test, found), size, protocol)
-        fitted = regression.fit_linear(x, targets, bias=protocol.bias, ridge=protocol.ridge)
-        return x, x_test, fitted, protocols.from_protocol(fitted.predict(x_test), size, protocol)
-
     found = model.predict(test.images)
-    x, x_test, fitted, predicted = regress(model.predict(train.images).landmarks, found.landmarks)
+    x, fitted = _fit(model, train, targets, protocol, seed, pairs)
+    x_test = _features(model, test, found.landmarks, protocol)
+    predicted = protocols.from_protocol(fitted.predict(x_test), size, protocol)
     errors = score(predicted)
-    *_, untrained = regress(
-        model.predict_untrained(train.images).landmarks,
-        model.predict_untrained(test.images).landmarks,
-    )
+    _, before = _fit(model, train, targets, protocol, seed, pairs, untrained=True)
+    x_before = _features(model, test, model.predict_untrained(test.images).landmarks, protocol)
+    untrained = protocols.from_protocol(before.predict(x_before), size, protocol)
     baselines = {
         "mean_shape": score(np.tile(regression.mean_shape(truth_train), (len(test), 1, 1))),
         "untrained": score(untrained),
     }
-    unit = float(np.subtract(*protocols.to_protocol([1.0, 0.0], size, protocol)))
-    few = regression.few_label_curve(
-        x, targets, x_test, protocols.to_protocol(truth, size, protocol), unit * lengths,
-        bias=protocol.bias, ridge=protocol.ridge, seed=seed,
+    few = [] if pairs else regression.few_label_curve(
+        x, targets, x_test, protocols.to_protocol(truth, size, protocol),
+        _unit(size, protocol) * lengths, bias=protocol.bias, ridge=protocol.ridge, seed=seed,
     )  # fmt: skip
     low, high = metrics.bootstrap_interval(errors, seed=seed)
     report = {
@@ -242,8 +255,9 @@ def evaluate(
         "health": measure_health(model, test, seed),
         "protocol": {
             **dataclasses.asdict(protocol),
-            "ridge_chosen": sorted(set(fitted.ridge.tolist())),
+            "ridge_chosen": sorted(set(fitted.ridge[np.isfinite(fitted.ridge)].tolist())),
             "normalizer": normalizer,
+            "mirror_pairs": mirror_pairs,
             "train": train.title,
             "test": test.title,
             "image_size": size,
@@ -263,7 +277,91 @@ def evaluate(
         found.confidence,
         to_image(model, test, predicted),
         100 * metrics.image_errors(errors),
+        correlation.strengths(fitted.weights),
     )
+
+
+def few_labels(
+    model: ExportedModel,
+    train: Part,
+    test: Part,
+    normalizer: str,
+    protocol: protocols.Protocol,
+    counts: Sequence[int | str],
+    repeats: int | None = None,
+    seed: int = 0,
+) -> list[regression.FewLabelScore]:
+    """The error of a model by the number of labelled images; see `regression.few_label_curve`."""
+    size = model.geometry.size
+    truth_train, truth = (to_network(model, p, p.points) for p in (train, test))
+    return regression.few_label_curve(
+        _features(model, train, model.predict(train.images).landmarks, protocol),
+        protocols.to_protocol(truth_train, size, protocol),
+        _features(model, test, model.predict(test.images).landmarks, protocol),
+        protocols.to_protocol(truth, size, protocol),
+        _unit(size, protocol) * normalizer_lengths(truth, normalizer, test.names, size),
+        bias=protocol.bias, ridge=protocol.ridge, counts=counts, repeats=repeats, seed=seed,
+    )  # fmt: skip
+
+
+def _fit(
+    model: ExportedModel,
+    train: Part,
+    targets: np.ndarray,
+    protocol: protocols.Protocol,
+    seed: int,
+    pairs: Sequence[tuple[int, int]] = (),
+    untrained: bool = False,
+) -> tuple[np.ndarray, regression.LinearRegressor]:
+    """The features of the training part, and the map fitted to them."""
+    find = model.predict_untrained if untrained else model.predict
+    x = _features(model, train, find(train.images).landmarks, protocol)
+    if pairs:
+        return x, ambiguous.fit(
+            x, targets, pairs, bias=protocol.bias, ridge=protocol.ridge
+        ).regressor
+    if protocol.fit == "closed":
+        return x, regression.fit_linear(x, targets, bias=protocol.bias, ridge=protocol.ridge)
+    size = (model.geometry.size,) * 2
+    views = model.views(train.images) / np.float32(255)
+    points = coordinates.corner_from_pixels(
+        coordinates.swap_xy(to_network(model, train, train.points)), size
+    )
+    rounds = []
+    for number in range(GRADIENT_ROUNDS):
+        warped, moved = augmentation.warp_annotated(
+            tf.constant(views), tf.constant(points, tf.float32), augmentation.MILD,
+            tf.constant([seed, number]),
+        )  # fmt: skip
+        found = np.concatenate(
+            [
+                model.find_in_views(part, untrained)
+                for part in np.array_split(warped.numpy(), -(-len(views) // BATCH))
+            ]
+        )
+        pixels = [
+            coordinates.swap_xy(coordinates.pixels_from_corner(p, size))
+            for p in (found, moved.numpy())
+        ]
+        rounds.append(
+            (
+                protocols.features(pixels[0], size[0], protocol),
+                protocols.to_protocol(pixels[1], size[0], protocol),
+            )
+        )
+    return x, regression.fit_by_gradient(rounds, bias=protocol.bias, seed=seed)
+
+
+def _features(
+    model: ExportedModel, part: Part, landmarks: np.ndarray, protocol: protocols.Protocol
+) -> np.ndarray:
+    """What the map reads, `[N, 2K]`, of landmarks in pixels of each image."""
+    return protocols.features(to_network(model, part, landmarks), model.geometry.size, protocol)
+
+
+def _unit(size: int, protocol: protocols.Protocol) -> float:
+    """A pixel of the network's input in the coordinates of the fit."""
+    return float(np.subtract(*protocols.to_protocol([1.0, 0.0], size, protocol)))
 
 
 def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
@@ -282,8 +380,11 @@ def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
     return found.to_dict(method.remedies)
 
 
-def to_network(model: ExportedModel, part: Part, points: np.ndarray) -> np.ndarray:
-    """Maps `[N, P, 2]` (x, y) pixels of each image to (x, y) pixels of the network's input."""
+def to_network(model, part: Part, points: np.ndarray) -> np.ndarray:
+    """Maps `[N, P, 2]` (x, y) pixels of each image to (x, y) pixels of the network's input.
+
+    `model` is anything with a geometry.
+    """
     points = coordinates.swap_xy(np.asarray(points, np.float64))
     return coordinates.swap_xy(model.geometry.to_network(points, _sizes(part)))
 
@@ -387,7 +488,20 @@ def _check_parts(train: Part, test: Part) -> None:
         )
 
 
-def _lengths(truth: np.ndarray, normalizer: str, names: Sequence[str], size: int) -> np.ndarray:
+def normalizer_lengths(
+    truth: np.ndarray, normalizer: str, names: Sequence[str], size: int
+) -> np.ndarray:
+    """The length by which each image's errors are divided, `[N]`, in pixels of the network's input.
+
+    Args:
+        truth: `[N, A, 2]` in those pixels.
+        normalizer: "edge", or two names with a comma.
+        names: Of the A landmarks.
+        size: Side of the network's input.
+
+    Raises:
+        ValueError: If it is neither, or no image has both points.
+    """
     if normalizer == "edge":
         return np.full(len(truth), float(size))
     pair = [name.strip() for name in normalizer.split(",")]
@@ -431,6 +545,11 @@ def table(result: Result) -> list[str]:
             f"{'-':>12}" if value is None else f"{value:>12.2f}" for value in values
         )
 
+    few = [
+        f"{f['n']}: {f['mean']:.1f}±{f['std']:.1f}"
+        for f in scores["few_labels"]
+        if f["mean"] is not None
+    ]
     low, high = scores["nme_interval_percent"]
     bias = "with" if protocol["bias"] else "no"
     return [
@@ -438,12 +557,7 @@ def table(result: Result) -> list[str]:
         *(line(name, row) for name, row in scores["per_landmark"].items()),
         line("all", scores),
         f"95 % interval of the model's: {low:.2f} to {high:.2f}",
-        "with n labels: "
-        + ", ".join(
-            f"{f['n']}: {f['mean']:.1f}±{f['std']:.1f}"
-            for f in scores["few_labels"]
-            if f["mean"] is not None
-        ),
+        *(["with n labels: " + ", ".join(few)] if few else []),
         f"protocol {protocol['name']}: {bias} bias, ridge {protocol['ridge']}, origin "
         f"{protocol['origin']}, in % of {protocol['normalizer']}; {protocol['num_train']} train, "
         f"{protocol['num_test']} test, {protocol['num_skipped']} skipped, "

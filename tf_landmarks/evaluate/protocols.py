@@ -25,12 +25,13 @@ class Protocol:
         name: Its key in `PROTOCOLS`.
         bias: Whether the map has an intercept.
         ridge: Penalty on the squared weights; 0 is least squares of minimum norm, "auto" chooses
-            by leave-one-out on the training part.
+            by blocks left out of the training part.
         origin: `"centre"` of the frame, or `"top_left"`: the centre of that pixel.
         extent: Length of the frame's edge in the coordinates of the fit: 1 for [0, 1], 2 for
             [-1, 1], None for pixels.
         description: One line for tables and reports.
         source: Where this form is stated.
+        fit: "closed" form, or by "gradient" over warped images (`regression.fit_by_gradient`).
     """
 
     name: str
@@ -40,6 +41,7 @@ class Protocol:
     extent: float | None
     description: str
     source: str
+    fit: str = "closed"
 
     def __post_init__(self):
         if self.origin not in ORIGINS:
@@ -57,7 +59,7 @@ _ALL = (
         ridge="auto",
         origin="centre",
         extent=None,
-        description="least squares with a bias, ridge chosen by leave-one-out",
+        description="least squares with a bias, ridge chosen by blocks of neighbours left out",
         source="this project's default",
     ),
     Protocol(
@@ -87,6 +89,16 @@ _ALL = (
         description="no bias, [-1, 1] coordinates; in closed form, where the paper trains the map "
         "by gradient with weight decay and warped images",
         source="Thewlis et al. 2017, section 4; the coordinates are assumed",
+    ),
+    Protocol(
+        name="fse_gradient",
+        bias=False,
+        ridge=0.0,
+        origin="centre",
+        extent=2.0,
+        description="no bias, [-1, 1] coordinates, by gradient with weight decay over warped images",
+        source="Thewlis et al. 2017, section 4; the warps are assumed",
+        fit="gradient",
     ),
     Protocol(
         name="c3",

@@ -139,14 +139,15 @@ def _protocol(protocol: dict, model: ExportedModel) -> str:
     ridge, chosen = protocol["ridge"], protocol["ridge_chosen"]
     if ridge == "auto":
         ridge = f"chosen by cross-validation over blocks of neighbours ({' to '.join(f'{r:.1g}' for r in chosen[:: max(1, len(chosen) - 1)])})"
+    how = f"ridge {ridge}" if protocol["fit"] == "closed" else "by gradient over warped images"
     return (
         f"A linear map from the {page.count(model.num_landmarks, 'discovered landmark')} to the "
         f"annotated points was fitted on {page.count(protocol['num_train'], 'labelled image')} "
         f"({page.text(protocol['train'])}) and measured on {protocol['num_test']:,} others "
         f"({page.text(protocol['test'])}); both baselines got the same labels, and the network before "
         f"training such a map of its own. Protocol <b>{page.text(protocol['name'])}</b> "
-        f"({page.text(protocol['source'])}): {'with' if protocol['bias'] else 'no'} bias, ridge "
-        f"{ridge}, coordinates from the {protocol['origin'].replace('_', ' ')}. The interval covers "
+        f"({page.text(protocol['source'])}): {'with' if protocol['bias'] else 'no'} bias, {how}, "
+        f"coordinates from the {protocol['origin'].replace('_', ' ')}. The interval covers "
         "the choice of test images, not the chance in training."
     )
 
@@ -200,8 +201,9 @@ def _few_labels(model: ExportedModel, result: Result) -> str:
         return ""
     numbers, means, spreads = ([score[key] for score in few] for key in ("n", "mean", "std"))
     chart = charts.means_with_spread(
-        numbers, means, spreads, _baselines(result.metrics), "labelled images", "error (NME), %"
-    )
+        {"": (numbers, means, spreads)}, _baselines(result.metrics),
+        "labelled images", "error (NME), %",
+    )  # fmt: skip
     words = ", ".join(f"{n}: {mean:.1f} %" for n, mean in zip(numbers, means, strict=True))
     return page.caption(
         "The error when the linear map is fitted on fewer labelled images (mean and standard deviation "
@@ -317,6 +319,7 @@ _PANELS = {
     "Score": _scores,
     "Discovered landmarks": report_pictures.discovered,
     "Prediction and annotation": report_pictures.regressed,
+    "What predicts what": report_pictures.correlations,
     "Heatmaps": report_pictures.blended_heatmaps,
     "Reconstructions": report_pictures.reconstructions,
     "Look and pose exchanged": report_pictures.swaps,

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from tf_landmarks.evaluate import evaluation
+from tf_landmarks.evaluate import correlation, evaluation
 from tf_landmarks.evaluate.evaluation import Result
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays, page
@@ -77,6 +77,29 @@ def regressed(model: ExportedModel, result: Result) -> str:
     if len(worst):
         parts += ["<h3>Worst</h3>", page.tiles([tile(i) for i in worst])]
     return "\n".join(parts)
+
+
+def correlations(model: ExportedModel, result: Result) -> str:
+    """Which discovered landmarks annotated points are read off."""
+    arrows = correlation.arrows(result.correlation)
+    if not arrows:
+        return ""
+    typical, _ = typical_and_worst(result.image_nme, 3)
+    tiles = []
+    for i in typical:
+        image, name = result.test.images[i], _name(result, i)
+        picture = overlays.draw_arrows(
+            image, result.discovered[i], result.test.points[i], arrows, _factor(image, SIDE), 6
+        )
+        tiles.append(page.figure(page.image_tag(picture, f"arrows over {name}"), name))
+    strong = len({a for _, a, _ in arrows})
+    words = (
+        "An arrow goes from a discovered landmark to each annotated point (ring) of whose weights it "
+        f"carries at least {correlation.THRESHOLD:.0%}, the thicker the more; {strong} of "
+        f"{len(result.correlation)} points have any: look for arrows from nearby, for one across the "
+        "object says that the map has found a coincidence."
+    )
+    return page.caption(words) + page.tiles(tiles)
 
 
 def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -26,13 +26,13 @@ from tf_landmarks.augment import canvas
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers.bottleneck import CONFIDENCE_STD
 from tf_landmarks.layers.hourglass import Hourglass, Level
-from tf_landmarks.losses import structure
+from tf_landmarks.losses import flow, structure
 from tf_landmarks.methods import base, schedules
 
 # Side of the canvas for each side of the image; the first two are the paper's, as are 128 and 28.
 _CANVASES = {80: 96, 64: 96, 128: 192, 28: 56, 48: 64, 32: 48}
 _RENDER_WIDTHS = tuple(0.125 * math.sqrt(2.0) ** j for j in range(5))  # of the image's side
-_FEATURES = 64  # channels that a descriptor is painted with
+_FEATURES = 64  # channels that a descriptor is painted with, at the published width
 _MIN_SPREAD = 0.15  # of landmarks, below which a spline around them explodes
 
 Architecture = Literal["auto", "standard", "large", "digits", "small"]
@@ -72,6 +72,16 @@ class LmdisOptions:
     separation_weight: float = base.option(20.0, "lambda_sep, weight of the separation")
     separation_width: float = base.option(0.08, "sigma_sep, in units of the image's side")
     equivariance_weight: float = base.option(1e4, "lambda_eqv, weight of the equivariance")
+    flow: bool = base.option(
+        False,
+        "landmarks shall follow the optical flow of videos too, over two intervals, besides warps",
+    )
+    flow_interval: int = base.option(
+        5, "frames from one to the next of three between which it is taken"
+    )
+    flow_preference: bool = base.option(
+        True, "draw landmarks to what moves, without which they flee from it"
+    )
     reconstruction_step_1: int = base.option(
         100_000, "step from which lambda_recon is 10 times as large; 0: never"
     )
@@ -150,6 +160,7 @@ class Lmdis(base.LandmarkModel):
         if self.has_descriptors:
             self.describer = _Describer(kind, options.width, common)
         self.decoder = _Decoder(kind, options.width, colours, common)
+        self._painted = max(1, _FEATURES * options.width // 32)
         self._rendered_size = shape.image_size // (2 if kind == "large" else 1)
 
     @classmethod
@@ -179,6 +190,7 @@ class Lmdis(base.LandmarkModel):
         pairing = canvas.CanvasPair(
             self._canvas_size, options.warp, options.landmark_displacement,
             self.shape_spec.num_landmarks, options.color_jitter,
+            options.flow_interval if options.flow else 0,
         )  # fmt: skip
         return [base.Stage("main", pairing, self._schedule, tf.keras.optimizers.Adam)]
 
@@ -197,26 +209,28 @@ class Lmdis(base.LandmarkModel):
 
             self.describe = kernel("describe", channels, numbers)
             self.describe_bias = self.add_weight("describe_bias", [numbers], tf.float32, "zeros")
-            self.paint = kernel("paint", numbers, _FEATURES)
-            self.paint_bias = self.add_weight("paint_bias", [_FEATURES], tf.float32, "zeros")
+            self.paint = kernel("paint", numbers, self._painted)
+            self.paint_bias = self.add_weight("paint_bias", [self._painted], tf.float32, "zeros")
         super().build_variables(for_training)
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
-        """Terms as in lmdis.md 6, lengths in the image's side: `recon`, `conc`, `sep`, `eqv`, `mse`."""
-        target = batch["target"]
+        """Terms as in lmdis.md 6, lengths in the image's side: `recon`, `conc`, `sep`, `eqv`, `mse`.
+
+        With optical flow also `flow` and `prefer`.
+        """
+        target, options = batch["target"], self.options
         padded = canvas.pad(target, self._canvas_size)
         source, moved = self._warped(padded, batch)
-        found = self.detect(tf.concat([padded, source], axis=0), training)
-        places, other = tf.split(found.places, 2)
+        canvases = [padded, source, *([batch["later"]] if options.flow else [])]
+        found = self.detect(tf.concat(canvases, axis=0), training)
+        places, other, *later = tf.split(found.places, len(canvases))
         side = self.padding / 2.0  # from the canvas' edge frame to the image's side
         maps = found.maps[: tf.shape(target)[0]]
         output = self._decode(places, self._describe(padded, maps, training), training)
 
         recon = self._reconstruction(target, output)
         conc = tf.reduce_mean(structure.concentration(found.variances * side**2))
-        sep = tf.reduce_mean(
-            structure.separation(found.places * side, self.options.separation_width)
-        )
+        sep = tf.reduce_mean(structure.separation(found.places * side, options.separation_width))
         eqv = tf.reduce_mean(tf.reduce_sum((side * (moved(other) - places)) ** 2, axis=[1, 2]))
         terms = {
             "recon": recon,
@@ -225,7 +239,6 @@ class Lmdis(base.LandmarkModel):
             "eqv": eqv,
             "mse": tf.reduce_mean((target - self._colours(output)) ** 2),
         }
-        options = self.options
         scale = 4.0 / self.padding if options.loss_scale == "released" else 1.0
         total = (
             self._reconstruction_weight() * recon
@@ -233,6 +246,14 @@ class Lmdis(base.LandmarkModel):
             + options.separation_weight * sep
             + options.equivariance_weight * scale * eqv
         )
+        if options.flow:
+            moving, valid = batch["flow"], batch["valid"]
+            follows = flow.flow_equivariance(side * places, side * later[0], moving, valid)
+            terms["flow"] = follows
+            total += options.equivariance_weight * scale * follows
+            if options.flow_preference:
+                terms["prefer"] = flow.flow_preference(side * places, moving, valid)
+                total += options.equivariance_weight * terms["prefer"]
         return base.Losses(total, terms)
 
     def detect(self, canvases: tf.Tensor, training: bool = False) -> Found:
@@ -348,7 +369,7 @@ class Lmdis(base.LandmarkModel):
             if self.options.descriptor_activation:
                 painted = tf.nn.leaky_relu(painted, 0.2)
             features = tf.einsum("bhwjk,bkf->bhwjf", maps, painted)
-            inputs.append(tf.reshape(features, [-1, size, size, maps.shape[3] * _FEATURES]))
+            inputs.append(tf.reshape(features, [-1, size, size, maps.shape[3] * self._painted]))
         return tf.cast(self.decoder(tf.concat(inputs, axis=-1), training=training), tf.float32)
 
     def _colours(self, output: tf.Tensor) -> tf.Tensor:

@@ -119,16 +119,28 @@ class ExportedModel:
         seen = [self.geometry.centre(self.geometry.frame(tf.constant(image))) for image in images]
         return tf.image.convert_image_dtype(tf.stack(seen), tf.uint8, saturate=True).numpy()
 
-    def find_in_views(self, views: np.ndarray) -> np.ndarray:
+    def to_view(self, image_size: tuple[int, int], points: np.ndarray) -> np.ndarray:
+        """Maps `[..., 2]` (x, y) pixels of a picture of (height, width) to pixels of its view."""
+        points = coordinates.swap_xy(np.asarray(points, np.float64))
+        return coordinates.swap_xy(self.geometry.to_network(points, image_size))
+
+    def from_view_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Maps `[..., 2]` (x, y) pixels of a view to (y, x) in the corner frame."""
+        points = coordinates.swap_xy(np.asarray(points, np.float32))
+        return coordinates.corner_from_pixels(points, [self.geometry.size] * 2)
+
+    def find_in_views(self, views: np.ndarray, untrained: bool = False) -> np.ndarray:
         """Finds landmarks in images as the network sees them.
 
         Args:
             views: `[N, S, S, 3]` float32 in [0, 1]; rounded to 8 bits on the way.
+            untrained: By the network as it was before training.
 
         Returns:
             `[N, K, 2]` float32 (y, x) in the corner frame.
         """
-        found = self._signatures["predict_images"](images=self._around(views))["landmarks"]
+        run = self._untrained if untrained else self._signatures["predict_images"]
+        found = run(images=self._around(views))["landmarks"]
         points = coordinates.swap_xy(found.numpy()) - self.geometry.margin
         return coordinates.corner_from_pixels(points, [self.geometry.size] * 2)
 

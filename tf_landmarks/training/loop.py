@@ -152,7 +152,7 @@ def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
 
 def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:
     """Opens the data of a run, for training and, if any is held out, for validation."""
-    source = sources.open_source(run.data, frame_pattern=run.frame_pattern)
+    source = sources.open_source(run.data, frame_pattern=run.frame_pattern, classes=run.classes)
     training, held_out = sources.split(
         source.names, run.validation_fraction, run.seed, source.neighbours
     )

@@ -26,8 +26,11 @@ class RunOptions:
     method: str = _option("imm", "which method trains")
     data: str = _option(
         "made_faces",
-        "what to train on: made_faces (drawn, needs no files), a folder of images, a video or a folder of videos; of a folder with train/ inside, that part",
+        "what to train on: made_faces (drawn, needs no files), a folder of images, a video or a folder of videos; of a folder with train/ inside, that part; a folder of idx files (MNIST), of which the training part",
         may_change=True,
+    )
+    classes: str = _option(
+        "", "of idx files, the labels to take, for instance 3 or 2,9; all if empty"
     )
     frame_pattern: str = _option(
         "",
@@ -51,6 +54,11 @@ class RunOptions:
         1.0, "share of the image's side that the network sees, cut from the centre"
     )
     keep_aspect: bool = _option(True, "pad images to a square instead of squeezing them")
+    border: int = _option(
+        0,
+        "pixels of one grey around the image, within --image_size: room to move for what fills it",
+    )
+    border_value: float = _option(0.0, "grey of the border: 0 is black, 1 white")
     validation_fraction: float = _option(0.0, "share of the images held out for tuning")
     max_bad_fraction: float = _option(0.01, "share of unreadable files beyond which training stops")
     memory_mib: float = _option(
@@ -93,7 +101,9 @@ class RunOptions:
     @property
     def geometry(self) -> Geometry:
         """How images become the network's input."""
-        return Geometry(self.image_size, self.crop, self.keep_aspect)
+        return Geometry(
+            self.image_size, self.crop, self.keep_aspect, self.border, self.border_value
+        )
 
     def check(self) -> None:
         """Raises ValueError, naming the flag, for a value that cannot work."""

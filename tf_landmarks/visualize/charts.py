@@ -8,6 +8,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 # ColorBrewer's "Dark2" green and orange and a grey: apart for colour-blind people, and in print.
 COLORS = ("#1b9e77", "#d95f02", "#707070")
+_SERIES_COLORS = (*COLORS[:2], "#7570b3", "#e7298a", "#66a61e", "#666666")
 DASHES = ("-", "--", ":")
 
 
@@ -66,9 +67,7 @@ def curves(
 
 
 def means_with_spread(
-    x: Sequence[int],
-    means: Sequence[float],
-    spreads: Sequence[float],
+    series: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]],
     levels: Mapping[str, float],
     x_axis: str,
     y_axis: str,
@@ -76,27 +75,31 @@ def means_with_spread(
     """Means with their spread over counts, on a logarithmic axis, beside level lines.
 
     Args:
-        x: Counts.
-        means: One per count.
-        spreads: Standard deviations.
+        series: (counts, means, standard deviations) of each line by name; named in the legend where
+            there are several.
         levels: Heights of the level lines by name.
-        x_axis: Name of `x`.
+        x_axis: Name of the counts.
         y_axis: Name of the values.
     """
     figure, axes = _figure(6.4, 3.0)
-    axes.errorbar(x, means, spreads, color=COLORS[0], marker="o", ms=4, capsize=3, lw=1.4)
+    lines = zip(series.items(), _SERIES_COLORS, "osD^vP", strict=False)
+    for (name, (x, means, spreads)), color, marker in lines:
+        label = name if len(series) > 1 else None
+        axes.errorbar(
+            x, means, spreads, color=color, marker=marker, ms=4, capsize=3, lw=1.4, label=label
+        )
     for (name, level), color, dashes in zip(
         levels.items(), COLORS[:0:-1], DASHES[1:], strict=False
     ):
         axes.axhline(level, color=color, ls=dashes, lw=1.2, label=f"{name} ({level:.1f})")
     axes.set_xscale("log")
-    ticks = _apart(x)
+    ticks = _apart(sorted({count for x, _, _ in series.values() for count in x}))
     axes.set_xticks(ticks, [str(count) for count in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0, None)
     axes.set_xlabel(x_axis)
     axes.set_ylabel(y_axis)
-    if levels:
+    if levels or len(series) > 1:
         axes.legend(frameon=False, fontsize=9, loc="best")
     return figure
 

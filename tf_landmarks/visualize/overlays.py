@@ -1,5 +1,7 @@
 """Landmarks drawn on images, each with a marker of its own that it keeps in every picture."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -86,6 +88,77 @@ def draw_comparison(
         if has_dot:
             _marker(canvas, dot, "circle", 0.6 * radius + 1, dark)
             _marker(canvas, dot, "circle", 0.6 * radius, orange)
+    return canvas
+
+
+def draw_moves(
+    image: np.ndarray, start: np.ndarray, end: np.ndarray, factor: float = 1, radius: float = 4.0
+) -> np.ndarray:
+    """Draws where landmarks go: a line from start to end, a grey dot where one stays.
+
+    Args:
+        image: `[H, W, 3]` uint8 RGB.
+        start: `[K, 2]` (x, y) in pixels of `image`.
+        end: `[K, 2]`, likewise.
+        factor: Scale of the result.
+        radius: Radius of a marker, pixels of the result.
+
+    Returns:
+        `[factor H, factor W, 3]` uint8.
+    """
+    canvas = np.ascontiguousarray(enlarge(image, factor))
+    ways = list(zip(*(scale_points(p, factor) for p in (start, end)), strict=True))
+    moves = [np.abs(a - b).max() > 1e-6 for a, b in ways]
+    for width, rgb in ((4, (40, 40, 40)), (2, (255, 255, 255))):
+        for (a, b), move in zip(ways, moves, strict=True):
+            if move:
+                cv2.line(canvas, _fixed(a), _fixed(b), rgb, width, cv2.LINE_AA, SHIFT)
+    for index, ((_, b), move) in enumerate(zip(ways, moves, strict=True)):
+        if move:
+            _outlined(canvas, b, index, radius)
+        else:
+            _marker(canvas, b, "circle", 0.6 * radius, (150, 150, 150))
+    return canvas
+
+
+def draw_arrows(
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    annotated: np.ndarray,
+    arrows: Sequence[tuple[int, int, float]],
+    factor: float = 1,
+    radius: float = 4.0,
+) -> np.ndarray:
+    """Draws arrows from discovered landmarks to annotated points, as thick as their shares.
+
+    Args:
+        image: `[H, W, 3]` uint8 RGB.
+        landmarks: `[K, 2]` (x, y) in pixels of `image`.
+        annotated: `[A, 2]`, likewise, NaN where missing.
+        arrows: (landmark, annotated point, share up to 1) each.
+        factor: Scale of the result.
+        radius: Radius of a marker, pixels of the result.
+
+    Returns:
+        `[factor H, factor W, 3]` uint8.
+    """
+    canvas = np.ascontiguousarray(enlarge(image, factor))
+    starts, ends = (scale_points(points, factor) for points in (landmarks, annotated))
+    for k, a, share in arrows:
+        if np.isfinite(ends[a]).all():
+            width = max(1, round(8 * share))
+            for extra, rgb in ((2, (255, 255, 255)), (0, color(k))):
+                cv2.arrowedLine(
+                    canvas, _fixed(starts[k]), _fixed(ends[a]), rgb, width + extra,
+                    cv2.LINE_AA, SHIFT, 0.25,
+                )  # fmt: skip
+    for a in {a for _, a, _ in arrows}:
+        if np.isfinite(ends[a]).all():
+            around = round(radius * 2**SHIFT)
+            cv2.circle(canvas, _fixed(ends[a]), around, (40, 40, 40), 4, cv2.LINE_AA, SHIFT)
+            cv2.circle(canvas, _fixed(ends[a]), around, (255, 255, 255), 2, cv2.LINE_AA, SHIFT)
+    for k in {k for k, _, _ in arrows}:
+        _outlined(canvas, starts[k], k, radius)
     return canvas
 
 

@@ -1,0 +1,129 @@
+"""Regression where left and right cannot be told apart: people seen from the front or the back (LMDIS).
+
+An annotation and its mirror, with all left points exchanged for all right ones, are then equally good.
+The error of an image is the lesser one of the two, and the map is fitted to whichever of the two it
+predicts better, in turns, starting from the images that show their object from the front
+(lmdis.md 10, Human3.6M).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_landmarks.evaluate import metrics, regression
+
+MAX_TURNS = 50
+
+#: Human3.6M's joints: (left, right) of legs and arms, of 32; 0 and 11 to 15 are in the middle.
+HUMAN36M_PAIRS = tuple((6 + i, 1 + i) for i in range(5)) + tuple((16 + i, 24 + i) for i in range(8))
+
+# Seen from the front, a person's left is on the right of the picture.
+_FRONTAL_SHARE = 2.0 / 3.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AmbiguousFit:
+    """What `fit` found.
+
+    Attributes:
+        regressor: The map.
+        mirrored: `[N]` bool: for which images it was fitted to the mirrored annotation.
+        errors: The sum of squares after each turn, which never grows.
+    """
+
+    regressor: regression.LinearRegressor
+    mirrored: np.ndarray
+    errors: list[float]
+
+
+def mirror(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Exchanges the left and right points of `[N, A, 2]`, by (left, right) indices."""
+    order = np.arange(points.shape[1])
+    for left, right in pairs:
+        order[[left, right]] = right, left
+    return points[:, order]
+
+
+def frontal(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """`[N]` bool: more than 2/3 of the left points lie to the right of their partners.
+
+    Args:
+        points: `[N, A, 2]` (x, y), NaN where missing; pairs with a missing point are not counted.
+        pairs: (left, right) indices.
+    """
+    left, right = (points[:, list(side), 0] for side in zip(*pairs, strict=True))
+    known = np.isfinite(left) & np.isfinite(right)
+    front = (known & (np.nan_to_num(left) > np.nan_to_num(right))).sum(axis=1)
+    return front > _FRONTAL_SHARE * np.maximum(known.sum(axis=1), 1)
+
+
+def fit(
+    x, y, pairs: Sequence[tuple[int, int]], *, bias: bool = False, ridge: float | str = 0.0
+) -> AmbiguousFit:
+    """Fits a linear map and the side of each annotation in turns, until no side changes.
+
+    Args:
+        x: `[N, F]`.
+        y: `[N, A, 2]` (x, y), NaN where missing.
+        pairs: (left, right) indices.
+        bias: See `regression.fit_linear`.
+        ridge: See there.
+
+    Raises:
+        ValueError: If no image is frontal, or as `fit_linear`.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    front = frontal(y, pairs)
+    if not front.any():
+        raise ValueError(
+            "no image shows its left points on the right: the pairs may be given the wrong way round"
+        )
+    regressor = regression.fit_linear(x[front], y[front], bias=bias, ridge=ridge)
+    sides = np.stack([y, mirror(y, pairs)])
+    mirrored, errors = None, []
+    for _ in range(MAX_TURNS):
+        predicted = regressor.predict(x)
+        squares = np.nansum((sides - predicted) ** 2, axis=(2, 3))  # [2, N]
+        chosen = squares[1] < squares[0]
+        errors.append(float(np.where(chosen, squares[1], squares[0]).sum()))
+        if mirrored is not None and (chosen == mirrored).all():
+            break
+        mirrored = chosen
+        targets = np.where(mirrored[:, np.newaxis, np.newaxis], sides[1], sides[0])
+        regressor = regression.fit_linear(x, targets, bias=bias, ridge=ridge)
+    return AmbiguousFit(regressor, mirrored, errors)
+
+
+def normalized_errors(
+    predicted: np.ndarray, annotated: np.ndarray, lengths, pairs: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """`[N, A]` as `metrics.normalized_errors`, against the annotation or its mirror, whichever is nearer."""
+    both = [
+        metrics.normalized_errors(predicted, points, lengths)
+        for points in (annotated, mirror(annotated, pairs))
+    ]
+    means = np.array([metrics.image_errors(errors) for errors in both])
+    nearer = np.nan_to_num(means, nan=np.inf).argmin(axis=0)
+    return np.where(nearer[:, np.newaxis] == 1, both[1], both[0])
+
+
+def parse_pairs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
+    """Reads `--mirror_pairs`, `left_knee:right_knee,left_hip:right_hip`.
+
+    Raises:
+        ValueError: Naming the pair that is none.
+    """
+    pairs = []
+    for word in words.split(","):
+        sides = [side.strip() for side in word.split(":")]
+        unknown = [side for side in sides if side not in names]
+        if len(sides) != 2 or unknown or sides[0] == sides[1]:
+            raise ValueError(
+                f"--mirror_pairs: {word!r} must be left:right, two of the landmarks {', '.join(names)}"
+            )
+        pairs.append((names.index(sides[0]), names.index(sides[1])))
+    used = [index for pair in pairs for index in pair]
+    if len(set(used)) != len(used):
+        raise ValueError(f"--mirror_pairs={words} names a landmark twice")
+    return pairs

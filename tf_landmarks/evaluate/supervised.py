@@ -1,0 +1,183 @@
+"""Networks trained from scratch on labelled images, to compare few labels with (FSE, section 4).
+
+    A    FSE's trunk, a pooling to half and a dense layer
+    B    its convolutions with poolings after the first three, on 64 x 64 pixels, and a dense layer
+
+Both are trained by squared distances on images warped with their annotations.
+"""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import tps
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.evaluate import augmentation, evaluation, metrics, regression
+from tf_landmarks.layers import blocks
+
+Kind = Literal["A", "B"]
+
+#: The paper names spline warps for training but not their strength.
+STRENGTH = tps.Strength(10.0, 0.05, 0.05, 1e-3, 1e-3)
+
+_LAYERS = ((20, 5), (48, 5), (64, 3), (80, 3), (256, 3))
+_POOLED_AFTER = {"A": (0, 4), "B": (0, 1, 2)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a supervised network is trained.
+
+    Attributes:
+        steps: Steps of Adam, whose rate falls from `learning_rate` along a cosine.
+        batch_size: Images per step.
+        learning_rate: At the start.
+    """
+
+    steps: int = 500
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+
+
+class SupervisedNetwork(tf.keras.Model):
+    """Images to annotated points.
+
+    Args:
+        kind: "A" or "B".
+        num_points: A.
+    """
+
+    def __init__(self, kind: Kind, num_points: int, **kwargs):
+        super().__init__(**kwargs)
+        if kind not in _POOLED_AFTER:
+            raise ValueError(
+                f"a supervised network is one of {', '.join(_POOLED_AFTER)}, not {kind!r}"
+            )
+        self._pooled_after = _POOLED_AFTER[kind]
+        common = {"weight_decay": 5e-4, "momentum": 0.9}
+        common["initializer"] = tf.keras.initializers.GlorotUniform
+        self.trunk = [blocks.ConvBlock(filters, kernel, **common) for filters, kernel in _LAYERS]
+        self.last = tf.keras.layers.Dense(2 * num_points)
+
+    def call(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[B, S, S, 3]` in [0, 1] to `[B, A, 2]` (y, x) in the corner frame."""
+        features = views - 0.5
+        for index, block in enumerate(self.trunk):
+            features = block(features, training=training)
+            if index in self._pooled_after:
+                features = tf.nn.max_pool2d(features, 2, 2, "VALID")
+        points = self.last(tf.reshape(features, [-1, int(np.prod(features.shape[1:]))]))
+        return tf.reshape(points, [-1, points.shape[1] // 2, 2])
+
+
+def train(
+    kind: Kind, views: np.ndarray, points: np.ndarray, how: Training, seed: int
+) -> SupervisedNetwork:
+    """Trains a network.
+
+    Args:
+        kind: Which one.
+        views: `[N, S, S, 3]` float32 in [0, 1].
+        points: `[N, A, 2]` (y, x) in the corner frame, NaN where missing.
+        how: Steps and rate.
+        seed: Of the weights, the warps and the order of images.
+
+    Returns:
+        The network, whose answer for a point without any label means nothing.
+    """
+    tf.keras.utils.set_random_seed(seed)
+    network = SupervisedNetwork(kind, points.shape[1])
+    rate = tf.keras.optimizers.schedules.CosineDecay(how.learning_rate, how.steps)
+    optimizer = tf.keras.optimizers.Adam(rate)
+    images, labels = tf.constant(views), tf.constant(points, tf.float32)
+
+    @tf.function
+    def step(number: tf.Tensor) -> None:
+        draw = tf.stack([tf.constant(seed, tf.int64), number])
+        rows = tf.random.stateless_uniform(
+            [how.batch_size], draw, maxval=len(views), dtype=tf.int32
+        )
+        batch, wanted = augmentation.warp_annotated(
+            tf.gather(images, rows), tf.gather(labels, rows), STRENGTH, draw
+        )
+        with tf.GradientTape() as tape:
+            error = network(batch, training=True) - wanted
+            error = tf.where(tf.math.is_finite(error), error, 0.0)
+            loss = tf.reduce_mean(tf.reduce_sum(error**2, axis=-1)) + tf.add_n(network.losses)
+        gradients = tape.gradient(loss, network.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+
+    for number in range(how.steps):
+        step(tf.constant(number, tf.int64))
+    return network
+
+
+def few_labels(
+    kind: Kind,
+    train_part: evaluation.Part,
+    test_part: evaluation.Part,
+    geometry: Geometry,
+    normalizer: str,
+    counts: list[int],
+    repeats: int,
+    how: Training,
+    seed: int = 0,
+) -> list[regression.FewLabelScore]:
+    """The error by the number of labelled images, from the draws that `regression` gives all methods.
+
+    Args:
+        kind: Which network.
+        train_part: Labelled images to draw from.
+        test_part: Labelled images to measure on.
+        geometry: How images become its input.
+        normalizer: See `evaluation.evaluate`.
+        counts: Numbers of labelled images; larger ones than there are mean all.
+        repeats: Draws of each, one for all.
+        how: Of each training.
+        seed: Of draws and trainings.
+    """
+    size = (geometry.size,) * 2
+    inputs = _Input(geometry)
+
+    def views(part: evaluation.Part) -> np.ndarray:
+        return np.stack(
+            [geometry.centre(geometry.frame(tf.constant(image))) for image in part.images]
+        )
+
+    def points(part: evaluation.Part) -> np.ndarray:
+        pixels = evaluation.to_network(inputs, part, part.points)
+        return coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
+
+    images, labels, test_images = views(train_part), points(train_part), views(test_part)
+    truth = evaluation.to_network(inputs, test_part, test_part.points)
+    lengths = evaluation.normalizer_lengths(truth, normalizer, test_part.names, geometry.size)
+    countable = ~metrics.skipped_images(truth, lengths)[:, None] & ~np.isnan(truth).any(axis=-1)
+    total, scores = len(images), []
+    for n in sorted({min(count, total) for count in counts}):
+        draws, shares = [], []
+        for repeat in range(1 if n == total else repeats):
+            rows = np.sort(regression.draw_rows(total, n, repeat, seed))
+            network = train(kind, images[rows], labels[rows], how, seed + repeat)
+            found = network.predict(test_images, batch_size=64, verbose=0)
+            found[:, np.isnan(labels[rows]).any(-1).all(0)] = np.nan
+            pixels = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
+            errors = metrics.normalized_errors(pixels, truth, lengths, allow_unpredicted=True)
+            draws.append(metrics.nme_percent(errors))
+            shares.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
+        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+        scores.append(
+            regression.FewLabelScore(
+                n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares))
+            )
+        )
+    return scores
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    """What `evaluation.to_network` asks of a model."""
+
+    geometry: Geometry

@@ -1,0 +1,252 @@
+"""Moving landmarks of an exported model and drawing what comes of it (lmdis.md 9).
+
+x(a) = x + a (target - x)    for chosen landmarks, the others stay
+"""
+
+import csv
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from tf_landmarks.data import decode, sources
+from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.visualize import grids, overlays
+
+SIDE = 128  # of a picture on a sheet, pixels
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Edit:
+    """A picture and where its landmarks go.
+
+    Attributes:
+        view: `[S, S, 3]` uint8, the picture as the network sees it.
+        start: `[K, 2]` (x, y) pixels of the view, where landmarks were found.
+        end: `[K, 2]`, where they are at amount 1; equal to `start` for those that stay.
+    """
+
+    view: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    def at(self, amount: float) -> np.ndarray:
+        """Landmarks `[K, 2]` after a share of the way."""
+        return self.start + amount * (self.end - self.start)
+
+
+def make_edit(
+    model: ExportedModel,
+    image: np.ndarray,
+    towards: np.ndarray | None,
+    moves: str,
+    chosen: Sequence[int],
+) -> Edit:
+    """Finds the landmarks of a picture and their targets.
+
+    Args:
+        model: With a generator.
+        image: `[H, W, 3]` uint8 RGB.
+        towards: A picture whose landmarks are the targets; or None, and `moves` has them.
+        moves: A CSV, see `read_moves`; "" with `towards`.
+        chosen: The landmarks that move.
+
+    Raises:
+        ValueError: If the model has no generator, or there is not one kind of targets.
+    """
+    if not model.has_generator:
+        raise ValueError(
+            f"{model.path} is of method {model.facts['method']}, which has no generator and cannot redraw"
+        )
+    if (towards is None) == (not moves):
+        raise ValueError("give either --towards, a picture, or --moves, a table of targets")
+    view, start = _find(model, image)
+    if towards is not None:
+        _, targets = _find(model, towards)
+    else:
+        # Of the picture to the view: a table is made on the picture.
+        origin, unit = (
+            model.to_view(image.shape[:2], np.array([point])) for point in ((0.0, 0.0), (1.0, 1.0))
+        )
+        table, relative = read_moves(moves, model.num_landmarks)
+        scale = unit - origin
+        targets = start + table * scale if relative else table * scale + origin
+        chosen = [k for k in chosen if np.isfinite(table[k]).all()]
+    end = start.copy()
+    end[list(chosen)] = targets[list(chosen)]
+    return Edit(view, start, end)
+
+
+def read_moves(path: str, num_landmarks: int) -> tuple[np.ndarray, bool]:
+    """Reads targets of landmarks.
+
+    Args:
+        path: A CSV with the columns landmark, dx, dy, or landmark, x, y; pixels of the picture.
+        num_landmarks: K.
+
+    Returns:
+        `[K, 2]` (x, y), NaN for landmarks that it does not name; and whether these are shifts.
+
+    Raises:
+        ValueError: Naming the file and the row that cannot be used.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise ValueError(f"--moves={path} cannot be read: {error.strerror}") from error
+    columns = set(rows[0]) if rows else set()
+    kinds = [names for names in (("dx", "dy"), ("x", "y")) if {"landmark", *names} <= columns]
+    if not kinds:
+        raise ValueError(
+            f"--moves={path} needs rows, and the columns landmark, dx, dy or landmark, x, y"
+        )
+    targets = np.full((num_landmarks, 2), np.nan)
+    for number, row in enumerate(rows, 2):
+        try:
+            values = [float(row[name]) for name in kinds[0]]
+            index = int(row["landmark"])
+        except (TypeError, ValueError):
+            index, values = -1, [math.nan]
+        if not 0 <= index < num_landmarks or not np.isfinite(values).all():
+            raise ValueError(
+                f"--moves={path}, line {number}: needs a landmark from 0 to {num_landmarks - 1} and two "
+                f"numbers, has {','.join(str(v) for v in row.values())}"
+            )
+        targets[index] = values
+    return targets, kinds[0] == ("dx", "dy")
+
+
+def parse_numbers(words: Sequence[str], num_landmarks: int) -> list[int]:
+    """The landmarks that `--landmarks` names; all of them if it names none."""
+    if not words:
+        return list(range(num_landmarks))
+    if not all(w.strip().isdecimal() and int(w) < num_landmarks for w in words):
+        raise ValueError(
+            f"--landmarks={','.join(words)} must be numbers from 0 to {num_landmarks - 1}, with commas"
+        )
+    return [int(word) for word in words]
+
+
+def parse_amounts(words: Sequence[str]) -> list[float]:
+    """The numbers of `--amounts`."""
+    try:
+        amounts = [float(word) for word in words]
+    except ValueError:
+        amounts = []
+    if not amounts or not np.isfinite(amounts).all():
+        raise ValueError(
+            f"--amounts={','.join(words)} must be numbers with commas, such as 0,0.5,1"
+        )
+    return amounts
+
+
+def open_reader(data: str) -> Callable[[str], np.ndarray]:
+    """What reads a picture by its file, or by its name in `--data`."""
+    if not data:
+
+        def read_file(path: str) -> np.ndarray:
+            try:
+                return decode.read_image(path)
+            except decode.UnreadableImageError as error:
+                raise ValueError(f"{path} cannot be read: {error}") from error
+
+        return read_file
+    source = sources.open_source(data, prefer_train=False)
+    rows = {name: row for row, name in enumerate(source.names)}
+
+    def read_name(name: str) -> np.ndarray:
+        if name not in rows:
+            raise ValueError(
+                f"--data={data} holds no {name}; its names are {', '.join(source.names[:3])} ..."
+            )
+        return source.read(rows[name])
+
+    return read_name
+
+
+def draw_sheet(model: ExportedModel, edits: Sequence[Edit], amounts: Sequence[float]) -> np.ndarray:
+    """A row for each edit: the picture with the way of its landmarks, and redrawn at each amount.
+
+    Returns:
+        One `[H, W, 3]` uint8 picture.
+    """
+    rows = []
+    for edit in edits:
+        redrawn = _render(model, edit, amounts)
+        factor = max(1, SIDE // edit.view.shape[0])
+        rows.append(
+            [
+                overlays.draw_landmarks(edit.view, edit.start, factor),
+                overlays.draw_moves(edit.view, edit.start, edit.end, factor),
+                *(overlays.enlarge(picture, factor) for picture in redrawn),
+            ]
+        )
+    return grids.grid(rows)
+
+
+def write_video(
+    path: str, model: ExportedModel, edits: Sequence[Edit], amounts: Sequence[float], frames: int
+) -> None:
+    """Writes a video of the motion there and back, the edits side by side.
+
+    Args:
+        path: An .mp4 file.
+        model: With a generator.
+        edits: What moves.
+        amounts: The motion goes from the least of them to the largest.
+        frames: Of the video.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    phase = np.linspace(0.0, 2.0 * np.pi, frames, endpoint=False)
+    low, high = min(amounts), max(amounts)
+    steps = low + (high - low) * (1.0 - np.cos(phase)) / 2.0
+    factor = max(1, SIDE // edits[0].view.shape[0])
+    strips = [
+        np.concatenate(row, axis=1)
+        for row in zip(
+            *(
+                [
+                    np.concatenate(
+                        [
+                            overlays.draw_moves(edit.view, edit.start, edit.at(amount), factor),
+                            overlays.enlarge(picture, factor),
+                        ],
+                        axis=0,
+                    )
+                    for amount, picture in zip(steps, _render(model, edit, steps), strict=True)
+                ]
+                for edit in edits
+            ),
+            strict=True,
+        )
+    ]
+    height, width = strips[0].shape[:2]
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (width, height))
+    if not writer.isOpened():
+        raise OSError(f"{path} cannot be written as a video")
+    for strip in strips:
+        writer.write(np.ascontiguousarray(strip[..., ::-1]))
+    writer.release()
+    if not os.path.getsize(path):
+        raise OSError(f"{path} cannot be written: nothing arrived there")
+
+
+def _find(model: ExportedModel, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The network's view of a picture, and its landmarks there."""
+    (view,) = model.views([image])
+    (found,) = model.predict([image]).landmarks
+    return view, model.to_view(image.shape[:2], found)
+
+
+def _render(model: ExportedModel, edit: Edit, amounts: Sequence[float]) -> np.ndarray:
+    """`[A, S, S, 3]` uint8, the picture with its landmarks at each amount."""
+    points = np.stack([edit.at(amount) for amount in amounts])
+    views = np.repeat(edit.view[np.newaxis] / np.float32(255), len(points), axis=0)
+    rendered = model.render_views(views, model.from_view_pixels(points))
+    return np.rint(255.0 * rendered).astype(np.uint8)

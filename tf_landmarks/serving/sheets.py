@@ -1,0 +1,70 @@
+"""Sheets of pictures of what an exported model finds, for data with or without annotations."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import sampling, tps
+from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.visualize import grids, heatmaps, overlays
+
+SIDE = 128  # of a picture, pixels
+ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees (FSE, figure 3)
+_SPLINE = tps.Strength(0.0, 0.0, 0.0, 1e-3, 5e-3)
+_NUM_SPLINES = 3
+
+
+def landmarks(model: ExportedModel, images: list[np.ndarray], columns: int = 8) -> np.ndarray:
+    """Landmarks on pictures as the network sees them, one `[H, W, 3]` uint8 picture."""
+    views = model.views(images)
+    return grids.wrap(_drawn(model, views / np.float32(255)), columns)
+
+
+def warps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
+    """Landmarks on turned and bent pictures: a row for each, which should show the same places."""
+    rows = []
+    for view in model.views(images) / np.float32(255):
+        angles = tf.constant(np.deg2rad(ROTATIONS), tf.float32)
+        turns = tps.similarity(angles, tf.ones_like(angles), tf.zeros([len(ROTATIONS), 2]))
+        bends = tps.draw_coefficients(_SPLINE, tf.constant([0, 0]), 10, (_NUM_SPLINES,))
+        still = tf.zeros([len(ROTATIONS), bends.shape[1] - 3, 2])
+        parameters = tf.concat([tf.concat([still, turns], axis=1), bends], axis=0)
+        warp = tps.Warp(tps.control_grid(10), parameters, "shifted")
+        copies = tf.repeat(view[tf.newaxis], len(parameters), axis=0)
+        rows.append(_drawn(model, tps.warp_images(warp, copies, "edge").numpy()))
+    return grids.grid(rows)
+
+
+def maps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
+    """All heatmaps over each picture, and those of the first one by one."""
+    views, found = model.views(images), model.heatmaps(images)
+    blended = [heatmaps.blend(_enlarge(view), m) for view, m in zip(views, found, strict=True)]
+    single = [heatmaps.with_marginals(found[0][..., k]) for k in range(found.shape[-1])]
+    columns = max(len(blended), 8)
+    rows = [single[start : start + columns] for start in range(0, len(single), columns)]
+    return grids.grid([blended, *rows])
+
+
+def redrawn(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
+    """Pictures, and below each what the generator makes of it."""
+    views = model.views(images)
+    points = model.find_in_views(views / np.float32(255))
+    output = model.render_views(views / np.float32(255), points)
+    output = np.rint(255 * output).astype(np.uint8)
+    return grids.grid([[_enlarge(view) for view in row] for row in (views, output)])
+
+
+def _drawn(model: ExportedModel, views: np.ndarray) -> list[np.ndarray]:
+    """Views `[N, S, S, 3]` float32 with their landmarks."""
+    size = views.shape[1:3]
+    pixels = coordinates.swap_xy(coordinates.pixels_from_corner(model.find_in_views(views), size))
+    pictures = np.rint(255 * views).astype(np.uint8)
+    factor = max(1, SIDE // size[0])
+    return [
+        overlays.draw_landmarks(picture, points, factor)
+        for picture, points in zip(pictures, pixels, strict=True)
+    ]
+
+
+def _enlarge(view: np.ndarray) -> np.ndarray:
+    return overlays.enlarge(view, max(1, SIDE // view.shape[0]))

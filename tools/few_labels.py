@@ -1,0 +1,92 @@
+"""Error by the number of labelled images, of several models and of supervised networks, in one picture.
+
+    python tools/few_labels.py --models=runs/fse,runs/lmdis,runs/imm --data=my_data \
+        --normalizer=nose,tail --supervised=B --output=runs/few_labels
+
+All get the same labelled images. A model needs them for a linear map alone; a supervised network is
+trained from scratch on them, warped at random. Writes few_labels.png and few_labels.json.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+
+from absl import flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry
+
+_MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
+_DATA = flags.DEFINE_string(
+    "data", None, "a folder with train/ and test/ and annotations", required=True
+)
+_NORMALIZER = flags.DEFINE_string("normalizer", "edge", "as for tools/evaluate.py")
+_PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py")
+_COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "numbers of labels")
+_REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
+_SUPERVISED = flags.DEFINE_list("supervised", ["B"], "supervised networks: A, B, or empty")
+_SUPERVISED_REPEATS = flags.DEFINE_integer("supervised_repeats", 3, "their draws", lower_bound=1)
+_STEPS = flags.DEFINE_integer("supervised_steps", 500, "steps of their training", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "of draws and trainings", lower_bound=0)
+_OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
+
+
+def main(_) -> None:
+    """Parses flags, measures, draws."""
+    with entry.plain_errors():
+        from tf_landmarks.data.geometry import Geometry
+        from tf_landmarks.evaluate import evaluation, protocols, supervised
+        from tf_landmarks.serving.exported import ExportedModel
+        from tf_landmarks.visualize import charts
+
+        protocol = protocols.resolve(_PROTOCOL.value)
+        if not all(c == "all" or (c.isdecimal() and int(c)) for c in _COUNTS.value):
+            raise ValueError(
+                f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all"
+            )
+        unknown = set(_SUPERVISED.value) - {"A", "B"}
+        if unknown:
+            raise ValueError(f"--supervised={','.join(_SUPERVISED.value)} must be A, B or both")
+        models = [ExportedModel(path) for path in _MODELS.value]
+        train, test = evaluation.read_parts(_DATA.value, "test", models[0])
+        counts = [c if c == "all" else int(c) for c in _COUNTS.value]
+        scores = {}
+        for model in models:
+            name = model.facts["method"].upper()
+            name += f" {sum(other.startswith(name) for other in scores) + 1}" * (name in scores)
+            scores[name] = evaluation.few_labels(
+                model, train, test, _NORMALIZER.value, protocol, counts, _REPEATS.value, _SEED.value
+            )
+            _log(name, scores[name])
+        view = models[0].geometry
+        for kind in _SUPERVISED.value:
+            size = 64 if kind == "B" else view.size
+            name = f"supervised {kind}"
+            scores[name] = supervised.few_labels(
+                kind, train, test, Geometry(size, view.crop, view.keep_aspect), _NORMALIZER.value,
+                [len(train) if c == "all" else c for c in counts], _SUPERVISED_REPEATS.value,
+                supervised.Training(_STEPS.value), _SEED.value,
+            )  # fmt: skip
+            _log(name, scores[name])
+        os.makedirs(_OUTPUT.value, exist_ok=True)
+        path = os.path.join(_OUTPUT.value, "few_labels")
+        with open(f"{path}.json", "w", encoding="utf-8") as file:
+            rows = {k: [dataclasses.asdict(s) for s in v] for k, v in scores.items()}
+            json.dump(rows, file, indent=1)
+        series = {
+            name: tuple(zip(*((s.n, s.mean, s.std) for s in found), strict=True))
+            for name, found in scores.items()
+        }
+        charts.means_with_spread(
+            series, {}, "labelled images", f"error (NME), % of {_NORMALIZER.value}"
+        ).savefig(f"{path}.png", dpi=150)
+        logging.info("wrote %s.png and few_labels.json", path)
+
+
+def _log(name: str, scores: list) -> None:
+    logging.info("%s: %s", name, ", ".join(f"{s.n}: {s.mean:.1f}±{s.std:.1f}" for s in scores))
+
+
+if __name__ == "__main__":
+    entry.run(main)

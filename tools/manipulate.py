@@ -1,0 +1,65 @@
+"""Moves landmarks and redraws: towards another picture's, or by a table; as a sheet and a video.
+
+    python tools/manipulate.py --model=runs/mine --image=a.jpg --towards=b.jpg --output=runs/moved
+    python tools/manipulate.py --model=runs/mine --image=a.jpg --moves=moves.csv --output=runs/moved
+
+Landmarks go from where they are found in `--image` to their targets, `x(a) = x + a (target - x)`: a = 0
+is the picture redrawn, 1 the targets reached, beyond that the motion goes on. `--landmarks` moves some of
+them alone. A table has the columns landmark, dx, dy (pixels of the picture) or landmark, x, y.
+"""
+
+import os
+import sys
+
+import cv2
+from absl import flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "an export folder, or a run folder; of a method with a generator", required=True
+)
+_IMAGE = flags.DEFINE_list(
+    "image", None, "pictures that give the look, one row each", required=True
+)
+_TOWARDS = flags.DEFINE_string("towards", "", "a picture whose landmarks are the targets")
+_MOVES = flags.DEFINE_string("moves", "", "a CSV of targets")
+_DATA = flags.DEFINE_string(
+    "data", "", "idx files or a folder: --image and --towards are then names in it, t10k_00012_2"
+)
+_LANDMARKS = flags.DEFINE_list("landmarks", [], "numbers of those to move; all if empty")
+_AMOUNTS = flags.DEFINE_list(
+    "amounts", ["0", "0.25", "0.5", "0.75", "1"], "values of a on the sheet"
+)
+_FRAMES = flags.DEFINE_integer("frames", 40, "frames of the video, there and back", lower_bound=2)
+_OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
+
+
+def main(_) -> None:
+    """Parses flags, redraws, writes."""
+    with entry.plain_errors():
+        from tf_landmarks.serving import manipulation
+        from tf_landmarks.serving.exported import ExportedModel
+
+        model = ExportedModel(_MODEL.value)
+        chosen = manipulation.parse_numbers(_LANDMARKS.value, model.num_landmarks)
+        amounts = manipulation.parse_amounts(_AMOUNTS.value)
+        read = manipulation.open_reader(_DATA.value)
+        edits = [
+            manipulation.make_edit(
+                model, read(name), read(_TOWARDS.value) if _TOWARDS.value else None,
+                _MOVES.value, chosen,
+            )
+            for name in _IMAGE.value
+        ]  # fmt: skip
+        os.makedirs(_OUTPUT.value, exist_ok=True)
+        sheet = os.path.join(_OUTPUT.value, "sheet.png")
+        cv2.imwrite(sheet, manipulation.draw_sheet(model, edits, amounts)[..., ::-1])
+        video = os.path.join(_OUTPUT.value, "motion.mp4")
+        manipulation.write_video(video, model, edits, amounts, _FRAMES.value)
+        logging.info("wrote %s and %s", sheet, video)
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,64 @@
+"""Pictures of what a model finds; needs no annotations.
+
+    python tools/show.py --model=runs/mine --data=my_data/test --output=runs/mine/pictures
+
+Writes landmarks.png (pictures spread over the data), warps.png (the same ones turned and bent: points
+should stay on their places), heatmaps.png, and redrawn.png of a method with a generator.
+"""
+
+import os
+import sys
+
+import cv2
+import numpy as np
+from absl import flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry
+
+_MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
+_DATA = flags.DEFINE_string(
+    "data", None, "images, videos or idx files, as for training; a file or a folder", required=True
+)
+_CLASSES = flags.DEFINE_string("classes", "", "of idx files, the labels to show")
+_COUNT = flags.DEFINE_integer("count", 32, "pictures on the sheet of landmarks", lower_bound=1)
+_OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
+
+ROWS = 6  # of the other sheets
+
+
+def main(_) -> None:
+    """Parses flags, draws, writes."""
+    with entry.plain_errors():
+        from tf_landmarks.data import decode, sources
+        from tf_landmarks.serving import sheets
+        from tf_landmarks.serving.exported import ExportedModel
+
+        model = ExportedModel(_MODEL.value)
+        source = sources.open_source(_DATA.value, prefer_train=False, classes=_CLASSES.value)
+        spread = np.linspace(0, len(source) - 1, min(_COUNT.value, len(source)))
+        images = []
+        for index in spread.round().astype(int):
+            try:
+                images.append(source.read(int(index)))
+            except decode.UnreadableImageError as error:
+                logging.warning("skipped %s: %s", source.names[index], error)
+        if not images:
+            raise ValueError(f"--data={_DATA.value} holds no image that can be read")
+        few = images[:: max(1, len(images) // ROWS)][:ROWS]
+        drawn = {
+            "landmarks": sheets.landmarks(model, images),
+            "warps": sheets.warps(model, few),
+            "heatmaps": sheets.maps(model, few),
+        }
+        if model.has_generator:
+            drawn["redrawn"] = sheets.redrawn(model, images[:16])
+        os.makedirs(_OUTPUT.value, exist_ok=True)
+        for name, picture in drawn.items():
+            path = os.path.join(_OUTPUT.value, f"{name}.png")
+            cv2.imwrite(path, picture[..., ::-1])
+            logging.info("wrote %s", path)
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,72 @@
+"""How heatmaps and landmarks of a run changed over training, as one picture.
+
+    python tools/timeline.py --run_dir=runs/mine --output=timeline.png
+
+Takes the pictures that a run keeps for TensorBoard at every evaluation (`--eval_every`): a row for each
+step, the oldest on top.
+"""
+
+import os
+import sys
+
+import cv2
+import numpy as np
+from absl import flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "the run", required=True)
+_PICTURE = flags.DEFINE_enum(
+    "picture", "heatmaps", ["heatmaps", "pairs"],
+    "heatmaps of one image, a column each; or pairs of images with what was found and redrawn",
+)  # fmt: skip
+_ROWS = flags.DEFINE_integer("rows", 8, "steps shown, spread over the run", lower_bound=1)
+_OUTPUT = flags.DEFINE_string("output", None, "the picture to write", required=True)
+
+
+def main(_) -> None:
+    """Parses flags, reads the events, writes the picture."""
+    with entry.plain_errors():
+        import tensorflow as tf
+
+        from tf_landmarks import layout
+        from tf_landmarks.visualize import grids
+
+        folder = os.path.join(_RUN_DIR.value, layout.TENSORBOARD)
+        files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        pictures = {}
+        for name in files:
+            for record in tf.data.TFRecordDataset(os.path.join(folder, name)):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                for value in event.summary.value:
+                    if value.tag == _PICTURE.value:
+                        pictures[event.step] = value.tensor.string_val[2]
+        if not pictures:
+            raise ValueError(
+                f"--run_dir={_RUN_DIR.value} holds no pictures of {_PICTURE.value}; a run makes them at "
+                "every evaluation (--eval_every)"
+            )
+        steps = sorted(pictures)
+        chosen = np.unique(np.linspace(0, len(steps) - 1, min(_ROWS.value, len(steps))).round())
+        rows = []
+        for step in (steps[int(place)] for place in chosen):
+            picture = tf.io.decode_png(pictures[step]).numpy()
+            label = np.full((picture.shape[0], 90, 3), 255, np.uint8)
+            cv2.putText(
+                label,
+                f"{step}",
+                (6, 30),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.6,
+                (40, 40, 40),
+                1,
+                cv2.LINE_AA,
+            )
+            rows.append([np.concatenate([label, picture], axis=1)])
+        cv2.imwrite(_OUTPUT.value, grids.grid(rows)[..., ::-1])
+        logging.info("wrote %s, of steps %s", _OUTPUT.value, ", ".join(map(str, steps)))
+
+
+if __name__ == "__main__":
+    entry.run(main)
