@@ -48,7 +48,7 @@ def test_errors_never_grow_over_the_turns():
 
 
 def test_exchanging_all_left_and_right_leaves_the_score():
-    x, y = people(60, 0.3)
+    _x, y = people(60, 0.3)
     predicted = y + 0.05 * np.random.default_rng(2).standard_normal(y.shape)
     lengths = np.linspace(1, 2, len(y))
     direct = ambiguous.normalized_errors(predicted, y, lengths, PAIRS)

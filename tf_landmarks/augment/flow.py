@@ -5,6 +5,8 @@ pixels. It points forward in time, from where a thing is to where it will be, un
 where an output pixel is read.
 """
 
+import itertools
+
 import cv2
 import numpy as np
 import tensorflow as tf
@@ -59,7 +61,7 @@ def over_frames(frames: tf.Tensor) -> tf.Tensor:
     """
 
     def of_batch(grey: np.ndarray) -> np.ndarray:
-        return np.stack([[farneback(*pair) for pair in zip(g, g[1:], strict=False)] for g in grey])
+        return np.stack([[farneback(*pair) for pair in itertools.pairwise(g)] for g in grey])
 
     grey = tf.image.rgb_to_grayscale(frames)[..., 0]
     grey = tf.image.convert_image_dtype(grey, tf.uint8, saturate=True)

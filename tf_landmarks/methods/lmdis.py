@@ -161,7 +161,8 @@ class Lmdis(base.LandmarkModel):
             self.describer = _Describer(kind, options.width, common)
         self.decoder = _Decoder(kind, options.width, colours, common)
         self._painted = max(1, _FEATURES * options.width // 32)
-        self._rendered_size = shape.image_size // (2 if kind == "large" else 1)
+        #: Side of the maps that the decoder sees, cells.
+        self.rendered_size = shape.image_size // (2 if kind == "large" else 1)
 
     @classmethod
     def check_shape(cls, shape: base.ModelShape, options: LmdisOptions) -> None:
@@ -343,7 +344,7 @@ class Lmdis(base.LandmarkModel):
 
     def rendered(self, places: tf.Tensor) -> tf.Tensor:
         """Maps of landmarks and background for the decoder, `[B, m, m, 5, K + 1]`, each pixel's sum 1."""
-        axis = _centres(self._rendered_size)
+        axis = _centres(self.rendered_size)
         own = places * self.padding  # edge frame of the image
         squares = [
             (axis[tf.newaxis, :, tf.newaxis] - own[:, tf.newaxis, :, i]) ** 2 / 4.0 for i in (0, 1)
@@ -352,7 +353,7 @@ class Lmdis(base.LandmarkModel):
         widths = tf.constant(_RENDER_WIDTHS, tf.float32)[:, tf.newaxis]
         peak = 1.0 / (2.0 * math.pi * widths**2)
         if self.options.heatmap == "released":
-            peak /= widths**2 * self._rendered_size**2
+            peak /= widths**2 * self.rendered_size**2
         density = peak * tf.exp(-squared[..., tf.newaxis, :] / (2.0 * widths**2))
         density = tf.concat([density, tf.ones_like(density[..., :1])], axis=-1)
         return density / tf.reduce_sum(density, axis=-1, keepdims=True)
@@ -362,7 +363,7 @@ class Lmdis(base.LandmarkModel):
     ) -> tf.Tensor:
         """What the decoder says of each pixel, before the sigmoid."""
         maps = self.rendered(places)
-        size = self._rendered_size
+        size = self.rendered_size
         inputs = [tf.reshape(maps, [-1, size, size, maps.shape[3] * maps.shape[4]])]
         if descriptors is not None:
             painted = tf.einsum("bkd,kdf->bkf", descriptors, self.paint) + self.paint_bias

@@ -10,7 +10,7 @@ LearningRate = float | tf.keras.optimizers.schedules.LearningRateSchedule
 
 
 class PlateauSchedule(tf.Module, tf.keras.optimizers.schedules.LearningRateSchedule):
-    """Divides the learning rate by 10 whenever the error stalls.
+    """Lowers the learning rate whenever the error stalls.
 
     Errors are averaged over windows of `window` steps. A window that does not go 0.1 % below the
     best one so far is a stall; `patience` stalls in a row lower the rate and are then forgotten.
@@ -20,14 +20,14 @@ class PlateauSchedule(tf.Module, tf.keras.optimizers.schedules.LearningRateSched
         base: Learning rate at the start.
         window: Steps per window.
         patience: Windows without improvement before the rate falls.
+        factor: What it is then multiplied by.
     """
 
-    FACTOR = 0.1
     IMPROVEMENT = 1e-3
 
-    def __init__(self, base: float, window: int, patience: int):
+    def __init__(self, base: float, window: int, patience: int, factor: float = 0.1):
         super().__init__()
-        self.window, self.patience = window, patience
+        self.window, self.patience, self.factor = window, patience, factor
         self.rate = _state(base)
         self.best = _state(tf.float32.max)
         self.mean = _state(0.0)  # of the current window
@@ -46,7 +46,7 @@ class PlateauSchedule(tf.Module, tf.keras.optimizers.schedules.LearningRateSched
         improved = mean < (1.0 - self.IMPROVEMENT) * self.best
         stalls = tf.where(ended, tf.where(improved, 0, self.stalls + 1), self.stalls)
         lowers = stalls >= self.patience
-        self.rate.assign(tf.where(lowers, self.rate * self.FACTOR, self.rate))
+        self.rate.assign(tf.where(lowers, self.rate * self.factor, self.rate))
         self.best.assign(tf.where(ended & improved, mean, self.best))
         self.mean.assign(mean)  # the first error of the next window replaces it
         self.count.assign(tf.where(ended, 0, count))

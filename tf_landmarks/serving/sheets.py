@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import sampling, tps
+from tf_landmarks.augment import tps
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays
 

@@ -29,8 +29,7 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
     if not methods.TRAINED[run.method].finds_landmarks:
         raise ValueError(
-            f"{run_dir} holds a run of {run.method}, which finds no landmarks and has no export; it "
-            f"made {layout.LOSS_NETWORK}"
+            f"{run_dir} holds a run of {run.method}, which finds no landmarks and has no export"
         )
     folder = os.path.join(run_dir, layout.CHECKPOINTS)
     model = models.make_float32_model(run, options)

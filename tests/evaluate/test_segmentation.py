@@ -1,0 +1,77 @@
+"""The classifier on FSE's trunk: what is trained, what is measured, what is refused."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tf_landmarks.evaluate import segmentation
+from tf_landmarks.methods import base
+from tf_landmarks.methods.fse import Fse, FseOptions
+from tf_landmarks.training import recalibration
+
+
+def squares(count: int, size=(40, 30), seed: int = 0) -> segmentation.LabelledImages:
+    """Pictures of a red and a green square on blue; their classes are 1, 2 and 0."""
+    random = np.random.default_rng(seed)
+    found = segmentation.LabelledImages([], [])
+    for _ in range(count):
+        labels = np.zeros(size, np.int32)
+        for kind in (1, 2):
+            y, x = random.integers(0, 18, 2)
+            labels[y : y + 12, x : x + 12] = kind
+        found.images.append(np.eye(3, dtype=np.uint8)[[2, 0, 1]][labels] * 255)
+        found.labels.append(labels)
+    return found
+
+
+def network() -> Fse:
+    tf.keras.utils.set_random_seed(0)
+    model = Fse(base.ModelShape(24, 3), FseOptions(pool=2))
+    model.build_variables(for_training=False)
+    views = tf.constant(np.stack(squares(32, (24, 24), seed=2).images) / np.float32(255))
+    recalibration.replace_statistics(model, [views], lambda b: model.represent(b, training=True))
+    return model
+
+
+@pytest.mark.parametrize("mode", segmentation.MODES)
+def test_classes_are_learned_and_frozen_layers_stay(mode):
+    model = network()
+    before = [v.numpy() for block in model.trunk for v in block.variables]
+    data = squares(24)
+    how = segmentation.Training(epochs=8, batch_size=8, learning_rate=3e-3)
+    trained = segmentation.train(model, mode, data, 3, how)
+    test = squares(6, seed=1)
+    accuracy = segmentation.pixel_accuracy(segmentation.predict(trained, test), test.labels)
+    background = segmentation.pixel_accuracy([np.zeros_like(q) for q in test.labels], test.labels)
+    assert accuracy > background + 5
+    after = [v.numpy() for block in model.trunk for v in block.variables]
+    frozen = 6 * segmentation.FROZEN_BLOCKS  # kernel, bias, and four of normalisation
+    same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert all(same[:frozen]) == (mode == "frozen")
+    assert not all(same[frozen:])
+
+
+@pytest.mark.core
+def test_accuracy_is_over_all_pixels_of_all_images():
+    labels = [np.zeros((2, 2), int), np.ones((4, 4), int)]
+    assert segmentation.pixel_accuracy([labels[0], 0 * labels[1]], labels) == pytest.approx(20.0)
+
+
+@pytest.mark.core
+def test_classes_are_merged_and_bad_label_maps_are_named(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (5, 4)).save(tmp_path / "images" / "a.jpg")
+    labels = np.array([[0, 1, 2, 3, 3]] * 4, np.uint8)
+    Image.fromarray(labels).save(tmp_path / "labels" / "a.png")
+    part = segmentation.read_part(str(tmp_path), [(3, 0)])
+    assert part.labels[0][0].tolist() == [0, 1, 2, 0, 0]
+    Image.fromarray(labels[:2]).save(tmp_path / "labels" / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png is of \[2, 5\], its image of \[4, 5\]"):
+        segmentation.read_part(str(tmp_path))
+    (tmp_path / "labels" / "a.png").unlink()
+    with pytest.raises(ValueError, match=r"a\.jpg and its label map .* cannot be read"):
+        segmentation.read_part(str(tmp_path))
+    with pytest.raises(ValueError, match="holds no images/"):
+        segmentation.read_part(str(tmp_path / "none"))
