@@ -44,7 +44,7 @@ _OVERLAP = flags.DEFINE_bool(
 )
 _MIRROR_PAIRS = flags.DEFINE_string(
     "mirror_pairs", "",
-    "left:right landmarks with commas, where left and right cannot be told apart: errors are those "
+    "left:right landmarks with commas (or human36m), where these cannot be told apart: errors are those "
     "against the nearer of annotation and mirrored annotation",
 )  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if not given")

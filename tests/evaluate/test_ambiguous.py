@@ -77,6 +77,10 @@ def test_human36m_pairs_are_those_of_the_specification():
     left, right = (set(side) for side in zip(*ambiguous.HUMAN36M_PAIRS, strict=True))
     assert left == {*range(6, 11), *range(16, 24)} and right == {*range(1, 6), *range(24, 32)}
     assert set(range(32)) - left - right == {0, *range(11, 16)}
+    joints = [f"joint{i}" for i in range(32)]
+    assert ambiguous.parse_pairs("human36m", joints) == list(ambiguous.HUMAN36M_PAIRS)
+    with pytest.raises(ValueError, match="for its 32 joints; there are 5"):
+        ambiguous.parse_pairs("human36m", joints[:5])
 
 
 def test_pairs_by_name():

@@ -109,11 +109,15 @@ def normalized_errors(
 
 
 def parse_pairs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
-    """Reads `--mirror_pairs`, `left_knee:right_knee,left_hip:right_hip`.
+    """Reads `--mirror_pairs`: `left_knee:right_knee,left_hip:right_hip`, or `human36m` for its 32 joints.
 
     Raises:
         ValueError: Naming the pair that is none.
     """
+    if words == "human36m":
+        if len(names) != 32:
+            raise ValueError(f"--mirror_pairs=human36m is for its 32 joints; there are {len(names)}")
+        return list(HUMAN36M_PAIRS)
     pairs = []
     for word in words.split(","):
         sides = [side.strip() for side in word.split(":")]
