@@ -21,11 +21,13 @@ DEFAULTS = RunOptions(method="generation", image_size=80, batch_size=16, steps=1
 def main(_) -> None:
     """Parses flags, trains, draws."""
     with entry.plain_errors():
+        from tf_landmarks.methods import generation
         from tf_landmarks.training import loop, samples, strategy
 
         run, options = flags.build()
         run = entry.settled(run)
         loop.check(run, options)
+        generation.check_geometry(run.geometry, options)
         logging.info("run directory: %s", run.run_dir)
         loop.train(run, options)
         if strategy.is_chief():

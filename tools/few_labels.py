@@ -63,8 +63,10 @@ def main(_) -> None:
         for kind in _SUPERVISED.value:
             size = 64 if kind == "B" else view.size
             name = f"supervised {kind}"
+            border = round(view.border * size / view.size)
+            same = Geometry(size, view.crop, view.keep_aspect, border, view.border_value)
             scores[name] = supervised.few_labels(
-                kind, train, test, Geometry(size, view.crop, view.keep_aspect), _NORMALIZER.value,
+                kind, train, test, same, _NORMALIZER.value,
                 [len(train) if c == "all" else c for c in counts], _SUPERVISED_REPEATS.value,
                 supervised.Training(_STEPS.value), _SEED.value,
             )  # fmt: skip

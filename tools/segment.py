@@ -70,9 +70,7 @@ def main(_) -> None:
         rows += [[palette[maps[i]] for i in chosen] for maps in found.values()]
         path = os.path.join(_OUTPUT.value, "segmentation.png")
         cv2.imwrite(path, grids.grid(rows)[..., ::-1])
-        logging.info(
-            "wrote %s (images, labels, %s) and segmentation.json", path, ", ".join(found)
-        )
+        logging.info("wrote %s (images, labels, %s) and segmentation.json", path, ", ".join(found))
 
 
 def _pair(word: str) -> list[str]:

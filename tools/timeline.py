@@ -64,7 +64,9 @@ def main(_) -> None:
                 cv2.LINE_AA,
             )
             rows.append([np.concatenate([label, picture], axis=1)])
-        cv2.imwrite(_OUTPUT.value, grids.grid(rows)[..., ::-1])
+        os.makedirs(os.path.dirname(os.path.abspath(_OUTPUT.value)), exist_ok=True)
+        if not cv2.imwrite(_OUTPUT.value, grids.grid(rows)[..., ::-1]):
+            raise OSError(f"--output={_OUTPUT.value} cannot be written")
         logging.info("wrote %s, of steps %s", _OUTPUT.value, ", ".join(map(str, steps)))
 
 

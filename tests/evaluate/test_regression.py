@@ -380,7 +380,7 @@ def test_weight_decay_is_the_ridge_of_the_closed_form():
 
 def test_the_gradient_passes_over_missing_points_and_fits_a_bias():
     rounds, weights = linear_rounds()
-    rounds = [(x, [*y, 0.3, -0.2]) for x, y in rounds]
+    rounds = [(x, np.add(y, [0.3, -0.2])) for x, y in rounds]
     rounds[0][1][::2, 1] = np.nan
     fitted = regression.fit_by_gradient(rounds, bias=True, weight_decay=0.0, learning_rate=0.01)
     np.testing.assert_allclose(fitted.weights, weights, atol=2e-3)

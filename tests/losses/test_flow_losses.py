@@ -34,7 +34,7 @@ def test_landmarks_that_move_with_the_flow_cost_nothing():
     places = tf.concat([at_pixel(10, 12), at_pixel(20, 8)], axis=1)
     field = tf.tile(tf.constant([[[[0.1, -0.05]]]]), [1, SIZE, SIZE, 1])
     valid = tf.ones([1])
-    arrived = [*places, 0.1, -0.05]
+    arrived = tf.add(places, [0.1, -0.05])
     assert flow.flow_equivariance(places, arrived, field, valid).numpy() == pytest.approx(
         0, abs=1e-9
     )

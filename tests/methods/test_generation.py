@@ -47,7 +47,7 @@ def batch(model: Generation) -> dict[str, tf.Tensor]:
 def test_pictures_have_the_size_of_images(model):
     drawn = model.draw(tf.zeros([2, 8]), tf.zeros([2, 3, 2]))
     assert drawn.shape == (2, 32, 32, 3)
-    assert 0 <= drawn.numpy().min() and drawn.numpy().max() <= 1
+    assert drawn.numpy().min() >= 0 and drawn.numpy().max() <= 1
     assert model.autoencoder(drawn).shape == drawn.shape
 
 
@@ -63,6 +63,7 @@ def test_k_follows_the_balance_and_stays_between_0_and_1(model, monkeypatch):
     pair = {**batch(model), "images": images}
     for expected in (0.05, 0.10, 0.15):  # gamma L(x) - L(G) = 0.1, times the rate of 0.5
         losses = model.compute_losses(pair, training=True)
+        model.after_step()
         np.testing.assert_allclose(model.balance, expected, rtol=1e-5)
     np.testing.assert_allclose(losses.terms["convergence"], 0.4 + 0.1, rtol=1e-5)
     np.testing.assert_allclose(losses.opponent, 0.4 - 0.10 * 0.1, rtol=1e-5)
@@ -70,9 +71,11 @@ def test_k_follows_the_balance_and_stays_between_0_and_1(model, monkeypatch):
     np.testing.assert_allclose(model.balance, 0.15, rtol=1e-5)  # measuring changes nothing
     errors["drawn"] = 9.0
     model.compute_losses(pair, training=True)
+    model.after_step()
     assert model.balance.numpy() == 0.0
     errors.update(image=90.0, drawn=1.0)
     model.compute_losses(pair, training=True)
+    model.after_step()
     assert model.balance.numpy() == 1.0
 
 
@@ -123,6 +126,13 @@ def test_shapes_other_than_the_detectors_are_refused(detector, shape, words):
         Generation(base.ModelShape(*shape), GenerationOptions(detector=detector, **OPTIONS))
 
 
+def test_images_must_come_as_they_came_to_the_detector(detector):
+    options = GenerationOptions(detector=detector)
+    generation.check_geometry(Geometry(32), options)
+    with pytest.raises(ValueError, match="take its --image_size, --crop"):
+        generation.check_geometry(Geometry(32, crop=0.8), options)
+
+
 def test_a_detector_that_is_none_is_named(tmp_path):
-    with pytest.raises(ValueError, match="--generation_detector=.*is no run directory"):
+    with pytest.raises(ValueError, match=r"--generation_detector=.*is no run directory"):
         generation.load_detector(str(tmp_path))

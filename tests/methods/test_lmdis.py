@@ -175,7 +175,7 @@ def test_a_landmark_has_a_descriptor_of_its_own(small, monkeypatch):
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_rendered_maps_have_the_papers_peaks_whatever_the_size(small, size, monkeypatch):
-    monkeypatch.setattr(small, "_rendered_size", size)
+    monkeypatch.setattr(small, "rendered_size", size)
     centre = np.full((1, 4, 2), 10.0, np.float32)  # the others are far away
     centre[0, 0] = (1 / size) / small.padding  # the centre of a pixel
     maps = small.rendered(tf.constant(centre)).numpy()
@@ -186,7 +186,7 @@ def test_rendered_maps_have_the_papers_peaks_whatever_the_size(small, size, monk
 
 def test_the_released_maps_are_far_fainter(small, change, monkeypatch):
     change(heatmap="released")
-    monkeypatch.setattr(small, "_rendered_size", 80)
+    monkeypatch.setattr(small, "rendered_size", 80)
     centre = np.full((1, 4, 2), 10.0, np.float32)
     centre[0, 0] = (1 / 80) / small.padding
     peaks = small.rendered(tf.constant(centre)).numpy()[0, 40, 40, :, 0]
@@ -289,6 +289,34 @@ def test_schedules_at_their_steps(small, change):
         assert float(rate(step)) == pytest.approx(expected)
 
 
+def test_squeezed_colours_leave_the_model_as_they_came(small, change, monkeypatch):
+    batch = make_batch(small)
+    change(squeeze_colors=True)
+    seen = []
+    original = small.detect
+
+    def detect(canvases, training=False):
+        seen.append(canvases.numpy())
+        return original(canvases, training)
+
+    monkeypatch.setattr(small, "detect", detect)
+    small.compute_losses(batch, training=False)
+    small.represent(batch["target"])
+    for canvases in seen:
+        assert canvases.min() >= 0.1 and canvases.max() <= 0.9
+    found = small._stretched(small._squeezed(batch["target"]))
+    np.testing.assert_allclose(found, batch["target"], atol=1e-6)
+    assert small._colours(tf.fill([1, 2, 2, 3], 30.0)).numpy().max() == 1.0
+
+
+def test_two_landmarks_are_enough_for_a_warp_around_them():
+    warp = canvas.landmark_warp(
+        tf.repeat(tf.constant([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]), 2, axis=0),
+        tf.constant([[[0.3, 0.1], [-0.4, 0.2]]] * 2), tf.fill([2, 2, 2], 0.05),
+    )  # fmt: skip
+    assert np.isfinite(warp(tf.zeros([2, 5, 2]))).all()
+
+
 def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeypatch):
     model = small
     change(landmark_warps=1.0, landmark_warps_from=0, landmark_warps_full=1)
@@ -297,14 +325,14 @@ def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeyp
     apart = tf.constant(lmdis._lattice(4)[None].repeat(2, 0), tf.float32)
     monkeypatch.setattr(model, "detect", lambda canvases, training: lmdis.Found(apart, None, None))
     padded = canvas.pad(batch["target"], 48)
-    source, moved = model._warped(padded, batch)
+    source, moved = model._warped(padded, batch, training=False)
     expected = canvas.landmark_warp(batch["similarity"], apart, batch["landmark_shifts"])
     np.testing.assert_allclose(moved(apart), expected(apart), atol=1e-4)
     np.testing.assert_allclose(source, expected.images(padded), atol=1e-3)
     # Landmarks on one spot would make the spline explode: the grid's is taken.
     near = lmdis.Found(apart * 0.1, None, None)
     monkeypatch.setattr(model, "detect", lambda canvases, training: near)
-    source, moved = model._warped(padded, batch)
+    source, moved = model._warped(padded, batch, training=False)
     np.testing.assert_allclose(source, batch["source"])
     by_grid = canvas.grid_warp(batch["similarity"], batch["shifts"])
     np.testing.assert_allclose(moved(apart), by_grid(apart), atol=1e-4)

@@ -127,7 +127,9 @@ def test_the_layout_is_that_of_a_servers_version_folder(run, export):
     }
     facts = json.loads((extra / "facts.json").read_text())
     assert facts["method"] == "imm" and facts["step"] == 3 and facts["num_landmarks"] == K
-    assert facts["geometry"] == {"size": 32, "crop": 0.8, "keep_aspect": True}
+    assert facts["geometry"] == {
+        "size": 32, "crop": 0.8, "keep_aspect": True, "border": 0, "border_value": 0.0,
+    }  # fmt: skip
     assert loop.flags.read(str(extra / "flags.cfg")) == (run, OPTIONS)
 
 
@@ -516,3 +518,26 @@ def test_saved_model_cli_runs_the_bytes_of_images(export, exported, tmp_path):
     np.testing.assert_allclose(got["landmarks"][0], want.landmarks[0], atol=1e-4)
     np.testing.assert_array_equal(got["landmarks"][1], -np.ones((K, 2)))
     np.testing.assert_allclose(got["confidence"][0], want.confidence[0], atol=1e-5)
+
+
+def test_views_with_a_border_are_seen_as_they_are(tmp_path):
+    for number in range(4):
+        Image.fromarray(drawn(number, 24, 24)).save(tmp_path / f"{number}.png")
+    run = RunOptions(
+        data=str(tmp_path), run_dir=str(tmp_path / "run"), steps=1, batch_size=4,
+        image_size=32, border=4, border_value=1.0, num_landmarks=K, precision="float32",
+    )  # fmt: skip
+    loop.train(run, OPTIONS)
+    exported = tf_landmarks.load(writer.export_run(run.run_dir))
+    images = [drawn(number, 24, 24) for number in range(3)]
+    views = exported.views(images) / np.float32(255)
+    assert (views[:, :4] == 1.0).all()
+    found = coordinates.pixels_from_corner(exported.find_in_views(views), (32, 32))
+    direct = [exported.to_view((24, 24), points) for points in exported.predict(images).landmarks]
+    np.testing.assert_allclose(coordinates.swap_xy(found), direct, atol=0.02)
+    redrawn = exported.render_views(views, exported.find_in_views(views))
+    np.testing.assert_allclose(
+        redrawn, exported.render(images, exported.predict(images).landmarks) / 255, atol=0.01
+    )
+    before = exported.find_in_views(views, untrained=True)
+    assert before.shape == (3, K, 2)

@@ -129,7 +129,8 @@ def fit_each(
     system = tf.concat(
         [tf.concat([radial, polynomial], -1), tf.concat([transposed, corner], -1)], axis=1
     )
-    sides = tf.concat([targets, tf.zeros_like(targets[:, :3])], axis=1)
+    nothing = tf.zeros([tf.shape(targets)[0], 3, 2], targets.dtype)
+    sides = tf.concat([targets, nothing], axis=1)
     return Warp(control, tf.linalg.solve(system, sides), kernel)
 
 

@@ -155,6 +155,10 @@ class IdxFiles(Source):
                     f"--classes={classes} needs labels, and {labels_path} is not there; fetch it, or "
                     "leave --classes out"
                 )
+            if labels is not None and labels.shape != every.shape[:1]:
+                raise ValueError(
+                    f"{labels_path} holds {labels.size} labels for {len(every)} images; fetch it again"
+                )
             rows = np.arange(len(every))
             if classes:
                 rows = np.flatnonzero(np.isin(labels, _class_numbers(classes)))
@@ -255,7 +259,7 @@ def open_source(
         return IdxFiles([data], os.path.dirname(data) or os.curdir, flag, classes)
     if os.path.isdir(data):
         files = [name for name in os.listdir(data) if idx.is_images(name)]
-        training = [name for name in files if idx.part(name) == "train"]
+        training = [name for name in files if idx.part(name).endswith("train")]
         files = training if prefer_train and training else files
         if files:
             return IdxFiles([os.path.join(data, name) for name in files], data, flag, classes)

@@ -29,7 +29,8 @@ class AmbiguousFit:
     Attributes:
         regressor: The map.
         mirrored: `[N]` bool: for which images it was fitted to the mirrored annotation.
-        errors: The sum of squares after each turn, which never grows.
+        errors: The sum of squares after each turn; without a ridge, which looks at more than that, it
+            never grows.
     """
 
     regressor: regression.LinearRegressor
@@ -116,7 +117,9 @@ def parse_pairs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
     """
     if words == "human36m":
         if len(names) != 32:
-            raise ValueError(f"--mirror_pairs=human36m is for its 32 joints; there are {len(names)}")
+            raise ValueError(
+                f"--mirror_pairs=human36m is for its 32 joints; there are {len(names)}"
+            )
         return list(HUMAN36M_PAIRS)
     pairs = []
     for word in words.split(","):

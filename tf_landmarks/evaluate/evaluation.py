@@ -198,20 +198,18 @@ def evaluate(
     Raises:
         ValueError: If the parts do not fit each other, or the test images were trained on.
     """
-    _check_parts(train, test)
-    trained_on = _listed(model, "training", test)
-    if trained_on.any() and not allow_training_images:
-        raise ValueError(
-            f"{trained_on.sum()} of {len(test)} test images were trained on, "
-            f"{test.paths[np.argmax(trained_on)]} for one; measure on others, or pass "
-            "--allow_training_images where that is what you mean"
-        )
+    trained_on = check_parts(model, train, test, allow_training_images)
     size = model.geometry.size
     truth_train, truth = (to_network(model, p, p.points) for p in (train, test))
     targets = protocols.to_protocol(truth_train, size, protocol)
     lengths = normalizer_lengths(truth, normalizer, test.names, size)
 
     pairs = ambiguous.parse_pairs(mirror_pairs, test.names) if mirror_pairs else []
+    if pairs and protocol.fit != "closed":
+        raise ValueError(
+            f"--mirror_pairs goes with a fit in closed form, and protocol {protocol.name} is by gradient; "
+            "take another --protocol"
+        )
 
     def score(predicted: np.ndarray) -> np.ndarray:
         if pairs:
@@ -226,8 +224,12 @@ def evaluate(
     _, before = _fit(model, train, targets, protocol, seed, pairs, untrained=True)
     x_before = _features(model, test, model.predict_untrained(test.images).landmarks, protocol)
     untrained = protocols.from_protocol(before.predict(x_before), size, protocol)
+    shapes = truth_train
+    if pairs:  # with all seen from one side: left and right would meet in the middle
+        turned = ~ambiguous.frontal(truth_train, pairs)[:, np.newaxis, np.newaxis]
+        shapes = np.where(turned, ambiguous.mirror(truth_train, pairs), truth_train)
     baselines = {
-        "mean_shape": score(np.tile(regression.mean_shape(truth_train), (len(test), 1, 1))),
+        "mean_shape": score(np.tile(regression.mean_shape(shapes), (len(test), 1, 1))),
         "untrained": score(untrained),
     }
     few = [] if pairs else regression.few_label_curve(
@@ -291,7 +293,12 @@ def few_labels(
     repeats: int | None = None,
     seed: int = 0,
 ) -> list[regression.FewLabelScore]:
-    """The error of a model by the number of labelled images; see `regression.few_label_curve`."""
+    """The error of a model by the number of labelled images; see `regression.few_label_curve`.
+
+    Raises:
+        ValueError: As `check_parts`.
+    """
+    check_parts(model, train, test)
     size = model.geometry.size
     truth_train, truth = (to_network(model, p, p.points) for p in (train, test))
     return regression.few_label_curve(
@@ -327,21 +334,20 @@ def _fit(
     points = coordinates.corner_from_pixels(
         coordinates.swap_xy(to_network(model, train, train.points)), size
     )
+    chunks = np.array_split(np.arange(len(views)), -(-len(views) // BATCH))
     rounds = []
     for number in range(GRADIENT_ROUNDS):
-        warped, moved = augmentation.warp_annotated(
-            tf.constant(views), tf.constant(points, tf.float32), augmentation.MILD,
-            tf.constant([seed, number]),
-        )  # fmt: skip
-        found = np.concatenate(
-            [
-                model.find_in_views(part, untrained)
-                for part in np.array_split(warped.numpy(), -(-len(views) // BATCH))
-            ]
-        )
+        found, moved = [], []
+        for chunk, rows in enumerate(chunks):
+            warped, there = augmentation.warp_annotated(
+                tf.constant(views[rows]), tf.constant(points[rows], tf.float32), augmentation.MILD,
+                tf.constant([seed, number * len(chunks) + chunk]),
+            )  # fmt: skip
+            found.append(model.find_in_views(warped.numpy(), untrained))
+            moved.append(there.numpy())
         pixels = [
-            coordinates.swap_xy(coordinates.pixels_from_corner(p, size))
-            for p in (found, moved.numpy())
+            coordinates.swap_xy(coordinates.pixels_from_corner(np.concatenate(p), size))
+            for p in (found, moved)
         ]
         rounds.append(
             (
@@ -469,6 +475,29 @@ def _listed(model: ExportedModel, part: str, images: Part) -> np.ndarray:
     return np.array([videos.real_path(path) in listed for path in images.paths], bool)
 
 
+def check_parts(
+    model: ExportedModel, train: Part, test: Part, allow_training_images: bool = False
+) -> np.ndarray:
+    """Checks that one part can be measured on and the other fitted on.
+
+    Returns:
+        `[N]` bool: which test images the model was trained on.
+
+    Raises:
+        ValueError: If the parts do not fit each other, or test images were trained on and that is not
+            allowed.
+    """
+    _check_parts(train, test)
+    trained_on = _listed(model, "training", test)
+    if trained_on.any() and not allow_training_images:
+        raise ValueError(
+            f"{trained_on.sum()} of {len(test)} test images were trained on, "
+            f"{test.paths[np.argmax(trained_on)]} for one; measure on others, or pass "
+            "--allow_training_images where that is what you mean"
+        )
+    return trained_on
+
+
 def _check_parts(train: Part, test: Part) -> None:
     if train.names != test.names:
         raise ValueError(f"train has the landmarks {train.names}, test has {test.names}")
@@ -495,7 +524,7 @@ def normalizer_lengths(
 
     Args:
         truth: `[N, A, 2]` in those pixels.
-        normalizer: "edge", or two names with a comma.
+        normalizer: "edge", or two names with a comma; `a+b+c` is the mean of some points.
         names: Of the A landmarks.
         size: Side of the network's input.
 
@@ -504,14 +533,15 @@ def normalizer_lengths(
     """
     if normalizer == "edge":
         return np.full(len(truth), float(size))
-    pair = [name.strip() for name in normalizer.split(",")]
-    unknown = [name for name in pair if name not in names]
-    if unknown or len(set(pair)) != 2 or len(pair) != 2:
+    pair = [[n.strip() for n in group.split("+")] for group in normalizer.split(",")]
+    unknown = [name for group in pair for name in group if name not in names]
+    if unknown or len(pair) != 2 or set(pair[0]) == set(pair[1]):
         raise ValueError(
             f"--normalizer={normalizer} must be edge, or two of the landmarks with a comma: "
-            f"{', '.join(names)}"
+            f"{', '.join(names)}; a + b stands for the point between a and b"
         )
-    lengths = metrics.normalizer_lengths(truth, tuple(names.index(name) for name in pair))
+    indices = tuple([names.index(name) for name in group] for group in pair)
+    lengths = metrics.normalizer_lengths(truth, indices)
     if not (lengths > 0).any():
         raise ValueError(
             f"--normalizer={normalizer}: no test image labels both points, at a distance; "

@@ -210,6 +210,11 @@ class TrainedModel(tf.keras.Model):
             self.opponent_optimizer = _make_optimizer(stage, rate, stage.opponent())
 
     @property
+    def num_parts(self) -> int:
+        """Into how many parts a replica's batch is cut, each with losses of its own."""
+        return self._accumulate
+
+    @property
     def stage_variables(self) -> list[tf.Variable]:
         """The variables that the current stage trains, those of an opponent apart."""
         chosen = self._stage.trainable if self._stage else None

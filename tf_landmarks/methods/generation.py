@@ -1,7 +1,7 @@
 """Pictures drawn from landmarks and noise, by a boundary-equilibrium game (lmdis.md 9, appendix G.5).
 
 The detector of a trained LMDIS model is frozen. A generator makes of noise z a map Z, of the landmarks of
-an image a map H, and decodes [Z * H, Z, H]. Its opponent is an autoencoder AE, whose error
+an image a map H, and decodes [Z * H, Z, H] by an hourglass like the detector's own. Its opponent is an autoencoder AE, whose error
 `L(v) = mean |v - AE(v)|` is low for real images and shall be high for drawn ones (BEGAN, Berthelot,
 Schumm, Metz 2017):
 
@@ -17,7 +17,6 @@ import os
 
 import tensorflow as tf
 
-from tf_landmarks.augment import canvas
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import Pairing
 from tf_landmarks.methods import base, schedules
@@ -30,7 +29,9 @@ _HALVINGS = 4  # of the autoencoder and the noise's map: 80 px to 5
 class GenerationOptions:
     """Options of the conditional generation; the defaults are the recipe's."""
 
-    detector: str = base.option("", "run directory of the LMDIS model whose landmarks are drawn from")
+    detector: str = base.option(
+        "", "run directory of the LMDIS model whose landmarks are drawn from"
+    )
     latent: int = base.option(64, "numbers of noise a picture is drawn from")
     width: int = base.option(64, "channels of the maps, and n of the autoencoder")
     code: int = base.option(64, "numbers in the middle of the autoencoder")
@@ -117,9 +118,10 @@ class Generator(tf.keras.layers.Layer):
     Args:
         size: Side of the pictures, a multiple of 16.
         width: Channels of the maps.
+        decoder: Makes logits of colours of the maps.
     """
 
-    def __init__(self, size: int, width: int, **kwargs):
+    def __init__(self, size: int, width: int, decoder: tf.keras.layers.Layer, **kwargs):
         super().__init__(**kwargs)
         self.small, self._width = size // 2**_HALVINGS, width
         self.start = tf.keras.layers.Dense(self.small**2 * 8 * width, "elu")
@@ -128,14 +130,15 @@ class Generator(tf.keras.layers.Layer):
             for channels in (4 * width, 2 * width, width, width)
         ]
         self.place = [_conv(width), _conv(width)]
-        self.decoder = [_conv(width), _conv(width), _conv(width), _conv(3, activation=None)]
+        self.decoder = decoder
 
-    def call(self, latent: tf.Tensor, rendered: tf.Tensor) -> tf.Tensor:
+    def call(self, latent: tf.Tensor, rendered: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Draws.
 
         Args:
             latent: `[B, Z]`.
             rendered: `[B, S, S, 5 (K + 1)]`, see `Lmdis.rendered`.
+            training: Whether batch normalisation goes by the batch.
 
         Returns:
             `[B, S, S, 3]` in [0, 1].
@@ -147,9 +150,7 @@ class Generator(tf.keras.layers.Layer):
         for layer in self.place:
             places = layer(places)
         features = tf.concat([noise * places, noise, places], axis=-1)
-        for layer in self.decoder:
-            features = layer(features)
-        return tf.sigmoid(tf.cast(features, tf.float32))
+        return tf.sigmoid(tf.cast(self.decoder(features, training=training), tf.float32))
 
 
 class Generation(base.TrainedModel):
@@ -169,12 +170,18 @@ class Generation(base.TrainedModel):
                     f"--{flag}={getattr(shape, flag)}, and the model of --generation_detector="
                     f"{options.detector} has {getattr(theirs, flag)}; take the same"
                 )
-        self.generator = Generator(shape.image_size, options.width)
+        self.generator = Generator(
+            shape.image_size, options.width, self.landmarks.make_decoder(3, momentum=0.99)
+        )
         self.autoencoder = Autoencoder(shape.image_size, options.width, options.code)
         self.balance = tf.Variable(
             0.0, trainable=False, name="k",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )  # fmt: skip
+        #: gamma L(x) - L(G), summed over the parts of a step.
+        self._imbalance = tf.Variable(
+            0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
 
     @classmethod
     def check_shape(cls, shape: base.ModelShape, options: GenerationOptions) -> None:
@@ -208,24 +215,23 @@ class Generation(base.TrainedModel):
         self.draw(tf.zeros([1, self.options.latent]), tf.zeros([1, count, 2]))
         self.autoencoder(tf.zeros([1, size, size, 3]))
 
-    def draw(self, latent: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    def draw(self, latent: tf.Tensor, places: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Draws `[B, S, S, 3]` of noise `[B, Z]` and landmarks `[B, K, 2]` (edge frame of the canvas)."""
         maps = self.landmarks.rendered(places)
         size = self.shape_spec.image_size
         return self.generator(
-            latent, tf.reshape(maps, [-1, size, size, maps.shape[3] * maps.shape[4]])
+            latent, tf.reshape(maps, [-1, size, size, maps.shape[3] * maps.shape[4]]), training
         )
 
     def find(self, images: tf.Tensor) -> tf.Tensor:
         """The frozen detector's landmarks, `[B, K, 2]`, edge frame of the canvas."""
-        side = round(self.landmarks.padding * self.shape_spec.image_size)
-        return self.landmarks.detect(canvas.pad(images, side)).places
+        return self.landmarks.detect(self.landmarks.canvases(images)).places
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Terms: `real` L(x), `drawn` L(G), `landmarks`, `k`, and `convergence`, M of the paper."""
         options, images = self.options, batch["images"]
         places = tf.stop_gradient(self.find(images))
-        drawn = self.draw(batch["latent"], places)
+        drawn = self.draw(batch["latent"], places, training)
         real_error, drawn_error = (
             tf.reduce_mean(tf.abs(v - self.autoencoder(v))) for v in (images, drawn)
         )
@@ -236,8 +242,7 @@ class Generation(base.TrainedModel):
         difference = options.gamma * real_error - drawn_error
         k = tf.identity(self.balance)
         if training:
-            step = options.control_rate * base.mean_over_replicas(difference)
-            self.balance.assign(tf.clip_by_value(k + step, 0.0, 1.0))
+            self._imbalance.assign_add(base.mean_over_replicas(difference) / self.num_parts)
         terms = {
             "real": real_error,
             "drawn": drawn_error,
@@ -250,10 +255,28 @@ class Generation(base.TrainedModel):
             progress=terms["convergence"], opponent=real_error - k * drawn_error,
         )  # fmt: skip
 
+    def after_step(self) -> None:
+        """Moves k, once a step."""
+        k = self.balance + self.options.control_rate * self._imbalance
+        self.balance.assign(tf.clip_by_value(k, 0.0, 1.0))
+        self._imbalance.assign(0.0)
+
     def _schedule(self, steps: int) -> schedules.LearningRate:
         options = self.options
         return schedules.PlateauSchedule(
             options.learning_rate, options.plateau_steps, options.plateau_patience, factor=0.5
+        )
+
+
+def check_geometry(geometry: Geometry, options: GenerationOptions) -> None:
+    """Raises ValueError if images come otherwise than to the detector when it was trained."""
+    from tf_landmarks import flags, layout
+
+    run, _ = flags.read(os.path.join(options.detector, layout.FLAGS))
+    if run.geometry != geometry:
+        raise ValueError(
+            f"images become {geometry}, and for --generation_detector={options.detector} they became "
+            f"{run.geometry}; take its --image_size, --crop, --keep_aspect, --border and --border_value"
         )
 
 

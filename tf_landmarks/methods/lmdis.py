@@ -61,6 +61,9 @@ class LmdisOptions:
     reconstruction: Literal["gaussian", "bernoulli"] = base.option(
         "gaussian", "likelihood of pixels; bernoulli is for black and white drawings"
     )
+    squeeze_colors: bool = base.option(
+        False, "colours go in as 0.1 to 0.9, and out as 0 to 1: for white that no sigmoid reaches"
+    )
     predict_deviation: bool = base.option(
         False, "the decoder says how sure it is of each pixel, and the likelihood goes by it"
     )
@@ -83,10 +86,11 @@ class LmdisOptions:
         True, "draw landmarks to what moves, without which they flee from it"
     )
     reconstruction_step_1: int = base.option(
-        100_000, "step from which lambda_recon is 10 times as large; 0: never"
+        100_000, "step from which lambda_recon is reconstruction_factor times as large; 0: never"
     )
+    reconstruction_factor: float = base.option(10.0, "see there")
     reconstruction_step_2: int = base.option(
-        200_000, "step from which it is 100 times as large; 0: never"
+        200_000, "step from which it is 10 times as large again; 0: never"
     )
     warp: canvas.Strength = base.option(canvas.Strength(), "warp of the canvas")
     landmark_displacement: float = base.option(
@@ -159,7 +163,8 @@ class Lmdis(base.LandmarkModel):
         self.detector = _Detector(kind, options.width, count, common)
         if self.has_descriptors:
             self.describer = _Describer(kind, options.width, common)
-        self.decoder = _Decoder(kind, options.width, colours, common)
+        self._kind, self._common = kind, common
+        self.decoder = self.make_decoder(colours)
         self._painted = max(1, _FEATURES * options.width // 32)
         #: Side of the maps that the decoder sees, cells.
         self.rendered_size = shape.image_size // (2 if kind == "large" else 1)
@@ -174,10 +179,16 @@ class Lmdis(base.LandmarkModel):
                 f"--image_size={shape.image_size} with --lmdis_canvas_size={size}: the {kind} networks take "
                 f"multiples of {image_cells} and {canvas_cells}"
             )
+        if options.flow and options.flow_interval < 1:
+            raise ValueError(f"--lmdis_flow_interval={options.flow_interval} must be at least 1")
         if size < shape.image_size or (size - shape.image_size) % 2:
             raise ValueError(
                 f"--lmdis_canvas_size={size} must exceed --image_size={shape.image_size} by an even number"
             )
+
+    def make_decoder(self, channels: int, **changes) -> "Decoder":
+        """A decoder as this model has one, of `channels` numbers per pixel; `changes` of its blocks."""
+        return Decoder(self._kind, self.options.width, channels, {**self._common, **changes})
 
     @property
     def norm_passes(self) -> int:
@@ -219,9 +230,14 @@ class Lmdis(base.LandmarkModel):
 
         With optical flow also `flow` and `prefer`.
         """
-        target, options = batch["target"], self.options
+        options = self.options
+        batch = {
+            name: self._squeezed(value) if name in ("target", "source", "later") else value
+            for name, value in batch.items()
+        }
+        target = batch["target"]
         padded = canvas.pad(target, self._canvas_size)
-        source, moved = self._warped(padded, batch)
+        source, moved = self._warped(padded, batch, training)
         canvases = [padded, source, *([batch["later"]] if options.flow else [])]
         found = self.detect(tf.concat(canvases, axis=0), training)
         places, other, *later = tf.split(found.places, len(canvases))
@@ -238,7 +254,7 @@ class Lmdis(base.LandmarkModel):
             "conc": conc,
             "sep": sep,
             "eqv": eqv,
-            "mse": tf.reduce_mean((target - self._colours(output)) ** 2),
+            "mse": tf.reduce_mean((self._stretched(target) - self._colours(output)) ** 2),
         }
         scale = 4.0 / self.padding if options.loss_scale == "released" else 1.0
         total = (
@@ -257,6 +273,10 @@ class Lmdis(base.LandmarkModel):
                 total += options.equivariance_weight * terms["prefer"]
         return base.Losses(total, terms)
 
+    def canvases(self, images: tf.Tensor) -> tf.Tensor:
+        """What `detect` takes, `[B, P, P, 3]`, of `images [B, S, S, 3]` in [0, 1]."""
+        return canvas.pad(self._squeezed(images), self._canvas_size)
+
     def detect(self, canvases: tf.Tensor, training: bool = False) -> Found:
         """Finds landmarks on `canvases [B, P, P, 3]`."""
         maps = tf.nn.softmax(tf.cast(self.detector(canvases, training=training), tf.float32))
@@ -273,7 +293,7 @@ class Lmdis(base.LandmarkModel):
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
         """See the base class; heatmaps are what of the maps lies in the image."""
-        found = self.detect(canvas.pad(images, self._canvas_size), training)
+        found = self.detect(self.canvases(images), training)
         landmarks = coordinates.corner_from_edge(
             found.places * self.padding, (self.shape_spec.image_size,) * 2
         )
@@ -295,14 +315,14 @@ class Lmdis(base.LandmarkModel):
 
     def describe_images(self, images: tf.Tensor) -> tf.Tensor | None:
         """The descriptors `[B, K + 1, C]` of `images [B, S, S, 3]`; None of a model without."""
-        padded = canvas.pad(images, self._canvas_size)
+        padded = self.canvases(images)
         return self._describe(padded, self.detect(padded).maps, training=False)
 
     def decode(self, places: tf.Tensor, descriptors: tf.Tensor | None) -> tf.Tensor:
         """Draws `[B, S, S, 3]` in [0, 1] of places `[B, K, 2]` (edge frame of the canvas)."""
         return self._colours(self._decode(places, descriptors, training=False))
 
-    def _warped(self, padded: tf.Tensor, batch: dict[str, tf.Tensor]):
+    def _warped(self, padded: tf.Tensor, batch: dict[str, tf.Tensor], training: bool):
         """The source, and the warp that moves its points into the target."""
         by_grid = canvas.grid_warp(batch["similarity"], batch["shifts"])
         if not self.options.landmark_warps:
@@ -310,8 +330,8 @@ class Lmdis(base.LandmarkModel):
         chosen = batch["chance"] < self._landmark_share()
 
         def of_landmarks():
-            # Where landmarks are need not be exact here; statistics that move would count twice.
-            places = tf.stop_gradient(self.detect(padded, training=False).places)
+            # By the batch's statistics, as all of the step: moving ones depend on when a run was evaluated.
+            places = tf.stop_gradient(self.detect(padded, training).places)
             centre = tf.reduce_mean(places, axis=1, keepdims=True)
             spread = tf.sqrt(tf.reduce_mean((places - centre) ** 2, axis=[1, 2]))
             apart = chosen & (spread >= _MIN_SPREAD)
@@ -375,8 +395,18 @@ class Lmdis(base.LandmarkModel):
 
     def _colours(self, output: tf.Tensor) -> tf.Tensor:
         channels = output.shape[-1] // (2 if self.options.predict_deviation else 1)
-        mean = tf.sigmoid(output[..., :channels])
+        mean = self._stretched(tf.sigmoid(output[..., :channels]))
         return mean if channels == 3 else tf.repeat(mean, 3, axis=-1)
+
+    def _squeezed(self, images: tf.Tensor) -> tf.Tensor:
+        """Colours as the networks see them."""
+        return 0.1 + 0.8 * images if self.options.squeeze_colors else images
+
+    def _stretched(self, images: tf.Tensor) -> tf.Tensor:
+        """The inverse, in [0, 1]."""
+        if not self.options.squeeze_colors:
+            return images
+        return tf.clip_by_value((images - 0.1) / 0.8, 0.0, 1.0)
 
     def _reconstruction(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         """Minus the logarithm of the likelihood, summed over pixels and channels (equation 17)."""
@@ -402,9 +432,13 @@ class Lmdis(base.LandmarkModel):
     def _reconstruction_weight(self) -> tf.Tensor:
         options, step = self.options, self.steps_done
         weight = tf.constant(options.reconstruction_weight)
-        for start in (options.reconstruction_step_1, options.reconstruction_step_2):
+        rises = (
+            (options.reconstruction_step_1, options.reconstruction_factor),
+            (options.reconstruction_step_2, 10.0),
+        )
+        for start, factor in rises:
             if start:
-                weight *= tf.where(step >= start, 10.0, 1.0)
+                weight *= tf.where(step >= start, factor, 1.0)
         return weight
 
     def _landmark_share(self) -> tf.Tensor:
@@ -528,7 +562,7 @@ class _Describer(tf.keras.layers.Layer):
         return self.network(images, training=training)
 
 
-class _Decoder(tf.keras.layers.Layer):
+class Decoder(tf.keras.layers.Layer):
     """Maps and painted features to what is said of each pixel."""
 
     def __init__(self, kind: str, width: int, channels: int, common: dict, **kwargs):

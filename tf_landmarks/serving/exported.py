@@ -88,7 +88,8 @@ class ExportedModel:
 
     def predict_untrained(self, images: Sequence[np.ndarray]) -> Prediction:
         """The same by the network as it was before training, the baseline of every evaluation."""
-        return _predict(self._untrained, images, self.num_landmarks)
+        run = self._untrained.signatures["predict_images"]
+        return _predict(run, images, self.num_landmarks)
 
     def heatmaps(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Returns `[N, h, w, K]` float32, the distributions whose means the landmarks are."""
@@ -133,16 +134,14 @@ class ExportedModel:
         """Finds landmarks in images as the network sees them.
 
         Args:
-            views: `[N, S, S, 3]` float32 in [0, 1]; rounded to 8 bits on the way.
+            views: `[N, S, S, 3]` float32 in [0, 1], N at least 1.
             untrained: By the network as it was before training.
 
         Returns:
             `[N, K, 2]` float32 (y, x) in the corner frame.
         """
-        run = self._untrained if untrained else self._signatures["predict_images"]
-        found = run(images=self._around(views))["landmarks"]
-        points = coordinates.swap_xy(found.numpy()) - self.geometry.margin
-        return coordinates.corner_from_pixels(points, [self.geometry.size] * 2)
+        model = self._untrained if untrained else self._model
+        return model.find_in_views(tf.constant(views, tf.float32)).numpy()
 
     def render_views(self, views: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Draws the objects of images as the network sees them with other landmarks.
@@ -152,24 +151,14 @@ class ExportedModel:
             landmarks: `[N, K, 2]` (y, x) in the corner frame.
 
         Returns:
-            `[N, S, S, 3]` float32 in [0, 1], rounded to 8 bits.
+            `[N, S, S, 3]` float32 in [0, 1].
         """
-        pixels = coordinates.pixels_from_corner(landmarks, [self.geometry.size] * 2)
-        points = coordinates.swap_xy(pixels + self.geometry.margin).astype(np.float32)
-        run = self._signatures["render"]
-        rendered = run(images=self._around(views), landmarks=tf.constant(points))["rendered"]
-        return rendered.numpy() / np.float32(255)
-
-    def _around(self, views: np.ndarray) -> tf.Tensor:
-        """Images whose view is what is given: signatures take images, and cut off the margin."""
-        margin = self.geometry.margin
-        images = np.pad(views, [(0, 0), (margin, margin), (margin, margin), (0, 0)], mode="edge")
-        return tf.image.convert_image_dtype(images, tf.uint8, saturate=True)
+        points = tf.constant(landmarks, tf.float32)
+        return self._model.render_views(tf.constant(views, tf.float32), points).numpy()
 
     @functools.cached_property
     def _untrained(self):
-        self._untrained_model = tf.saved_model.load(os.path.join(self._extra, layout.UNTRAINED))
-        return self._untrained_model.signatures["predict_images"]
+        return tf.saved_model.load(os.path.join(self._extra, layout.UNTRAINED))
 
 
 def _predict(run, images: Sequence[np.ndarray], num_landmarks: int) -> Prediction:

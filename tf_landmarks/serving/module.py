@@ -34,6 +34,13 @@ class ServingModule:
         """
         saved = tf.Module(name="tf_landmarks")
         saved.model_variables = self.model.variables
+        # Not signatures, for no server needs them: what evaluation asks about images that it has warped.
+        side = self.geometry.size
+        views = tf.TensorSpec([None, side, side, 3], tf.float32, name="views")
+        saved.find_in_views = tf.function(self.find_in_views, input_signature=[views])
+        if "render" in names or (not names and self.model.has_generator):
+            points = tf.TensorSpec([None, self.model.shape_spec.num_landmarks, 2], tf.float32)
+            saved.render_views = tf.function(self.model.render, input_signature=[views, points])
         signatures = self.signatures()
         tf.saved_model.save(saved, path, {name: signatures[name] for name in names or signatures})
 
@@ -73,6 +80,10 @@ class ServingModule:
         sizes = tf.tile(tf.shape(images)[tf.newaxis, 1:3], [tf.shape(images)[0], 1])
         outputs = self._predict(self._to_input(images), sizes)
         return {**outputs, "ok": tf.ones_like(sizes[:, 0], tf.bool)}
+
+    def find_in_views(self, views: tf.Tensor) -> tf.Tensor:
+        """Landmarks `[B, K, 2]` (y, x), corner frame, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
+        return self.model.represent(views).landmarks
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `heatmaps [B, h, w, K]` of `images [B, H, W, 3]` uint8, over the network's view."""

@@ -53,7 +53,7 @@ class Recorder(tf.keras.callbacks.Callback):
         self._evaluator, self._interruption = evaluator, interruption
         self._recalibration = recalibration
         self._is_alone = strategy.worker()[1] == 1
-        self._step = start
+        self._step = self._recalibrated = start
         #: Why training ended before its last step, in words; empty if it did not.
         self.stopped = ""
         self._path = os.path.join(folder, layout.METRICS)
@@ -85,6 +85,8 @@ class Recorder(tf.keras.callbacks.Callback):
         due = last or self._step % self._run.save_every == 0
         # Saving takes all workers, and the others have not been told to stop here.
         saves = due or (stops and self._is_alone)
+        if due:  # a run that is told to stop has no time for it
+            self._recalibrate()
         if saves:
             self._saved.save()
         if stops:
@@ -118,8 +120,7 @@ class Recorder(tf.keras.callbacks.Callback):
 
     def _evaluate(self) -> None:
         """Measures and shows the current weights, and keeps them if they are the best."""
-        if self._recalibration and self._step:
-            self._recalibration(self.model)
+        self._recalibrate()
         candidate = self._saved.write_candidate()
         if self._evaluator is None:
             self._saved.keep_or_drop(candidate, None)
@@ -137,6 +138,12 @@ class Recorder(tf.keras.callbacks.Callback):
         with self._writer.as_default(step=self._step):
             for name, picture in self._evaluator.pictures():
                 tf.summary.image(name, picture[tf.newaxis])
+
+    def _recalibrate(self) -> None:
+        """Measures the model's statistics, where it needs that and they are not those of this step."""
+        if self._recalibration and self._step != self._recalibrated:
+            self._recalibration(self.model)
+            self._recalibrated = self._step
 
     def _write(self, values: dict[str, float]) -> None:
         row = {"step": self._step, **values}
