@@ -88,7 +88,9 @@ class LmdisOptions:
     reconstruction_step_1: int = base.option(
         100_000, "step from which lambda_recon is reconstruction_factor times as large; 0: never"
     )
-    reconstruction_factor: float = base.option(10.0, "see there")
+    reconstruction_factor: float = base.option(
+        10.0, "what lambda_recon is multiplied by at reconstruction_step_1"
+    )
     reconstruction_step_2: int = base.option(
         200_000, "step from which it is 10 times as large again; 0: never"
     )
