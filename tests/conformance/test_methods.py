@@ -22,9 +22,6 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 PATTERN = r"--frame_pattern=(?P<sequence>\d)_(?P<frame>\d)"
 
 each_case = pytest.mark.parametrize("case", tiny.CASES, ids=str)
-each_case_of_stills = pytest.mark.parametrize(
-    "case", [c for c in tiny.CASES if c.options.get("pairing") != "frames"], ids=str
-)
 
 
 def parse(arguments: list[str]) -> tuple:
@@ -106,8 +103,9 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
     assert exported.predict([image]).landmarks.shape == (1, run.num_landmarks, 2)
 
 
-@each_case_of_stills
+@each_case
 def test_the_loss_falls_on_four_real_images(case, photographs):
+    case = case.of_stills
     source = sources.ImageFolder(str(photographs / "faces" / "train"))
     frames = Frames(source, np.arange(4), Geometry(case.image_size), BadFiles(4, 0.0), 100.0)
     tf.keras.utils.set_random_seed(0)

@@ -17,7 +17,7 @@ from tf_landmarks.serving import writer
 from tf_landmarks.training import evaluator, health, loop
 from tf_landmarks.training.options import RunOptions
 
-CASE = tiny.CASES[1]
+CASE = tiny.CASES[1].of_stills
 RUN = RunOptions(
     data="made_faces", batch_size=4, image_size=32, num_landmarks=4, precision="float32",
     memory_mib=0.0,

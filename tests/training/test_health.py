@@ -332,7 +332,7 @@ def test_an_imm_that_has_learned_is_not():
     tf.keras.utils.set_random_seed(4)
     model, find, render = imm(num_landmarks=1)
     (stage,) = model.stages
-    model.start_stage(stage, 150)
+    model.start_stage(stage, 300)
     frames = tf.constant(scene(seed=1, count=8, same_look=True)[:, None])
 
     @tf.function
@@ -340,7 +340,7 @@ def test_an_imm_that_has_learned_is_not():
         batch = stage.pairing(frames, tf.stack([number, 0]), Geometry(SIZE))
         return model.train_step(batch)
 
-    for number in tf.range(150):
+    for number in tf.range(300):
         step(number)
     found = health.measure(scene(same_look=True), find, render)
     assert not found.collapsed and found.spread_percent[0] > 3 and found.lag[0] < 0.6

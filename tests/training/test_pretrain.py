@@ -129,7 +129,7 @@ def test_a_run_with_other_flags_is_refused(done):
 
 
 def test_it_has_no_export(done):
-    with pytest.raises(ValueError, match="finds no landmarks and has no export; it made loss_net"):
+    with pytest.raises(ValueError, match="finds no landmarks and has no export"):
         writer.export_run(str(done.folder))
 
 

@@ -44,6 +44,14 @@ def train(folder, run_dir, *arguments) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory) -> pathlib.Path:
+    """A run of two steps in float32."""
+    path = tmp_path_factory.mktemp("trained")
+    train(folder, path, "--steps=2", "--precision=float32")
+    return path
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -64,10 +72,9 @@ def test_it_trains_resumes_and_exports(folder, tmp_path, arguments):
     assert sorted(p.name for p in (tmp_path / "export").iterdir()) == ["2", "4"]
 
 
-def test_losses_and_pictures_go_to_tensorboard(folder, tmp_path):
-    train(folder, tmp_path, "--steps=2", "--precision=float32")
+def test_losses_and_pictures_go_to_tensorboard(trained):
     scalars, pictures = set(), {}
-    for path in (tmp_path / "tensorboard").iterdir():
+    for path in (trained / "tensorboard").iterdir():
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
                 kind = value.metadata.plugin_data.plugin_name
@@ -80,8 +87,8 @@ def test_losses_and_pictures_go_to_tensorboard(folder, tmp_path):
     assert all(picture.std() > 10 for picture in pictures.values())
 
 
-def test_a_run_does_not_go_on_with_other_images(folder, tmp_path):
-    train(folder, tmp_path / "run", "--steps=2", "--precision=float32")
+def test_a_run_does_not_go_on_with_other_images(folder, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     said = train(moved, tmp_path / "run", "--steps=3", "--precision=float32")

@@ -25,7 +25,7 @@ from tf_landmarks.training import checkpoints, dry_run, nonfinite
 from tf_landmarks.training.options import RunOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
-CASE = tiny.Case("imm", {**tiny.CASES[1].options})
+CASE = tiny.CASES[1].of_stills
 
 pytestmark = pytest.mark.core
 

@@ -34,7 +34,7 @@ class Geometry:
     def __post_init__(self):
         if not 0.0 < self.crop <= 1.0:
             raise ValueError(f"--crop={self.crop} must be above 0 and at most 1")
-        if not 0 <= 2 * self.border <= self.size - 2:
+        if self.border and not 0 < 2 * self.border <= self.size - 2:
             raise ValueError(
                 f"--border={self.border} must be at least 0 and leave pixels of --image_size={self.size}"
             )
