@@ -8,6 +8,11 @@ import pytest
 import tf_landmarks  # noqa: F401  (sets the Keras switch before any test imports TensorFlow)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the long tests first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def photographs() -> pathlib.Path:
     """The folder of real data sets; skips the test where TF_LANDMARKS_DATA is not set."""

@@ -68,6 +68,7 @@ def test_two_workers_have_the_gradients_of_one_process(tmp_path):
     test_replicas.assert_same(one, two)
 
 
+@pytest.mark.long
 def test_a_killed_worker_ends_the_others_with_a_message_and_all_go_on_from_the_checkpoint(tmp_path):
     chief, other = train(tmp_path, "--steps=100000", "--log_every=1", "--save_every=2")
     for line in chief.stdout:

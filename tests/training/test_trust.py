@@ -47,6 +47,7 @@ def saved_steps(folder) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.suffix == ".index")
 
 
+@pytest.mark.long
 def test_three_kills_at_random_moments_change_nothing(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "tools/check_resume.py", "--kills=3", "--steps=90",
