@@ -174,6 +174,12 @@ class FewLabelScore:
     draws: tuple[float, ...]
     predicted: float
 
+    @classmethod
+    def of(cls, n: int, draws: Sequence[float], predicted: Sequence[float]) -> "FewLabelScore":
+        """The score of n labelled images, from each draw's error and share of predicted points."""
+        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+        return cls(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(predicted)))
+
 
 def few_label_curve(
     x, y, x_test, y_test, lengths,
@@ -218,10 +224,7 @@ def few_label_curve(
             errors = metrics.normalized_errors(y_predicted, y_test, lengths, allow_unpredicted=True)
             draws.append(metrics.nme_percent(errors))
             predicted.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
-        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-        scores.append(
-            FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(predicted)))
-        )
+        scores.append(FewLabelScore.of(n, draws, predicted))
     return scores
 
 

@@ -167,12 +167,7 @@ def few_labels(
             errors = metrics.normalized_errors(pixels, truth, lengths, allow_unpredicted=True)
             draws.append(metrics.nme_percent(errors))
             shares.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
-        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-        scores.append(
-            regression.FewLabelScore(
-                n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares))
-            )
-        )
+        scores.append(regression.FewLabelScore.of(n, draws, shares))
     return scores
 
 

@@ -1,8 +1,8 @@
 """Pictures drawn from landmarks and noise, by a boundary-equilibrium game (lmdis.md 9, appendix G.5).
 
 The detector of a trained LMDIS model is frozen. A generator makes of noise z a map Z, of the landmarks of
-an image a map H, and decodes [Z * H, Z, H] by an hourglass like the detector's own. Its opponent is an autoencoder AE, whose error
-`L(v) = mean |v - AE(v)|` is low for real images and shall be high for drawn ones (BEGAN, Berthelot,
+an image a map H, and decodes [Z * H, Z, H] by an hourglass like the detector's own. Its opponent is an
+autoencoder AE, whose error `L(v) = mean |v - AE(v)|` is low for real images and shall be high for drawn ones (BEGAN, Berthelot,
 Schumm, Metz 2017):
 
     L_D = L(x) - k L(G)      L_G = L(G) + weight sum_k |x_k(G) - x_k|_1

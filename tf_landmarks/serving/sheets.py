@@ -22,14 +22,14 @@ def landmarks(model: ExportedModel, images: list[np.ndarray], columns: int = 8) 
 
 def warps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
     """Landmarks on turned and bent pictures: a row for each, which should show the same places."""
+    angles = tf.constant(np.deg2rad(ROTATIONS), tf.float32)
+    turns = tps.similarity(angles, tf.ones_like(angles), tf.zeros([len(ROTATIONS), 2]))
+    bends = tps.draw_coefficients(_SPLINE, tf.constant([0, 0]), 10, (_NUM_SPLINES,))
+    still = tf.zeros([len(ROTATIONS), bends.shape[1] - 3, 2])
+    parameters = tf.concat([tf.concat([still, turns], axis=1), bends], axis=0)
+    warp = tps.Warp(tps.control_grid(10), parameters, "shifted")
     rows = []
     for view in model.views(images) / np.float32(255):
-        angles = tf.constant(np.deg2rad(ROTATIONS), tf.float32)
-        turns = tps.similarity(angles, tf.ones_like(angles), tf.zeros([len(ROTATIONS), 2]))
-        bends = tps.draw_coefficients(_SPLINE, tf.constant([0, 0]), 10, (_NUM_SPLINES,))
-        still = tf.zeros([len(ROTATIONS), bends.shape[1] - 3, 2])
-        parameters = tf.concat([tf.concat([still, turns], axis=1), bends], axis=0)
-        warp = tps.Warp(tps.control_grid(10), parameters, "shifted")
         copies = tf.repeat(view[tf.newaxis], len(parameters), axis=0)
         rows.append(_drawn(model, tps.warp_images(warp, copies, "edge").numpy()))
     return grids.grid(rows)
