@@ -48,6 +48,9 @@ class LmdisOptions:
         "half as deep, for a CPU); auto goes by --image_size",
     )
     width: int = base.option(32, "channels of the detector's first block; all others in proportion")
+    score_scale: float = base.option(
+        1.0, "factor of the scores before the softmax; above 1, maps are sharp after fewer steps"
+    )
     canvas_size: int = base.option(
         0, "side of the image with its border, pixels; 0: the paper's for the image's size"
     )
@@ -281,7 +284,8 @@ class Lmdis(base.LandmarkModel):
 
     def detect(self, canvases: tf.Tensor, training: bool = False) -> Found:
         """Finds landmarks on `canvases [B, P, P, 3]`."""
-        maps = tf.nn.softmax(tf.cast(self.detector(canvases, training=training), tf.float32))
+        scores = tf.cast(self.detector(canvases, training=training), tf.float32)
+        maps = tf.nn.softmax(self.options.score_scale * scores)
         axis = _centres(maps.shape[1])
         weights = tf.reduce_sum(maps[..., :-1], axis=[1, 2]) + 1e-6  # [B, K]
         means, variances = [], []
