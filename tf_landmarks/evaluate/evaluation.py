@@ -20,6 +20,7 @@ from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.data import annotations, decode, videos
+from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.evaluate import (
     ambiguous,
     augmentation,
@@ -200,7 +201,7 @@ def evaluate(
     """
     trained_on = check_parts(model, train, test, allow_training_images)
     size = model.geometry.size
-    truth_train, truth = (to_network(model, p, p.points) for p in (train, test))
+    truth_train, truth = (to_network(model.geometry, p, p.points) for p in (train, test))
     targets = protocols.to_protocol(truth_train, size, protocol)
     lengths = normalizer_lengths(truth, normalizer, test.names, size)
 
@@ -277,7 +278,7 @@ def evaluate(
         test,
         found.landmarks,
         found.confidence,
-        to_image(model, test, predicted),
+        to_image(model.geometry, test, predicted),
         100 * metrics.image_errors(errors),
         correlation.strengths(fitted.weights),
     )
@@ -300,7 +301,7 @@ def few_labels(
     """
     check_parts(model, train, test)
     size = model.geometry.size
-    truth_train, truth = (to_network(model, p, p.points) for p in (train, test))
+    truth_train, truth = (to_network(model.geometry, p, p.points) for p in (train, test))
     return regression.few_label_curve(
         _features(model, train, model.predict(train.images).landmarks, protocol),
         protocols.to_protocol(truth_train, size, protocol),
@@ -332,7 +333,7 @@ def _fit(
     size = (model.geometry.size,) * 2
     views = model.views(train.images) / np.float32(255)
     points = coordinates.corner_from_pixels(
-        coordinates.swap_xy(to_network(model, train, train.points)), size
+        coordinates.swap_xy(to_network(model.geometry, train, train.points)), size
     )
     chunks = np.array_split(np.arange(len(views)), -(-len(views) // BATCH))
     rounds = []
@@ -362,7 +363,9 @@ def _features(
     model: ExportedModel, part: Part, landmarks: np.ndarray, protocol: protocols.Protocol
 ) -> np.ndarray:
     """What the map reads, `[N, 2K]`, of landmarks in pixels of each image."""
-    return protocols.features(to_network(model, part, landmarks), model.geometry.size, protocol)
+    return protocols.features(
+        to_network(model.geometry, part, landmarks), model.geometry.size, protocol
+    )
 
 
 def _unit(size: int, protocol: protocols.Protocol) -> float:
@@ -386,19 +389,16 @@ def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
     return found.to_dict(method.remedies)
 
 
-def to_network(model, part: Part, points: np.ndarray) -> np.ndarray:
-    """Maps `[N, P, 2]` (x, y) pixels of each image to (x, y) pixels of the network's input.
-
-    `model` is anything with a geometry.
-    """
+def to_network(geometry: Geometry, part: Part, points: np.ndarray) -> np.ndarray:
+    """Maps `[N, P, 2]` (x, y) pixels of each image to (x, y) pixels of a network's input."""
     points = coordinates.swap_xy(np.asarray(points, np.float64))
-    return coordinates.swap_xy(model.geometry.to_network(points, _sizes(part)))
+    return coordinates.swap_xy(geometry.to_network(points, _sizes(part)))
 
 
-def to_image(model: ExportedModel, part: Part, points: np.ndarray) -> np.ndarray:
-    """Maps (x, y) pixels of the network's input to those of each image; undoes `to_network`."""
+def to_image(geometry: Geometry, part: Part, points: np.ndarray) -> np.ndarray:
+    """Maps (x, y) pixels of a network's input to those of each image; undoes `to_network`."""
     points = coordinates.swap_xy(np.asarray(points, np.float64))
-    return coordinates.swap_xy(model.geometry.to_image(points, _sizes(part)))
+    return coordinates.swap_xy(geometry.to_image(points, _sizes(part)))
 
 
 def _find_image(folder: str, name: str) -> str:

@@ -184,7 +184,7 @@ def swaps(model: ExportedModel, result: Result) -> str:
     chosen = _spread(len(result.test), 10)
     poses, looks = chosen[::2], chosen[1::2] if len(chosen) > 1 else chosen
     views = dict(zip(chosen, model.views([result.test.images[i] for i in chosen]), strict=True))
-    points = evaluation.to_network(model, result.test, result.discovered)
+    points = evaluation.to_network(model.geometry, result.test, result.discovered)
     factor = _factor(views[poses[0]], CELL)
     head = [
         page.image_tag(
@@ -197,7 +197,7 @@ def swaps(model: ExportedModel, result: Result) -> str:
     for look in looks:
         images = result.test.select([look] * len(poses))
         # `render` wants pixels of the picture that gives the look.
-        moved = evaluation.to_image(model, images, points[poses])
+        moved = evaluation.to_image(model.geometry, images, points[poses])
         name = _name(result, look)
         cells = [
             _cell(picture, f"look of {name}, pose of {_name(result, i)}")

@@ -17,13 +17,13 @@ from tf_landmarks.augment import tps
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.evaluate import augmentation, evaluation, metrics, regression
 from tf_landmarks.layers import blocks
+from tf_landmarks.methods import fse
 
 Kind = Literal["A", "B"]
 
 #: The paper names spline warps for training but not their strength.
 STRENGTH = tps.Strength(10.0, 0.05, 0.05, 1e-3, 1e-3)
 
-_LAYERS = ((20, 5), (48, 5), (64, 3), (80, 3), (256, 3))
 _POOLED_AFTER = {"A": (0, 4), "B": (0, 1, 2)}
 
 
@@ -59,7 +59,10 @@ class SupervisedNetwork(tf.keras.Model):
         self._pooled_after = _POOLED_AFTER[kind]
         common = {"weight_decay": 5e-4, "momentum": 0.9}
         common["initializer"] = tf.keras.initializers.GlorotUniform
-        self.trunk = [blocks.ConvBlock(filters, kernel, **common) for filters, kernel in _LAYERS]
+        self.trunk = [
+            blocks.ConvBlock(filters, kernel, **common)
+            for filters, kernel, _ in fse.LAYERS["plain"]
+        ]
         self.last = tf.keras.layers.Dense(2 * num_points)
 
     def call(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -140,7 +143,6 @@ def few_labels(
         seed: Of draws and trainings.
     """
     size = (geometry.size,) * 2
-    inputs = _Input(geometry)
 
     def views(part: evaluation.Part) -> np.ndarray:
         return np.stack(
@@ -148,11 +150,11 @@ def few_labels(
         )
 
     def points(part: evaluation.Part) -> np.ndarray:
-        pixels = evaluation.to_network(inputs, part, part.points)
+        pixels = evaluation.to_network(geometry, part, part.points)
         return coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
 
     images, labels, test_images = views(train_part), points(train_part), views(test_part)
-    truth = evaluation.to_network(inputs, test_part, test_part.points)
+    truth = evaluation.to_network(geometry, test_part, test_part.points)
     lengths = evaluation.normalizer_lengths(truth, normalizer, test_part.names, geometry.size)
     countable = ~metrics.skipped_images(truth, lengths)[:, None] & ~np.isnan(truth).any(axis=-1)
     total, scores = len(images), []
@@ -169,10 +171,3 @@ def few_labels(
             shares.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
         scores.append(regression.FewLabelScore.of(n, draws, shares))
     return scores
-
-
-@dataclasses.dataclass(frozen=True)
-class _Input:
-    """What `evaluation.to_network` asks of a model."""
-
-    geometry: Geometry

@@ -26,7 +26,7 @@ from tf_landmarks.methods import base, schedules
 Architecture = Literal["plain", "dilated"]
 
 # Filters, kernel and dilation of the convolutions before the one that makes the scores.
-_LAYERS = {
+LAYERS = {
     "plain": ((20, 5, 1), (48, 5, 1), (64, 3, 1), (80, 3, 1), (256, 3, 1)),
     "dilated": ((20, 5, 1), (48, 5, 1), (64, 5, 2), (80, 3, 4), (256, 3, 2)),
 }
@@ -100,7 +100,7 @@ class Fse(base.LandmarkModel):
         leak = 0.2 if dilated else 0.0
         self.trunk = [
             blocks.ConvBlock(filters, kernel, dilation=dilation, leak=leak, **common, **normed)
-            for filters, kernel, dilation in _LAYERS[options.architecture]
+            for filters, kernel, dilation in LAYERS[options.architecture]
         ]
         if options.score_activation and not dilated:
             self.head = blocks.ConvBlock(shape.num_landmarks, 1, **common, **normed)

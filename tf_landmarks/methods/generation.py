@@ -270,9 +270,7 @@ class Generation(base.TrainedModel):
 
 def check_geometry(geometry: Geometry, options: GenerationOptions) -> None:
     """Raises ValueError if images come otherwise than to the detector when it was trained."""
-    from tf_landmarks import flags, layout
-
-    run, _ = flags.read(os.path.join(options.detector, layout.FLAGS))
+    run, _ = _read_flags(options.detector)
     if run.geometry != geometry:
         raise ValueError(
             f"images become {geometry}, and for --generation_detector={options.detector} they became "
@@ -287,14 +285,12 @@ def load_detector(run_dir: str) -> Lmdis:
         ValueError: If it is no such run, or one that draws at half the image's size.
     """
     # A method stands before all that knows of runs; this one alone starts from one.
-    from tf_landmarks import flags, layout
+    from tf_landmarks import layout
     from tf_landmarks.training import checkpoints, models
 
     flag = f"--generation_detector={run_dir}"
+    run, options = _read_flags(run_dir)
     try:
-        run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
-        if run.method != "lmdis":
-            raise ValueError(f"it is a run of {run.method}; generation takes one of lmdis")
         model = models.make_float32_model(run, options)
         folder = os.path.join(run_dir, layout.CHECKPOINTS)
         checkpoints.load_latest(folder, model, best=run.keep_best)
@@ -303,6 +299,21 @@ def load_detector(run_dir: str) -> Lmdis:
     if model.rendered_size != run.image_size:
         raise ValueError(f"{flag}: the large networks draw at half the image's size; take others")
     return model
+
+
+def _read_flags(run_dir: str):
+    """The options of an LMDIS run, and those of its method."""
+    from tf_landmarks import flags, layout
+
+    try:
+        run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
+    except ValueError as error:
+        raise ValueError(f"--generation_detector={run_dir}: {error}") from error
+    if run.method != "lmdis":
+        raise ValueError(
+            f"--generation_detector={run_dir}: it is a run of {run.method}; generation takes one of lmdis"
+        )
+    return run, options
 
 
 def _conv(channels: int, stride: int = 1, activation: str | None = "elu"):

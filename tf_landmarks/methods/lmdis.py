@@ -247,7 +247,7 @@ class Lmdis(base.LandmarkModel):
         found = self.detect(tf.concat(canvases, axis=0), training)
         places, other, *later = tf.split(found.places, len(canvases))
         side = self.padding / 2.0  # from the canvas' edge frame to the image's side
-        maps = found.maps[: tf.shape(target)[0]]
+        maps = tf.split(found.maps, len(canvases))[0]
         output = self._decode(places, self._describe(padded, maps, training), training)
 
         recon = self._reconstruction(target, output)
@@ -287,10 +287,11 @@ class Lmdis(base.LandmarkModel):
         scores = tf.cast(self.detector(canvases, training=training), tf.float32)
         maps = tf.nn.softmax(self.options.score_scale * scores)
         axis = _centres(maps.shape[1])
-        weights = tf.reduce_sum(maps[..., :-1], axis=[1, 2]) + 1e-6  # [B, K]
         means, variances = [], []
         for other in (2, 1):
-            marginal = tf.reduce_sum(maps[..., :-1], axis=other) / weights[:, tf.newaxis]
+            # Sums before slices: the gradient of a slice of all maps is as large as these.
+            sums = tf.reduce_sum(maps, axis=other)[..., :-1]
+            marginal = sums / (tf.reduce_sum(sums, axis=1, keepdims=True) + 1e-6)
             mean = tf.einsum("bnk,n->bk", marginal, axis)
             offsets = axis[:, tf.newaxis] - mean[:, tf.newaxis]
             means.append(mean)

@@ -6,17 +6,13 @@ x(a) = x + a (target - x)    for chosen landmarks, the others stay
 import csv
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 
 from tf_landmarks.data import decode, sources
 from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.visualize import grids, overlays
-
-SIDE = 128  # of a picture on a sheet, pixels
+from tf_landmarks.visualize import films, grids, overlays
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,7 +173,7 @@ def draw_sheet(model: ExportedModel, edits: Sequence[Edit], amounts: Sequence[fl
     rows = []
     for edit in edits:
         redrawn = _render(model, edit, amounts)
-        factor = max(1, SIDE // edit.view.shape[0])
+        factor = overlays.enlargement(edit.view)
         rows.append(
             [
                 overlays.draw_landmarks(edit.view, edit.start, factor),
@@ -206,7 +202,7 @@ def write_video(
     phase = np.linspace(0.0, 2.0 * np.pi, frames, endpoint=False)
     low, high = min(amounts), max(amounts)
     steps = low + (high - low) * (1.0 - np.cos(phase)) / 2.0
-    factor = max(1, SIDE // edits[0].view.shape[0])
+    factor = overlays.enlargement(edits[0].view)
     strips = [
         np.concatenate(row, axis=1)
         for row in zip(
@@ -226,15 +222,10 @@ def write_video(
             strict=True,
         )
     ]
-    height, width = strips[0].shape[:2]
-    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (width, height))
-    if not writer.isOpened():
-        raise OSError(f"{path} cannot be written as a video")
+    film = films.Film()
     for strip in strips:
-        writer.write(np.ascontiguousarray(strip[..., ::-1]))
-    writer.release()
-    if not os.path.getsize(path):
-        raise OSError(f"{path} cannot be written: nothing arrived there")
+        film.write(path, 20.0, strip)
+    film.close()
 
 
 def _find(model: ExportedModel, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -248,5 +239,4 @@ def _render(model: ExportedModel, edit: Edit, amounts: Sequence[float]) -> np.nd
     """`[A, S, S, 3]` uint8, the picture with its landmarks at each amount."""
     points = np.stack([edit.at(amount) for amount in amounts])
     views = np.repeat(edit.view[np.newaxis] / np.float32(255), len(points), axis=0)
-    rendered = model.render_views(views, model.from_view_pixels(points))
-    return np.rint(255.0 * rendered).astype(np.uint8)
+    return overlays.to_uint8(model.render_views(views, model.from_view_pixels(points)))

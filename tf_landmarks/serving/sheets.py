@@ -3,12 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
-SIDE = 128  # of a picture, pixels
 ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees (FSE, figure 3)
 _SPLINE = tps.Strength(0.0, 0.0, 0.0, 1e-3, 5e-3)
 _NUM_SPLINES = 3
@@ -49,22 +47,14 @@ def redrawn(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
     """Pictures, and below each what the generator makes of it."""
     views = model.views(images)
     points = model.find_in_views(views / np.float32(255))
-    output = model.render_views(views / np.float32(255), points)
-    output = np.rint(255 * output).astype(np.uint8)
+    output = overlays.to_uint8(model.render_views(views / np.float32(255), points))
     return grids.grid([[_enlarge(view) for view in row] for row in (views, output)])
 
 
 def _drawn(model: ExportedModel, views: np.ndarray) -> list[np.ndarray]:
     """Views `[N, S, S, 3]` float32 with their landmarks."""
-    size = views.shape[1:3]
-    pixels = coordinates.swap_xy(coordinates.pixels_from_corner(model.find_in_views(views), size))
-    pictures = np.rint(255 * views).astype(np.uint8)
-    factor = max(1, SIDE // size[0])
-    return [
-        overlays.draw_landmarks(picture, points, factor)
-        for picture, points in zip(pictures, pixels, strict=True)
-    ]
+    return overlays.draw_views(views, model.find_in_views(views))
 
 
 def _enlarge(view: np.ndarray) -> np.ndarray:
-    return overlays.enlarge(view, max(1, SIDE // view.shape[0]))
+    return overlays.enlarge(view, overlays.enlargement(view))

@@ -57,7 +57,7 @@ def check_colours(run: RunOptions) -> None:
     Raises:
         ValueError: If the data cannot be opened, or their mean chroma is below `MIN_CHROMA`.
     """
-    source = sources.open_source(run.data, frame_pattern=run.frame_pattern)
+    source = sources.open_source(run.data, frame_pattern=run.frame_pattern, classes=run.classes)
     chosen = np.unique(np.linspace(0, len(source) - 1, NUM_CHECKED).astype(int))
     chroma = []
     for index in chosen.tolist():

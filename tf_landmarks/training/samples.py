@@ -38,20 +38,15 @@ def write(path: str, run: RunOptions, options) -> None:
 
 def sheet(model: Generation, images: np.ndarray, latent: tf.Tensor) -> np.ndarray:
     """A row for each of `images [N, S, S, 3]` in [0, 1]: with its landmarks, and drawn of each noise."""
-    size = images.shape[1:3]
-    factor = max(1, SIDE // size[0])
     places = model.find(tf.constant(images))
-    corner = coordinates.corner_from_edge(places.numpy() * model.landmarks.padding, size)
-    points = coordinates.swap_xy(coordinates.pixels_from_corner(corner, size))
+    corner = coordinates.corner_from_edge(
+        places.numpy() * model.landmarks.padding, images.shape[1:3]
+    )
     rows = []
-    for image, place, found in zip(images, places, points, strict=True):
-        copies = tf.repeat(place[tf.newaxis], len(latent), axis=0)
-        drawn = np.uint8(np.rint(255 * model.draw(latent, copies).numpy()))
-        view = np.uint8(np.rint(255 * image))
+    for marked, place in zip(overlays.draw_views(images, corner, SIDE), places, strict=True):
+        drawn = model.draw(latent, tf.repeat(place[tf.newaxis], len(latent), axis=0))
+        pictures = overlays.to_uint8(drawn.numpy())
         rows.append(
-            [
-                overlays.draw_landmarks(view, found, factor),
-                *(overlays.enlarge(picture, factor) for picture in drawn),
-            ]
+            [marked, *(overlays.enlarge(p, overlays.enlargement(p, SIDE)) for p in pictures)]
         )
     return grids.grid(rows)

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from tf_landmarks import coordinates
+
+SIDE = 128  # of a small picture that is enlarged to be looked at, pixels
+
 # ColorBrewer's "Dark2", eight colours that stay apart in print and for most colour-blind people.
 COLORS = (
     (27, 158, 119), (217, 95, 2), (117, 112, 179), (231, 41, 138),
@@ -52,6 +56,35 @@ def draw_landmarks(
         if np.isfinite(point).all():
             _outlined(canvas, point, index, radius)
     return canvas
+
+
+def draw_views(views: np.ndarray, landmarks: np.ndarray, side: int = SIDE) -> list[np.ndarray]:
+    """Draws landmarks on what a network sees, enlarged.
+
+    Args:
+        views: `[N, S, S, 3]` float32 in [0, 1].
+        landmarks: `[N, K, 2]` (y, x) in the corner frame.
+        side: Of a picture, about, pixels.
+
+    Returns:
+        N pictures, uint8.
+    """
+    size = views.shape[1:3]
+    points = coordinates.swap_xy(coordinates.pixels_from_corner(landmarks, size))
+    return [
+        draw_landmarks(view, found, enlargement(view, side))
+        for view, found in zip(to_uint8(views), points, strict=True)
+    ]
+
+
+def enlargement(view: np.ndarray, side: int = SIDE) -> int:
+    """The factor that brings a small square picture to about `side` pixels."""
+    return max(1, side // view.shape[0])
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1] as pictures."""
+    return np.rint(255.0 * np.clip(images, 0.0, 1.0)).astype(np.uint8)
 
 
 def draw_comparison(

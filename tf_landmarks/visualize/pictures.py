@@ -5,11 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import coordinates
-from tf_landmarks.methods.base import LandmarkModel, Representation
+from tf_landmarks.methods.base import LandmarkModel
 from tf_landmarks.visualize import grids, heatmaps, overlays
-
-SIDE = 128
 
 
 def of_training(
@@ -30,27 +27,17 @@ def of_training(
     # A source may have a border around what the network sees of it.
     source = tf.image.resize_with_crop_or_pad(source, *target.shape[1:3])
     found = model.represent(target)
-    rows = [_to_pictures(source), _to_pictures(target)]
+    rows = [source, target]
     if model.has_generator:
-        rows.append(_to_pictures(model.render(source, found.landmarks)))
-    rows.append(with_landmarks(rows[1], found))
-    factor = max(1, SIDE // target.shape[1])
-    enlarged = [[overlays.enlarge(p, factor) for p in row] for row in rows[:-1]]
-    yield "pairs", grids.grid([*enlarged, rows[-1]])
+        rows.append(model.render(source, found.landmarks))
+    enlarged = [
+        [overlays.enlarge(p, overlays.enlargement(p)) for p in overlays.to_uint8(row.numpy())]
+        for row in rows
+    ]
+    marked = overlays.draw_views(target.numpy(), found.landmarks.numpy())
+    yield "pairs", grids.grid([*enlarged, marked])
     maps = found.heatmaps[0].numpy()
     yield (
         "heatmaps",
         grids.wrap([heatmaps.with_marginals(maps[..., k]) for k in range(maps.shape[-1])], 10),
     )
-
-
-def with_landmarks(views: list[np.ndarray], found: Representation) -> list[np.ndarray]:
-    """Draws found landmarks on the network's views, enlarged to about SIDE pixels."""
-    size = views[0].shape[:2]
-    points = coordinates.swap_xy(coordinates.pixels_from_corner(found.landmarks.numpy(), size))
-    factor = max(1, SIDE // size[0])
-    return [overlays.draw_landmarks(v, p, factor) for v, p in zip(views, points, strict=True)]
-
-
-def _to_pictures(images: tf.Tensor) -> list[np.ndarray]:
-    return list(tf.image.convert_image_dtype(images, tf.uint8, saturate=True).numpy())

@@ -1,0 +1,44 @@
+"""Videos of pictures, as MP4."""
+
+import os
+
+import cv2
+import numpy as np
+
+
+class Film:
+    """The video that is being written; the next file's begins when this one's ends."""
+
+    def __init__(self):
+        self._path, self._writer = "", None
+
+    def write(self, path: str, fps: float, picture: np.ndarray | None) -> None:
+        """Adds a picture `[H, W, 3]` to the video at `path`, or the last one once more."""
+        if path != self._path:
+            self.close()
+            self._path, self._last, self._missed = path, None, 0
+        if picture is None and self._last is None:
+            self._missed += 1  # until there is a picture, nobody knows its size
+            return
+        if self._writer is None:
+            self._open(picture.shape[:2], fps)
+            for _ in range(self._missed):
+                self._writer.write(np.zeros_like(picture))
+        if picture is not None:
+            height, width = self._size
+            self._last = cv2.resize(picture[..., ::-1], (width, height))
+        self._writer.write(self._last)
+
+    def close(self) -> None:
+        """Ends the video."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def _open(self, size: tuple[int, int], fps: float) -> None:
+        os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+        self._size = [side - side % 2 for side in size]  # the format takes even sides alone
+        code = cv2.VideoWriter_fourcc(*"mp4v")
+        self._writer = cv2.VideoWriter(self._path, code, fps or 25.0, tuple(self._size[::-1]))
+        if not self._writer.isOpened():
+            raise OSError(f"{self._path} cannot be written as a video")
