@@ -63,6 +63,20 @@ def test_flow_accumulates_over_intervals_in_the_order_of_time():
     np.testing.assert_allclose(found.mean((0, 1)), [3.0, 4.0], atol=0.3)
 
 
+def test_a_smaller_window_tells_neighbours_that_move_apart():
+    first = texture(2)
+    top, bottom = moved(first, (0.0, 2.0)), moved(first, (0.0, -2.0))
+    second = tf.concat([top[:, : SIZE // 2], bottom[:, SIZE // 2 :]], axis=1)
+    frames = tf.stack([first, second], axis=1)
+
+    def error(window: int) -> float:
+        found = flow.over_frames(frames, window).numpy()[0, :, 12:-12, 1]
+        near = (slice(SIZE // 2 - 6, SIZE // 2), slice(SIZE // 2, SIZE // 2 + 6))
+        return np.abs(found[near[0]] - 2.0).mean() + np.abs(found[near[1]] + 2.0).mean()
+
+    assert error(5) < 0.7 * error(21)
+
+
 @pytest.mark.core
 def test_flow_runs_inside_an_input_pipeline():
     frames = tf.stack([texture(), texture()], axis=1)

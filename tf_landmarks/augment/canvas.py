@@ -130,6 +130,7 @@ class CanvasPair(Pairing):
         color_jitter: Whether colours are jittered: brightness by up to 32 of 255, contrast by 1/2.
         interval: Frames from the target to the second frame and from there to the third; 0: the target
             is a sample by itself.
+        window: Side of what optical flow takes to move alike, pixels.
     """
 
     canvas_size: int
@@ -138,6 +139,7 @@ class CanvasPair(Pairing):
     num_landmarks: int
     color_jitter: bool = True
     interval: int = 0
+    window: int = flow.WINDOW
 
     @property
     def frames_per_sample(self) -> int:
@@ -183,7 +185,7 @@ class CanvasPair(Pairing):
             differs = tf.reduce_any(views[:, 0] != views[:, -1], axis=[1, 2, 3])
             batch |= {
                 "later": pad(colour(views[:, -1]), self.canvas_size),
-                "flow": flow.over_frames(views) / geometry.size,
+                "flow": flow.over_frames(views, self.window) / geometry.size,
                 "valid": tf.cast(differs, tf.float32),
             }
         return batch

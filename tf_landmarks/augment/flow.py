@@ -15,21 +15,23 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling
 
 # Farneback's parameters, which the paper does not give.
-_PYRAMID_SCALE, _LEVELS, _WINDOW, _ITERATIONS, _POLY_SIDE, _POLY_STD = 0.5, 3, 15, 3, 5, 1.2
+_PYRAMID_SCALE, _LEVELS, _ITERATIONS, _POLY_SIDE, _POLY_STD = 0.5, 3, 3, 5, 1.2
+WINDOW = 15
 
 
-def farneback(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def farneback(first: np.ndarray, second: np.ndarray, window: int = WINDOW) -> np.ndarray:
     """Dense flow by polynomial expansion (Farneback 2003, in OpenCV).
 
     Args:
         first: `[H, W]` uint8.
         second: `[H, W]` uint8, a later frame.
+        window: Side of what is taken to move alike, pixels.
 
     Returns:
         `[H, W, 2]` float32 (y, x), pixels.
     """
     flow = cv2.calcOpticalFlowFarneback(
-        first, second, None, _PYRAMID_SCALE, _LEVELS, _WINDOW, _ITERATIONS, _POLY_SIDE, _POLY_STD, 0
+        first, second, None, _PYRAMID_SCALE, _LEVELS, window, _ITERATIONS, _POLY_SIDE, _POLY_STD, 0
     )
     return coordinates.swap_xy(flow)
 
@@ -50,18 +52,21 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     return first + sampling.sample(second, coordinates.corner_from_pixels(arrived, size), "edge")
 
 
-def over_frames(frames: tf.Tensor) -> tf.Tensor:
+def over_frames(frames: tf.Tensor, window: int = WINDOW) -> tf.Tensor:
     """The flow from the first of some frames to the last, by way of all others.
 
     Args:
         frames: `[B, N, H, W, 3]` float32 in [0, 1], in the order of time.
+        window: See `farneback`.
 
     Returns:
         `[B, H, W, 2]`, pixels.
     """
 
     def of_batch(grey: np.ndarray) -> np.ndarray:
-        return np.stack([[farneback(*pair) for pair in itertools.pairwise(g)] for g in grey])
+        return np.stack(
+            [[farneback(*pair, window) for pair in itertools.pairwise(g)] for g in grey]
+        )
 
     grey = tf.image.rgb_to_grayscale(frames)[..., 0]
     grey = tf.image.convert_image_dtype(grey, tf.uint8, saturate=True)

@@ -48,8 +48,10 @@ class LmdisOptions:
         "half as deep, for a CPU); auto goes by --image_size",
     )
     width: int = base.option(32, "channels of the detector's first block; all others in proportion")
-    score_scale: float = base.option(
-        1.0, "factor of the scores before the softmax; above 1, maps are sharp after fewer steps"
+    output_scale: float = base.option(
+        1.0,
+        "factor of what detector and decoder end with, before softmax and sigmoid; above 1, maps are sharp "
+        "and pictures have black and white after fewer steps",
     )
     canvas_size: int = base.option(
         0, "side of the image with its border, pixels; 0: the paper's for the image's size"
@@ -84,6 +86,10 @@ class LmdisOptions:
     )
     flow_interval: int = base.option(
         5, "frames from one to the next of three between which it is taken"
+    )
+    flow_window: int = base.option(
+        15,
+        "side of what the flow takes to move alike, pixels; small images want less",
     )
     flow_preference: bool = base.option(
         True, "draw landmarks to what moves, without which they flee from it"
@@ -184,8 +190,11 @@ class Lmdis(base.LandmarkModel):
                 f"--image_size={shape.image_size} with --lmdis_canvas_size={size}: the {kind} networks take "
                 f"multiples of {image_cells} and {canvas_cells}"
             )
-        if options.flow and options.flow_interval < 1:
-            raise ValueError(f"--lmdis_flow_interval={options.flow_interval} must be at least 1")
+        for flag, least in (("flow_interval", 1), ("flow_window", 3)):
+            if options.flow and getattr(options, flag) < least:
+                raise ValueError(
+                    f"--lmdis_{flag}={getattr(options, flag)} must be at least {least}"
+                )
         if size < shape.image_size or (size - shape.image_size) % 2:
             raise ValueError(
                 f"--lmdis_canvas_size={size} must exceed --image_size={shape.image_size} by an even number"
@@ -207,7 +216,7 @@ class Lmdis(base.LandmarkModel):
         pairing = canvas.CanvasPair(
             self._canvas_size, options.warp, options.landmark_displacement,
             self.shape_spec.num_landmarks, options.color_jitter,
-            options.flow_interval if options.flow else 0,
+            options.flow_interval if options.flow else 0, options.flow_window,
         )  # fmt: skip
         return [base.Stage("main", pairing, self._schedule, tf.keras.optimizers.Adam)]
 
@@ -285,7 +294,7 @@ class Lmdis(base.LandmarkModel):
     def detect(self, canvases: tf.Tensor, training: bool = False) -> Found:
         """Finds landmarks on `canvases [B, P, P, 3]`."""
         scores = tf.cast(self.detector(canvases, training=training), tf.float32)
-        maps = tf.nn.softmax(self.options.score_scale * scores)
+        maps = tf.nn.softmax(self.options.output_scale * scores)
         axis = _centres(maps.shape[1])
         means, variances = [], []
         for other in (2, 1):
@@ -398,7 +407,8 @@ class Lmdis(base.LandmarkModel):
                 painted = tf.nn.leaky_relu(painted, 0.2)
             features = tf.einsum("bhwjk,bkf->bhwjf", maps, painted)
             inputs.append(tf.reshape(features, [-1, size, size, maps.shape[3] * self._painted]))
-        return tf.cast(self.decoder(tf.concat(inputs, axis=-1), training=training), tf.float32)
+        output = self.decoder(tf.concat(inputs, axis=-1), training=training)
+        return self.options.output_scale * tf.cast(output, tf.float32)
 
     def _colours(self, output: tf.Tensor) -> tf.Tensor:
         channels = output.shape[-1] // (2 if self.options.predict_deviation else 1)
