@@ -120,6 +120,22 @@ def test_maps_share_out_each_pixel(small):
     np.testing.assert_allclose(tf.reduce_sum(found.maps, axis=-1), 1, rtol=1e-5)
 
 
+def test_scaled_outputs_are_powers_of_shares_and_multiples_of_logits(small, change):
+    descriptors = small.describe_images(images())
+
+    def outputs():
+        maps = small.detect(canvas.pad(images(), 48)).maps.numpy()
+        drawn = small.decode(tf.zeros([2, 4, 2]), descriptors).numpy()
+        return maps, np.log(drawn / (1 - drawn))
+
+    maps, logits = outputs()
+    change(output_scale=3.0)
+    sharper, stronger = outputs()
+    powers = maps**3
+    np.testing.assert_allclose(sharper, powers / powers.sum(-1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(stronger, 3 * logits, rtol=1e-3, atol=1e-3)
+
+
 def test_a_single_pixel_is_a_landmark_at_its_centre_without_spread(small, monkeypatch):
     maps = np.zeros((1, 48, 48, 5), np.float32)
     maps[..., 4] = 1

@@ -390,9 +390,9 @@ class Lmdis(base.LandmarkModel):
         peak = 1.0 / (2.0 * math.pi * widths**2)
         if self.options.heatmap == "released":
             peak /= widths**2 * self.rendered_size**2
-        density = peak * tf.exp(-squared[..., tf.newaxis, :] / (2.0 * widths**2))
-        density = tf.concat([density, tf.ones_like(density[..., :1])], axis=-1)
-        return density / tf.reduce_sum(density, axis=-1, keepdims=True)
+        density = tf.math.log(peak) - squared[..., tf.newaxis, :] / (2.0 * widths**2)
+        # A softmax shares out the densities, of which the background's is 1 everywhere.
+        return tf.nn.softmax(tf.concat([density, tf.zeros_like(density[..., :1])], axis=-1))
 
     def _decode(
         self, places: tf.Tensor, descriptors: tf.Tensor | None, training: bool
