@@ -14,4 +14,5 @@ if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
 fi
 # One process a core, with one thread each for arithmetic: several threads gain nothing on small networks.
 export TF_NUM_INTRAOP_THREADS="${TF_NUM_INTRAOP_THREADS:-1}"
+export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}" # whose threads would wait for each other for minutes
 exec "$PYTHON" -m pytest -n auto --dist worksteal ${marks[@]+"${marks[@]}"} "$@"

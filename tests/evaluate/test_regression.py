@@ -387,11 +387,17 @@ def test_the_gradient_passes_over_missing_points_and_fits_a_bias():
     np.testing.assert_allclose(fitted.intercept, [[0.3, -0.2]] * 2, atol=2e-3)
 
 
-def test_exchanging_landmarks_exchanges_columns_and_predicts_alike():
+@pytest.mark.parametrize("fit", ["closed", "gradient"])
+def test_exchanging_landmarks_exchanges_columns_and_predicts_alike(fit):
     rounds, _ = linear_rounds(1, noise=0.1)
     order = [4, 5, 0, 1, 2, 3]
-    plain = regression.fit_by_gradient(rounds)
-    exchanged = regression.fit_by_gradient([(x[:, order], y) for x, y in rounds])
+
+    def fitted(rounds):
+        if fit == "gradient":
+            return regression.fit_by_gradient(rounds)
+        return regression.fit_linear(*rounds[0], bias=False, ridge="auto")
+
+    plain, exchanged = fitted(rounds), fitted([(x[:, order], y) for x, y in rounds])
     np.testing.assert_allclose(exchanged.weights, plain.weights[order], atol=1e-9)
     x = rounds[0][0]
     np.testing.assert_allclose(exchanged.predict(x[:, order]), plain.predict(x), atol=1e-9)
