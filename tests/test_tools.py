@@ -127,3 +127,12 @@ def test_few_labels_measures_all_on_the_same_draws(folder):
     assert scores["IMM"] == scores["IMM 2"]
     assert [score["n"] for score in scores["supervised B"]] == [5]
     assert (folder / "few" / "few_labels.png").exists()
+
+
+def test_compare_shows_models_side_by_side(folder):
+    arguments = [f"--models={folder}/run,{folder}/run/export", f"--data={folder}/faces"]
+    said = run("tools/compare.py", *arguments, f"--output={folder}/both", "--columns=3")
+    scores = json.loads((folder / "both" / "compare.json").read_text())
+    assert len(scores) == 2 and "step 2 (2): " in said
+    assert len({score["nme_percent"] for score in scores.values()}) == 1
+    assert cv2.imread(str(folder / "both" / "compare.png")) is not None

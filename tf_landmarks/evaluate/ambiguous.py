@@ -115,22 +115,32 @@ def parse_pairs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
     Raises:
         ValueError: Naming the pair that is none.
     """
-    if words == "human36m":
-        if len(names) != 32:
-            raise ValueError(
-                f"--mirror_pairs=human36m is for its 32 joints; there are {len(names)}"
-            )
-        return list(HUMAN36M_PAIRS)
-    pairs = []
-    for word in words.split(","):
-        sides = [side.strip() for side in word.split(":")]
-        unknown = [side for side in sides if side not in names]
-        if len(sides) != 2 or unknown or sides[0] == sides[1]:
-            raise ValueError(
-                f"--mirror_pairs: {word!r} must be left:right, two of the landmarks {', '.join(names)}"
-            )
-        pairs.append((names.index(sides[0]), names.index(sides[1])))
+    pairs = name_pairs(words, names, "--mirror_pairs", HUMAN36M_PAIRS)
     used = [index for pair in pairs for index in pair]
     if len(set(used)) != len(used):
         raise ValueError(f"--mirror_pairs={words} names a landmark twice")
+    return pairs
+
+
+def name_pairs(
+    words: str, names: Sequence[str], flag: str, human36m: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Reads pairs of landmarks, `knee:hip,hip:spine`, or those that `human36m` means.
+
+    Raises:
+        ValueError: Naming the flag and the pair that is none.
+    """
+    if words == "human36m":
+        if len(names) != 32:
+            raise ValueError(f"{flag}=human36m is for its 32 joints; there are {len(names)}")
+        return list(human36m)
+    pairs = []
+    for word in words.split(","):
+        ends = [end.strip() for end in word.split(":")]
+        unknown = [end for end in ends if end not in names]
+        if len(ends) != 2 or unknown or ends[0] == ends[1]:
+            raise ValueError(
+                f"{flag}: {word!r} must be name:name, two of the landmarks {', '.join(names)}"
+            )
+        pairs.append((names.index(ends[0]), names.index(ends[1])))
     return pairs

@@ -84,7 +84,7 @@ class Result:
         discovered: `[N, K, 2]` (x, y) in pixels of each image, as the model finds them.
         confidence: `[N, K]` in (0, 1], as the model gives it.
         predicted: `[N, A, 2]` (x, y) in pixels of each image, as regressed.
-        image_nme: `[N]` error of each image, percent; NaN where nothing could be measured.
+        errors: `[N, A]` error of each point, percent; NaN where nothing could be measured.
         correlation: `[A, K]` how much each annotated point is read off each discovered landmark.
     """
 
@@ -93,8 +93,13 @@ class Result:
     discovered: np.ndarray
     confidence: np.ndarray
     predicted: np.ndarray
-    image_nme: np.ndarray
+    errors: np.ndarray
     correlation: np.ndarray
+
+    @property
+    def image_nme(self) -> np.ndarray:
+        """`[N]` error of each image, percent; NaN where nothing could be measured."""
+        return metrics.image_errors(self.errors)
 
 
 def read_part(folder: str) -> Part:
@@ -279,7 +284,7 @@ def evaluate(
         found.landmarks,
         found.confidence,
         to_image(model.geometry, test, predicted),
-        100 * metrics.image_errors(errors),
+        100 * errors,
         correlation.strengths(fitted.weights),
     )
 

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from tests.evaluate import dots
+from tf_landmarks.evaluate import comparison, evaluation, protocols
+
+
+def measure(folder, model):
+    parts = [evaluation.read_part(folder / part) for part in ("train", "test")]
+    return evaluation.evaluate(model, *parts, "edge", protocols.PROTOCOLS["linear"])
+
+
+def test_rings_are_where_points_are_predicted_in_the_colour_of_their_errors(tmp_path):
+    for part, seed in (("train", 1), ("test", 2)):
+        dots.write_part(tmp_path / part, dots.random_points(8, seed=seed))
+    result = measure(tmp_path, dots.DotModel())
+    result.errors[0, 1] = np.nan  # not annotated
+    figure = comparison.draw({"first": result, "second": result}, [(0, 1)], columns=3)
+    cells, bar = figure.axes[:-1], figure.axes[-1]
+    assert len(cells) == 2 * 2 * 3 and "% of edge" in bar.get_ylabel()
+    order = np.argsort(result.image_nme, kind="stable")
+    for column, image in enumerate(order[[0, 4, 7]]):
+        truth, rings = cells[3 + column].collections
+        there = np.isfinite(result.errors[image])
+        np.testing.assert_allclose(rings.get_offsets(), result.predicted[image][there])
+        np.testing.assert_allclose(rings.get_array(), result.errors[image][there])
+        np.testing.assert_allclose(truth.get_offsets(), result.test.points[image])
+        (limb,) = cells[3 + column].lines
+        np.testing.assert_allclose(limb.get_xydata(), result.predicted[image][[0, 1]])
+
+
+def test_limbs_are_named_or_those_of_human36m():
+    assert comparison.parse_limbs("", ["a"]) == []
+    assert comparison.parse_limbs("b:a, c:b", ["a", "b", "c"]) == [(1, 0), (2, 1)]
+    limbs = comparison.parse_limbs("human36m", [str(k) for k in range(32)])
+    assert len(limbs) == 31 and sorted(joint for _, joint in limbs) == list(range(1, 32))
+    # Both legs and the spine begin at the hip, head and arms at the neck.
+    assert [b for a, b in limbs if a == 0] == [1, 6, 11]
+    assert [b for a, b in limbs if a == 12] == [13, 16, 24]
+    with pytest.raises(ValueError, match="--limbs: 'a:x' must be name:name"):
+        comparison.parse_limbs("a:x", ["a", "b"])
+    with pytest.raises(ValueError, match="--limbs=human36m is for its 32 joints; there are 2"):
+        comparison.parse_limbs("human36m", ["a", "b"])

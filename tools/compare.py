@@ -1,0 +1,67 @@
+"""Several models on the same annotated images, side by side: a table, and one picture.
+
+    python tools/compare.py --models=runs/fse,runs/lmdis --data=my_data --normalizer=nose,tail \\
+        --output=runs/compared
+
+Each is measured as by tools/evaluate.py. Writes compare.png (landmarks found; below them annotated points as
+red dots, predicted ones as rings in the colour of their error) and compare.json.
+"""
+
+import json
+import os
+import sys
+
+from absl import flags, logging
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tf_landmarks import entry
+
+_MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
+_DATA = flags.DEFINE_string(
+    "data", None, "a folder with train/ and test/ and annotations", required=True
+)
+_NORMALIZER = flags.DEFINE_string("normalizer", "edge", "as for tools/evaluate.py")
+_PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py")
+_LIMBS = flags.DEFINE_string(
+    "limbs", "", "annotated points to join by lines: hip:knee,knee:foot, or human36m"
+)
+_COLUMNS = flags.DEFINE_integer(
+    "columns", 8, "images in the picture, from the first model's best to its worst", lower_bound=1
+)
+_SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap", lower_bound=0)
+_OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
+
+
+def main(_) -> None:
+    """Parses flags, measures, draws."""
+    with entry.plain_errors():
+        from tf_landmarks.evaluate import comparison, evaluation, protocols
+        from tf_landmarks.serving.exported import ExportedModel
+
+        protocol = protocols.resolve(_PROTOCOL.value)
+        models = [ExportedModel(path) for path in _MODELS.value]
+        train, test = evaluation.read_parts(_DATA.value, "test", models[0])
+        limbs = comparison.parse_limbs(_LIMBS.value, test.names)
+        results = {}
+        for model in models:
+            facts = model.facts
+            name = (
+                f"{facts['method'].upper()}, {model.num_landmarks} landmarks, step {facts['step']}"
+            )
+            name += f" ({len(results) + 1})" * (name in results)
+            results[name] = evaluation.evaluate(
+                model, train, test, _NORMALIZER.value, protocol, _SEED.value
+            )
+            low, high = results[name].metrics["nme_interval_percent"]
+            score = results[name].metrics["nme_percent"]
+            logging.info("%s: %.2f %% (95 %% interval %.2f to %.2f)", name, score, low, high)
+        os.makedirs(_OUTPUT.value, exist_ok=True)
+        path = os.path.join(_OUTPUT.value, "compare")
+        with open(f"{path}.json", "w", encoding="utf-8") as file:
+            json.dump({name: result.metrics for name, result in results.items()}, file, indent=1)
+        comparison.draw(results, limbs, _COLUMNS.value).savefig(f"{path}.png")
+        logging.info("wrote %s.png and compare.json", path)
+
+
+if __name__ == "__main__":
+    entry.run(main)
