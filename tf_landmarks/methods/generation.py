@@ -9,7 +9,8 @@ Schumm, Metz 2017):
     k <- clip(k + rate (gamma L(x) - L(G)), 0, 1)
 
 x_k(G) are the landmarks that the frozen detector finds in what was drawn. Sizes of the maps are not
-published; those here are for 80 px at the default width, and in proportion else.
+published; those here are for 80 px at the default width, and in proportion else. The autoencoder begins with
+one convolution more, to n channels; the decoder has LMDIS' weight decay.
 """
 
 import dataclasses

@@ -8,7 +8,9 @@ to redraw the image.
 
 Defaults are those of lmdis.md: the released code's scales of losses (`loss_scale`), the paper's maps for
 the decoder, landmark warps at a rate of 0.3 as in the paper. Statistics of batch normalisation are
-measured anew before each evaluation, as published (see `norm_passes`).
+measured anew before each evaluation, as published (see `norm_passes`). Convolutions keep a bias, which
+batch normalisation cancels. With optical flow, the later frame counts in concentration and separation like
+the other two images, and the released scale of equivariance applies to the flow's too.
 
 Places are in the edge frame of the canvas, except in losses: there lengths are in units of the image's
 side, which is what the published weights mean.
