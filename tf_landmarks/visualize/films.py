@@ -13,7 +13,16 @@ class Film:
         self._path, self._writer = "", None
 
     def write(self, path: str, fps: float, picture: np.ndarray | None) -> None:
-        """Adds a picture `[H, W, 3]` to the video at `path`, or the last one once more."""
+        """Adds a picture to the video at `path`, or the last one once more.
+
+        Args:
+            path: An .mp4 file; its folder is made.
+            fps: Frames per second; 25 if 0.
+            picture: `[H, W, 3]` uint8 RGB, brought to the size of the first, with even sides; or None.
+
+        Raises:
+            OSError: If the video cannot be written.
+        """
         if path != self._path:
             self.close()
             self._path, self._last, self._missed = path, None, 0
@@ -30,10 +39,16 @@ class Film:
         self._writer.write(self._last)
 
     def close(self) -> None:
-        """Ends the video."""
+        """Ends the video.
+
+        Raises:
+            OSError: If nothing arrived at its path, as on a full disk.
+        """
         if self._writer is not None:
             self._writer.release()
             self._writer = None
+            if not os.path.getsize(self._path):
+                raise OSError(f"{self._path} cannot be written: nothing arrived there")
 
     def _open(self, size: tuple[int, int], fps: float) -> None:
         os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
