@@ -122,7 +122,7 @@ def test_the_correspondence_is_where_the_source_was_read():
             down, right = y - top, x - left
             corners = target[top : top + 2, left : left + 2]
             weights = np.outer((1 - down, down), (1 - right, right))[..., None]
-            np.testing.assert_allclose(here, (weights * corners).sum(axis=(0, 1)), atol=4e-3)
+            np.testing.assert_allclose(here, (weights * corners).sum(axis=(0, 1)), atol=2e-3)
     assert compared > 100
 
 

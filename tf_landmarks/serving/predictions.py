@@ -184,7 +184,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
     Of a video `overlays/<file>.mp4`, with as many frames: where one could not be read, the last
     picture stays.
     """
-    film = films.Film()
+    film = films.Film("take another --format")
 
     def write(row: Row) -> None:
         picture = None

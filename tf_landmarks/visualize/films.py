@@ -7,10 +7,14 @@ import numpy as np
 
 
 class Film:
-    """The video that is being written; the next file's begins when this one's ends."""
+    """The video that is being written; the next file's begins when this one's ends.
 
-    def __init__(self):
-        self._path, self._writer = "", None
+    Args:
+        remedy: What to do where it cannot be written, for the message.
+    """
+
+    def __init__(self, remedy: str = "take another --output"):
+        self._path, self._writer, self._remedy = "", None, remedy
 
     def write(self, path: str, fps: float, picture: np.ndarray | None) -> None:
         """Adds a picture to the video at `path`, or the last one once more.
@@ -56,4 +60,4 @@ class Film:
         code = cv2.VideoWriter_fourcc(*"mp4v")
         self._writer = cv2.VideoWriter(self._path, code, fps or 25.0, tuple(self._size[::-1]))
         if not self._writer.isOpened():
-            raise OSError(f"{self._path} cannot be written as a video")
+            raise OSError(f"{self._path} cannot be written as a video; {self._remedy}")
