@@ -9,7 +9,7 @@ from tf_landmarks import flags
 from tf_landmarks.augment import tps
 from tf_landmarks.methods import METHODS, TRAINED, ModelShape
 from tf_landmarks.methods.imm import ImmOptions
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks.options import RunOptions
 
 pytestmark = pytest.mark.core
 

@@ -5,7 +5,7 @@ python -m tf_landmarks.export --run_dir=runs/quickstart_made_faces --output=/mod
 
 from absl import flags, logging
 
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "the run to export", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -15,11 +15,11 @@ _OUTPUT = flags.DEFINE_string(
 
 def main(_) -> None:
     """Parses flags, exports, says where."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.serving import writer
 
         logging.info("exported to %s", writer.export_run(_RUN_DIR.value, _OUTPUT.value or None))
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

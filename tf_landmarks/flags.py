@@ -12,10 +12,10 @@ from collections.abc import Mapping
 
 from absl import flags
 
-from tf_landmarks import layout
+from tf_landmarks import run_directory
 from tf_landmarks.methods import METHODS, TRAINED
 from tf_landmarks.methods.base import TrainedModel
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks.options import RunOptions
 
 
 def define(
@@ -43,7 +43,7 @@ def build(values: flags.FlagValues = flags.FLAGS) -> tuple[RunOptions, typing.An
 
 def write(path: str, run: RunOptions, options) -> None:
     """Writes all flags of a run, defaults included, as a flagfile."""
-    with layout.open_whole(path) as file:
+    with run_directory.open_whole(path) as file:
         for name, value in _flatten(run, options).items():
             file.write(f"--{name}={value}\n")
 

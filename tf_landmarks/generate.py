@@ -12,20 +12,20 @@ import os
 from absl import flags as absl_flags
 from absl import logging
 
-from tf_landmarks import entry, flags, methods
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks import cli, flags, methods
+from tf_landmarks.options import RunOptions
 
 DEFAULTS = RunOptions(method="generation", image_size=80, batch_size=16, steps=100_000)
 
 
 def main(_) -> None:
     """Parses flags, trains, draws."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.methods import generation
         from tf_landmarks.training import loop, samples, strategy
 
         run, options = flags.build()
-        run = entry.settled(run)
+        run = cli.settled(run)
         loop.check(run, options)
         generation.check_geometry(run.geometry, options)
         logging.info("run directory: %s", run.run_dir)
@@ -38,4 +38,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     flags.define(absl_flags.FLAGS, methods.GENERATION, DEFAULTS)
-    entry.run(main)
+    cli.run(main)

@@ -9,7 +9,7 @@ import os
 
 from absl import flags, logging
 
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _INPUT = flags.DEFINE_string(
@@ -21,7 +21,7 @@ _FORMATS = flags.DEFINE_list("format", ["csv"], "any of csv, json, coco, overlay
 
 def main(_) -> None:
     """Parses flags, predicts, says where."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.serving import predictions
         from tf_landmarks.serving.exported import ExportedModel
 
@@ -35,4 +35,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -8,8 +8,8 @@ python -m tf_landmarks.train --flagfile=configs/cpu_imm.cfg --data=my_images \\
 from absl import flags as absl_flags
 from absl import logging
 
-from tf_landmarks import entry, flags, methods
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks import cli, flags, methods
+from tf_landmarks.options import RunOptions
 
 # Crops of 128 of 160 pixels; the verdict needs images that were not trained on.
 DEFAULTS = RunOptions(method="colorization", steps=20_000, crop=0.8, validation_fraction=0.1)
@@ -17,11 +17,11 @@ DEFAULTS = RunOptions(method="colorization", steps=20_000, crop=0.8, validation_
 
 def main(_) -> None:
     """Parses flags, trains, writes the network and says what it is worth."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.training import loop, pretraining, strategy
 
         run, options = flags.build()
-        run = entry.settled(run)
+        run = cli.settled(run)
         loop.check(run, options)
         logging.info("run directory: %s", run.run_dir)
         pretraining.check_colours(run)
@@ -33,4 +33,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     flags.define(absl_flags.FLAGS, methods.PRETRAINING, DEFAULTS)
-    entry.run(main)
+    cli.run(main)

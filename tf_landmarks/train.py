@@ -6,7 +6,7 @@ python -m tf_landmarks.train --flagfile=configs/cpu_imm.cfg --data=my_images --r
 from absl import flags as absl_flags
 from absl import logging
 
-from tf_landmarks import entry, flags
+from tf_landmarks import cli, flags
 
 _DRY_RUN = absl_flags.DEFINE_bool(
     "dry_run",
@@ -17,12 +17,12 @@ _DRY_RUN = absl_flags.DEFINE_bool(
 
 def main(_) -> None:
     """Parses flags, trains, exports."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.serving import writer
         from tf_landmarks.training import dry_run, loop, strategy
 
         run, options = flags.build()
-        run = entry.settled(run)
+        run = cli.settled(run)
         loop.check(run, options)
         if _DRY_RUN.value:
             for line in dry_run.estimate(run, options):
@@ -36,4 +36,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     flags.define(absl_flags.FLAGS)
-    entry.run(main)
+    cli.run(main)

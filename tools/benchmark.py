@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _SECTIONS = flags.DEFINE_list(
     "sections", ["training", "warps", "input", "export"], "what to measure"
@@ -39,7 +39,7 @@ SIDE = 128  # of warps, pipelines and the peak
 
 def main(_) -> None:
     """Measures, prints, writes."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         sections = {
             "training": measure_training,
             "warps": measure_warps,
@@ -339,4 +339,4 @@ def _median(values: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

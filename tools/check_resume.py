@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry, layout
+from tf_landmarks import cli, run_directory
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _KILLS = flags.DEFINE_integer("kills", 20, "how often to kill -9", lower_bound=1)
@@ -40,7 +40,7 @@ _SMALL = [
 
 def main(_) -> None:
     """Runs, kills, compares."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         if os.path.exists(_OUTPUT.value):
             raise ValueError(f"--output={_OUTPUT.value} is there already; give a new folder")
         os.makedirs(_OUTPUT.value)
@@ -64,7 +64,7 @@ def compare(first: str, second: str) -> list[str]:
     found = []
     tensors = []
     for folder in (first, second):
-        reader = tf.train.load_checkpoint(os.path.join(folder, layout.CHECKPOINTS))
+        reader = tf.train.load_checkpoint(os.path.join(folder, run_directory.CHECKPOINTS))
         names = reader.get_variable_to_shape_map()
         tensors.append({n: reader.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n})
     for name in sorted(set(tensors[0]) | set(tensors[1])):
@@ -72,7 +72,7 @@ def compare(first: str, second: str) -> list[str]:
         if one is None or two is None or one.tobytes() != two.tobytes():
             found.append(name)
     exports = [
-        sorted(os.listdir(os.path.join(folder, layout.EXPORT))) for folder in (first, second)
+        sorted(os.listdir(os.path.join(folder, run_directory.EXPORT))) for folder in (first, second)
     ]
     if exports[0] != exports[1]:
         found.append(f"the exported steps, {exports[0]} and {exports[1]}")
@@ -86,7 +86,7 @@ def compare(first: str, second: str) -> list[str]:
 
 def _losses(folder: str) -> dict[int, list[dict]]:
     rows: dict[int, list[dict]] = {}
-    with open(os.path.join(folder, layout.METRICS), encoding="utf-8") as file:
+    with open(os.path.join(folder, run_directory.METRICS), encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
             if any(name.startswith("val_") for name in row):
@@ -141,7 +141,9 @@ def _wait_for_step(process: subprocess.Popen, step: float) -> None:
 
 def _last_checkpoint(folder: str) -> int:
     try:
-        with open(os.path.join(folder, layout.CHECKPOINTS, "checkpoint"), encoding="utf-8") as file:
+        with open(
+            os.path.join(folder, run_directory.CHECKPOINTS, "checkpoint"), encoding="utf-8"
+        ) as file:
             return int(file.read().split("ckpt-")[1].split('"')[0])
     except FileNotFoundError:
         return 0
@@ -157,4 +159,4 @@ def _start(folder: str, extra: list[str]) -> subprocess.Popen:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

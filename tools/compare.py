@@ -14,7 +14,7 @@ import sys
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
 _DATA = flags.DEFINE_string(
@@ -34,7 +34,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 
 def main(_) -> None:
     """Parses flags, measures, draws."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.evaluate import comparison, evaluation, protocols
         from tf_landmarks.serving.exported import ExportedModel
 
@@ -64,4 +64,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -15,7 +15,7 @@ import cv2
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
@@ -52,7 +52,7 @@ _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if
 
 def main(_) -> None:
     """Parses flags, evaluates, prints and writes."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.evaluate import evaluation, protocols, report, report_pictures
         from tf_landmarks.serving.exported import ExportedModel
 
@@ -78,4 +78,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

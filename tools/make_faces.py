@@ -11,7 +11,7 @@ import sys
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _OUTPUT = flags.DEFINE_string(
     "output", None, "folder to write, with train/ and test/", required=True
@@ -24,7 +24,7 @@ _POSES = flags.DEFINE_integer("poses", 1, "pictures of each face", lower_bound=1
 
 def main(_) -> None:
     """Parses flags, writes, says how to normalise."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.data import made_faces
 
         made_faces.write_dataset(
@@ -35,4 +35,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

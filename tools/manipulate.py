@@ -15,7 +15,7 @@ import cv2
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _MODEL = flags.DEFINE_string(
     "model", None, "an export folder, or a run folder; of a method with a generator", required=True
@@ -38,7 +38,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 
 def main(_) -> None:
     """Parses flags, redraws, writes."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.serving import manipulation
         from tf_landmarks.serving.exported import ExportedModel
 
@@ -62,4 +62,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -17,7 +17,7 @@ from absl import flags, logging
 from PIL import Image
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _DATA = flags.DEFINE_string("data", None, "what --data of training takes", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -37,7 +37,7 @@ _MAX_BAD = flags.DEFINE_float("max_bad_fraction", 0.01, "share of unreadable fil
 
 def main(_) -> None:
     """Writes the shards that are not there yet."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.data import pipeline, records, sources
 
         source = sources.open_source(_DATA.value, frame_pattern=_FRAME_PATTERN.value)
@@ -116,4 +116,4 @@ def _check_plan(source) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

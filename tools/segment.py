@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "a run of FSE", required=True)
 _DATA = flags.DEFINE_string("data", None, "see above", required=True)
@@ -32,7 +32,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 
 def main(_) -> None:
     """Parses flags, trains three times, measures, writes."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.evaluate import segmentation
         from tf_landmarks.visualize import grids, overlays
 
@@ -81,4 +81,4 @@ def _pair(word: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

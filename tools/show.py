@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
@@ -29,7 +29,7 @@ ROWS = 6  # of the other sheets
 
 def main(_) -> None:
     """Parses flags, draws, writes."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         from tf_landmarks.data import decode, sources
         from tf_landmarks.serving import sheets
         from tf_landmarks.serving.exported import ExportedModel
@@ -61,4 +61,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import entry
+from tf_landmarks import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "the run", required=True)
 _PICTURE = flags.DEFINE_enum(
@@ -27,13 +27,13 @@ _OUTPUT = flags.DEFINE_string("output", None, "the picture to write", required=T
 
 def main(_) -> None:
     """Parses flags, reads the events, writes the picture."""
-    with entry.plain_errors():
+    with cli.plain_errors():
         import tensorflow as tf
 
-        from tf_landmarks import layout
+        from tf_landmarks import run_directory
         from tf_landmarks.visualize import grids
 
-        folder = os.path.join(_RUN_DIR.value, layout.TENSORBOARD)
+        folder = os.path.join(_RUN_DIR.value, run_directory.TENSORBOARD)
         files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         pictures = {}
         for name in files:
@@ -71,4 +71,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

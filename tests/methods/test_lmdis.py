@@ -10,8 +10,8 @@ from tf_landmarks.augment import canvas
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods import base, lmdis
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import recalibration
-from tf_landmarks.training.options import RunOptions
 
 pytestmark = pytest.mark.core
 

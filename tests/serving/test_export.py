@@ -15,12 +15,12 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_landmarks
-from tf_landmarks import coordinates, flags, layout
+from tf_landmarks import coordinates, flags, run_directory
 from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.module import ServingModule
 from tf_landmarks.training import baseline, checkpoints, loop, models
-from tf_landmarks.training.options import RunOptions
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 OPTIONS = ImmOptions(width=8, regressor_width=16, regressor_min_width=8, softargmax="joint")
@@ -120,7 +120,7 @@ IMAGES = [drawn(1, 40, 60), drawn(2, 70, 30), drawn(3, 32, 32), drawn(4, 40, 60)
 
 def test_the_layout_is_that_of_a_servers_version_folder(run, export):
     assert [path.name for path in export.iterdir()] == ["3"]
-    extra = export / "3" / layout.EXTRA
+    extra = export / "3" / run_directory.EXTRA
     assert {path.name for path in extra.iterdir()} == {
         *("facts.json", "flags.cfg", "metrics.jsonl", "untrained"),
         *("training_images.txt", "validation_images.txt"),
@@ -375,11 +375,11 @@ def test_lists_of_images_hold_names_that_are_not_text(run, exported, tmp_path, m
 
 def test_a_run_its_export_and_a_version_are_all_paths_of_the_model(run, export, tmp_path):
     for path in (run.run_dir, str(export), str(export / "3")):
-        assert layout.find_version(path) == str(export / "3")
+        assert run_directory.find_version(path) == str(export / "3")
     (tmp_path / "9").mkdir()
     (tmp_path / "10").mkdir()
     (tmp_path / ".11.part").mkdir()
-    assert layout.find_version(str(tmp_path)) == str(tmp_path / "10")
+    assert run_directory.find_version(str(tmp_path)) == str(tmp_path / "10")
     with pytest.raises(ValueError, match=r"holds no exported model; training ends with one, and"):
         tf_landmarks.load(str(tmp_path / "none"))
 

@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_landmarks import entry
+from tf_landmarks import cli
 from tf_landmarks.data.pipeline import TooManyBadFilesError
 from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import baseline, loop, models, strategy
-from tf_landmarks.training.options import RunOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ImmOptions(width=4, regressor_width=8, regressor_min_width=4, softargmax="joint")
@@ -192,7 +192,7 @@ def refuse_by_the_system() -> None:
     ],
 )
 def test_errors_that_a_user_can_mend_are_one_line_and_exit_code_2(fail, message, capsys):
-    with pytest.raises(SystemExit) as left, entry.plain_errors():
+    with pytest.raises(SystemExit) as left, cli.plain_errors():
         fail()
     assert left.value.code == 2
     assert capsys.readouterr().err == message
@@ -203,7 +203,7 @@ def test_errors_that_a_user_can_mend_are_one_line_and_exit_code_2(fail, message,
 )
 def test_errors_of_the_code_keep_their_traceback(fail):
     errors = (ZeroDivisionError, tf.errors.InvalidArgumentError, ValueError)
-    with pytest.raises(errors), entry.plain_errors():
+    with pytest.raises(errors), cli.plain_errors():
         fail()
 
 

@@ -13,9 +13,9 @@ from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.methods.colorization import ColorizationOptions
+from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
 from tf_landmarks.training import evaluator, health, loop
-from tf_landmarks.training.options import RunOptions
 
 CASE = tiny.CASES[1].of_stills
 RUN = RunOptions(

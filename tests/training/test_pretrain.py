@@ -17,9 +17,9 @@ from tf_landmarks import flags, methods, pretrain
 from tf_landmarks.data import sources
 from tf_landmarks.losses import networks
 from tf_landmarks.methods.colorization import LAYERS, ColorizationOptions
+from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
 from tf_landmarks.training import checkpoints, loop, models, pretraining
-from tf_landmarks.training.options import RunOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ColorizationOptions(width=2, head_width=8, points=8)

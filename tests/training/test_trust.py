@@ -21,8 +21,8 @@ from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.methods import base
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, dry_run, nonfinite
-from tf_landmarks.training.options import RunOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 CASE = tiny.CASES[1].of_stills

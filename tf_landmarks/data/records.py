@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import layout
+from tf_landmarks import run_directory
 
 PREFIX = "tfrecord:"
 _HEAD = struct.Struct("<QI")  # length, and a checksum of the length
@@ -111,7 +111,7 @@ class ShardWriter:
     def close(self) -> None:
         """Gives both files their names, the shard last."""
         self._writer.close()
-        with layout.open_whole(index_path(self._path), "wb") as file:
+        with run_directory.open_whole(index_path(self._path), "wb") as file:
             np.savez(file, **_as_arrays(self._index))
         os.replace(f"{self._path}.part", self._path)
 

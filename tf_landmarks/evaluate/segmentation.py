@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tf_landmarks import flags, layout
+from tf_landmarks import flags, run_directory
 from tf_landmarks.data import decode
 from tf_landmarks.methods.fse import Fse
 from tf_landmarks.training import baseline, checkpoints, models
@@ -114,14 +114,14 @@ def load(run_dir: str, mode: Mode) -> Fse:
     Raises:
         ValueError: If it is no run of FSE.
     """
-    run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
+    run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
     if run.method != "fse":
         raise ValueError(f"--run_dir={run_dir} is a run of {run.method}; its trunk is not FSE's")
     model = models.make_float32_model(run, options)
     if mode == "scratch":
         baseline.load(run_dir, model)
     else:
-        folder = os.path.join(run_dir, layout.CHECKPOINTS)
+        folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
         checkpoints.load_latest(folder, model, best=run.keep_best)
     return model
 

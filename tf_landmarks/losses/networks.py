@@ -14,7 +14,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import layout
+from tf_landmarks import run_directory
 
 Arrays = dict[str, np.ndarray]
 
@@ -187,7 +187,7 @@ def read_arrays(path: str) -> Arrays:
 
 def write_arrays(path: str, arrays: Arrays) -> None:
     """Writes what `read_arrays` reads, as `.npz`, all or nothing."""
-    with layout.open_whole(path, "wb") as file:
+    with run_directory.open_whole(path, "wb") as file:
         np.savez(file, **arrays)
 
 

@@ -286,14 +286,14 @@ def load_detector(run_dir: str) -> Lmdis:
         ValueError: If it is no such run, or one that draws at half the image's size.
     """
     # A method stands before all that knows of runs; this one alone starts from one.
-    from tf_landmarks import layout
+    from tf_landmarks import run_directory
     from tf_landmarks.training import checkpoints, models
 
     flag = f"--generation_detector={run_dir}"
     run, options = _read_flags(run_dir)
     try:
         model = models.make_float32_model(run, options)
-        folder = os.path.join(run_dir, layout.CHECKPOINTS)
+        folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
         checkpoints.load_latest(folder, model, best=run.keep_best)
     except ValueError as error:
         raise ValueError(f"{flag}: {error}") from error
@@ -304,10 +304,10 @@ def load_detector(run_dir: str) -> Lmdis:
 
 def _read_flags(run_dir: str):
     """The options of an LMDIS run, and those of its method."""
-    from tf_landmarks import flags, layout
+    from tf_landmarks import flags, run_directory
 
     try:
-        run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
+        run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
     except ValueError as error:
         raise ValueError(f"--generation_detector={run_dir}: {error}") from error
     if run.method != "lmdis":

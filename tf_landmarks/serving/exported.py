@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import coordinates, layout
+from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data.geometry import Geometry
 
 BATCH = 32
@@ -39,9 +39,9 @@ class ExportedModel:
     """
 
     def __init__(self, path: str):
-        self.path = layout.find_version(path)
-        self._extra = os.path.join(self.path, layout.EXTRA)
-        with open(os.path.join(self._extra, layout.FACTS), encoding="utf-8") as file:
+        self.path = run_directory.find_version(path)
+        self._extra = os.path.join(self.path, run_directory.EXTRA)
+        with open(os.path.join(self._extra, run_directory.FACTS), encoding="utf-8") as file:
             self.facts: dict = json.load(file)
         self.geometry = Geometry(**self.facts["geometry"])
         self._model = tf.saved_model.load(self.path)
@@ -60,7 +60,7 @@ class ExportedModel:
     @property
     def metrics(self) -> list[dict]:
         """The rows of the training's metrics.jsonl."""
-        path = os.path.join(self._extra, layout.METRICS)
+        path = os.path.join(self._extra, run_directory.METRICS)
         if not os.path.exists(path):
             return []
         with open(path, encoding="utf-8") as file:
@@ -158,7 +158,7 @@ class ExportedModel:
 
     @functools.cached_property
     def _untrained(self):
-        return tf.saved_model.load(os.path.join(self._extra, layout.UNTRAINED))
+        return tf.saved_model.load(os.path.join(self._extra, run_directory.UNTRAINED))
 
 
 def _predict(run, images: Sequence[np.ndarray], num_landmarks: int) -> Prediction:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 
-from tf_landmarks import flags, layout, methods
+from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.serving.module import ServingModule
 from tf_landmarks.training import baseline, checkpoints, models
 
@@ -26,40 +26,40 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     Raises:
         ValueError: If the run directory is none, or holds no checkpoint.
     """
-    run, options = flags.read(os.path.join(run_dir, layout.FLAGS))
+    run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
     if not methods.TRAINED[run.method].finds_landmarks:
         raise ValueError(
             f"{run_dir} holds a run of {run.method}, which finds no landmarks and has no export"
         )
-    folder = os.path.join(run_dir, layout.CHECKPOINTS)
+    folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
     model = models.make_float32_model(run, options)
     step = checkpoints.load_latest(folder, model, best=run.keep_best)
-    output = output or os.path.join(run_dir, layout.EXPORT)
+    output = output or os.path.join(run_dir, run_directory.EXPORT)
     path = os.path.join(output, str(step))
     # A server watches for folders whose names are numbers: it must never see half of one.
     part = os.path.join(output, f".{step}.part")
     shutil.rmtree(part, ignore_errors=True)
     ServingModule(model, run.geometry).save(part)
 
-    extra = os.path.join(part, layout.EXTRA)
+    extra = os.path.join(part, run_directory.EXTRA)
     os.makedirs(extra)
-    for name in (layout.FLAGS, *(f"{p}_images.txt" for p in layout.PARTS)):
+    for name in (run_directory.FLAGS, *(f"{p}_images.txt" for p in run_directory.PARTS)):
         shutil.copy(os.path.join(run_dir, name), extra)
     with contextlib.suppress(FileNotFoundError):  # a log, which nothing but the curves needs
-        shutil.copy(os.path.join(run_dir, layout.METRICS), extra)
+        shutil.copy(os.path.join(run_dir, run_directory.METRICS), extra)
     facts = {
         "method": run.method,
         "step": step,
         "num_landmarks": run.num_landmarks,
         "geometry": dataclasses.asdict(run.geometry),
     }
-    with open(os.path.join(extra, layout.FACTS), "w", encoding="utf-8") as file:
+    with open(os.path.join(extra, run_directory.FACTS), "w", encoding="utf-8") as file:
         json.dump(facts, file, indent=1)
 
     untrained = models.make_float32_model(run, options)
     baseline.load(run_dir, untrained)
     module = ServingModule(untrained, run.geometry)
-    module.save(os.path.join(extra, layout.UNTRAINED), ("predict_images",))
+    module.save(os.path.join(extra, run_directory.UNTRAINED), ("predict_images",))
     shutil.rmtree(path, ignore_errors=True)
     os.replace(part, path)
     return path

@@ -9,7 +9,7 @@ import os
 
 import tensorflow as tf
 
-from tf_landmarks import layout
+from tf_landmarks import run_directory
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import LandmarkModel
 from tf_landmarks.training import checkpoints, recalibration
@@ -51,4 +51,4 @@ def load(run_dir: str, model: LandmarkModel) -> None:
 
 
 def _path(run_dir: str) -> str:
-    return os.path.join(run_dir, layout.CHECKPOINTS, "untrained")
+    return os.path.join(run_dir, run_directory.CHECKPOINTS, "untrained")

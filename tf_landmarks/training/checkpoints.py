@@ -16,7 +16,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import layout
+from tf_landmarks import run_directory
 from tf_landmarks.methods.base import TrainedModel
 
 KEPT = 3
@@ -52,7 +52,7 @@ class Checkpoints:
         step = int(self._model.steps_done.numpy())
         path = self._write(f"ckpt-{step}", self._checkpoint)
         # TensorFlow's own tools look for the name of the latest one in a file.
-        with layout.open_whole(os.path.join(self._output, "checkpoint")) as file:
+        with run_directory.open_whole(os.path.join(self._output, "checkpoint")) as file:
             file.write(f'model_checkpoint_path: "{os.path.basename(path)}"\n')
         for old, other in _numbered(self._output, "ckpt")[KEPT:]:
             if old != step:

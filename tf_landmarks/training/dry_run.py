@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import loop, models, strategy
 from tf_landmarks.training.checkpoints import KEPT
-from tf_landmarks.training.options import RunOptions
 
 STEPS = 5
 _MIB = 2.0**20

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import Stage, TrainedModel
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, health
-from tf_landmarks.training.options import RunOptions
 from tf_landmarks.visualize import pictures
 
 NUM_BATCHES = 4

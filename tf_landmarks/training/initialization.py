@@ -5,10 +5,10 @@ import os
 
 from absl import logging
 
-from tf_landmarks import flags, layout
+from tf_landmarks import flags, run_directory
 from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models
-from tf_landmarks.training.options import RunOptions
 
 
 def check(run: RunOptions) -> None:
@@ -20,7 +20,7 @@ def check(run: RunOptions) -> None:
     if not run.init_from:
         return
     try:
-        source, _ = flags.read(os.path.join(run.init_from, layout.FLAGS))
+        source, _ = flags.read(os.path.join(run.init_from, run_directory.FLAGS))
     except ValueError as error:
         raise ValueError(f"--init_from={run.init_from}: {error}") from error
     if source.method != run.method:
@@ -43,11 +43,11 @@ def take_weights(run: RunOptions, model: TrainedModel) -> None:
     Raises:
         ValueError: If the other run has no weights, or they are of other networks.
     """
-    other, options = flags.read(os.path.join(run.init_from, layout.FLAGS))
+    other, options = flags.read(os.path.join(run.init_from, run_directory.FLAGS))
     other = dataclasses.replace(other, sync_batch_norm=run.sync_batch_norm)
     source = models.make_float32_model(other, options)
     step = checkpoints.load_latest(
-        os.path.join(run.init_from, layout.CHECKPOINTS), source, best=other.keep_best
+        os.path.join(run.init_from, run_directory.CHECKPOINTS), source, best=other.keep_best
     )
     more = run.num_landmarks - other.num_landmarks
     theirs, ours = source.network_variables, model.network_variables

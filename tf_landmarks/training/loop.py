@@ -10,25 +10,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import flags, layout, methods
+from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
-from tf_landmarks.training import (
-    baseline,
-    checkpoints,
-    initialization,
-    models,
-    nonfinite,
-    strategy,
-)
+from tf_landmarks.options import RunOptions
+from tf_landmarks.training import baseline, checkpoints, initialization, models, nonfinite, strategy
 from tf_landmarks.training.evaluator import Evaluator
-from tf_landmarks.training.interruption import (
-    InterruptedTraining,
-    Interruption,
-    WorkerLostError,
-)
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks.training.interruption import InterruptedTraining, Interruption, WorkerLostError
 from tf_landmarks.training.recalibration import Recalibration
 from tf_landmarks.training.recorder import Recorder
 
@@ -48,7 +37,7 @@ def check(run: RunOptions, options) -> None:
     method.check_shape(models.model_shape(run), options)
     method.check_files(options)
     initialization.check(run)
-    path = os.path.join(run.run_dir, layout.FLAGS)
+    path = os.path.join(run.run_dir, run_directory.FLAGS)
     if os.path.exists(path):
         different = flags.differences(flags.read(path), (run, options))
         if different:
@@ -87,11 +76,13 @@ def train(run: RunOptions, options) -> None:
     for part in filter(None, (frames, validation)):
         part.partners(stage.pairing)  # refused before there is a run directory
     copy = models.make_float32_model(run, options, for_training=True)
-    folder = os.path.join(run.run_dir, layout.CHECKPOINTS)
+    folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
     with strategy.output_folder(run.run_dir) as output:
-        saved = checkpoints.Checkpoints(folder, model, os.path.join(output, layout.CHECKPOINTS))
+        saved = checkpoints.Checkpoints(
+            folder, model, os.path.join(output, run_directory.CHECKPOINTS)
+        )
         start = saved.restore()
-        flags.write(os.path.join(output, layout.FLAGS), run, options)
+        flags.write(os.path.join(output, run_directory.FLAGS), run, options)
         _write_image_lists(output, frames, validation)
         if is_new and not start and model.finds_landmarks:
             candidate = saved.write_candidate()
@@ -238,7 +229,7 @@ def _end_pipelines(error: BaseException) -> None:
 
 def _check_same_images(run: RunOptions, frames: Frames) -> None:
     """Refuses to go on with other images: `--data` may lie elsewhere now, but not be another set."""
-    path = os.path.join(run.run_dir, f"{layout.PARTS[0]}_images.txt")
+    path = os.path.join(run.run_dir, f"{run_directory.PARTS[0]}_images.txt")
     if not os.path.exists(path):
         return
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -253,7 +244,7 @@ def _check_same_images(run: RunOptions, frames: Frames) -> None:
 
 def _write_image_lists(folder: str, frames: Frames, validation: Frames | None) -> None:
     """Writes which images are trained on and which are held out, one path a line."""
-    for part, chosen in zip(layout.PARTS, (frames, validation), strict=True):
+    for part, chosen in zip(run_directory.PARTS, (frames, validation), strict=True):
         root = frames.source.root
         root = os.path.realpath(root) if os.path.isdir(root) else root
         names = [os.path.join(root, name) for name in (chosen.names if chosen else [])]

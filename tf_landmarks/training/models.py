@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tf_landmarks import methods
 from tf_landmarks.methods.base import ModelShape, TrainedModel
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks.options import RunOptions
 
 
 def model_shape(run: RunOptions) -> ModelShape:

@@ -14,14 +14,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import layout
+from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.data.decode import UnreadableImageError
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.losses import colorization, networks
 from tf_landmarks.methods.colorization import Colorizer
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, loop, models
-from tf_landmarks.training.options import RunOptions
 
 MIN_CHROMA = 0.02  # imm.md 6
 NUM_CHECKED = 200  # images
@@ -93,9 +93,9 @@ def write_network(run: RunOptions, options) -> str:
         ValueError: If there is no checkpoint.
     """
     model = models.make_float32_model(run, options)
-    folder = os.path.join(run.run_dir, layout.CHECKPOINTS)
+    folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
     step = checkpoints.load_latest(folder, model, best=run.keep_best)
-    path = os.path.join(run.run_dir, layout.LOSS_NETWORK)
+    path = os.path.join(run.run_dir, run_directory.LOSS_NETWORK)
     networks.write_arrays(path, model.network.folded())
     # Nothing is kept in memory, so that only the images that are judged are read.
     training, held_out = loop.read_data(dataclasses.replace(run, memory_mib=0.0))
@@ -164,6 +164,6 @@ def _write_figures(
         "below_marginals": all(f.is_below for f in figures.values()),
         **{name: dataclasses.asdict(f) for name, f in figures.items()},
     }
-    target = os.path.join(os.path.dirname(path), layout.LOSS_NETWORK_FIGURES)
-    with layout.open_whole(target) as file:
+    target = os.path.join(os.path.dirname(path), run_directory.LOSS_NETWORK_FIGURES)
+    with run_directory.open_whole(target) as file:
         json.dump(facts, file, indent=1)

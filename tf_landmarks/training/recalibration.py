@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import Stage, TrainedModel
-from tf_landmarks.training.options import RunOptions
+from tf_landmarks.options import RunOptions
 
 SEED_OFFSET = 2  # of the run's seed; its batches are not those of training
 

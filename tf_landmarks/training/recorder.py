@@ -8,13 +8,13 @@ import time
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import layout
+from tf_landmarks import run_directory
 from tf_landmarks.data.pipeline import BadFiles
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import strategy
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.evaluator import Evaluator
 from tf_landmarks.training.interruption import Interruption
-from tf_landmarks.training.options import RunOptions
 from tf_landmarks.training.recalibration import Recalibration
 
 WARN_FROM = 1000  # steps: before that, landmarks that do not move yet are nothing to worry about
@@ -56,9 +56,11 @@ class Recorder(tf.keras.callbacks.Callback):
         self._step = self._recalibrated = start
         #: Why training ended before its last step, in words; empty if it did not.
         self.stopped = ""
-        self._path = os.path.join(folder, layout.METRICS)
+        self._path = os.path.join(folder, run_directory.METRICS)
         _forget_after(self._path, start)
-        self._writer = tf.summary.create_file_writer(os.path.join(folder, layout.TENSORBOARD))
+        self._writer = tf.summary.create_file_writer(
+            os.path.join(folder, run_directory.TENSORBOARD)
+        )
         self._bar = None
 
     def on_train_begin(self, logs=None):
@@ -163,5 +165,5 @@ def _forget_after(path: str, step: int) -> None:
         return
     with open(path, encoding="utf-8") as file:
         rows = [line for line in file if line.endswith("\n")]
-    with layout.open_whole(path) as file:
+    with run_directory.open_whole(path) as file:
         file.writelines(line for line in rows if json.loads(line)["step"] <= step)

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import coordinates, layout
+from tf_landmarks import coordinates, run_directory
 from tf_landmarks.methods.generation import Generation
+from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, loop, models
-from tf_landmarks.training.options import RunOptions
 from tf_landmarks.visualize import grids, overlays
 
 ROWS, COLUMNS, SIDE = 6, 8, 96
@@ -28,7 +28,7 @@ def write(path: str, run: RunOptions, options) -> None:
         ValueError: If the run has no checkpoint.
     """
     model = models.make_float32_model(run, options)
-    folder = os.path.join(run.run_dir, layout.CHECKPOINTS)
+    folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
     checkpoints.load_latest(folder, model, best=run.keep_best)
     frames, held_out = loop.read_data(dataclasses.replace(run, memory_mib=0.0))
     images = (held_out or frames).sample(ROWS)[:ROWS]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from tf_landmarks.training.options import Precision, StrategyName
+from tf_landmarks.options import Precision, StrategyName
 
 # What a collective operation raises, of whatever kind, when another worker is no longer there.
 WORKER_ERRORS = (

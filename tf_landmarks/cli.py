@@ -11,14 +11,10 @@ from collections.abc import Callable, Iterator
 
 from absl import app, logging
 
-from tf_landmarks.training.interruption import (
-    EXIT_CODE,
-    InterruptedTraining,
-    WorkerLostError,
-)
+from tf_landmarks.training.interruption import EXIT_CODE, InterruptedTraining, WorkerLostError
 
 if typing.TYPE_CHECKING:  # commands that take no such options start without TensorFlow
-    from tf_landmarks.training.options import RunOptions
+    from tf_landmarks.options import RunOptions
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
