@@ -5,7 +5,7 @@ from typing import Literal
 
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.partners import MAX_GAP, MIN_GAP
+from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]

@@ -286,11 +286,12 @@ class _Decoded:
 
 
 def _write_records(folder: str) -> None:
-    from tf_landmarks.data import records
+    from tf_landmarks.data import tfrecords
 
     images = os.path.join(folder, "images")
     writers = [
-        records.ShardWriter(os.path.join(folder, f"shard-{number}.tfrecord")) for number in range(4)
+        tfrecords.ShardWriter(os.path.join(folder, f"shard-{number}.tfrecord"))
+        for number in range(4)
     ]
     for position, name in enumerate(sorted(os.listdir(images))):
         with open(os.path.join(images, name), "rb") as file:

@@ -38,7 +38,7 @@ _MAX_BAD = flags.DEFINE_float("max_bad_fraction", 0.01, "share of unreadable fil
 def main(_) -> None:
     """Writes the shards that are not there yet."""
     with cli.plain_errors():
-        from tf_landmarks.data import pipeline, records, sources
+        from tf_landmarks.data import pipeline, sources, tfrecords
 
         source = sources.open_source(_DATA.value, frame_pattern=_FRAME_PATTERN.value)
         os.makedirs(os.path.dirname(os.path.abspath(_OUTPUT.value)), exist_ok=True)
@@ -50,7 +50,7 @@ def main(_) -> None:
             if os.path.exists(path):
                 logging.info("%s is there", path)
                 continue
-            _write_shard(records.ShardWriter(path), source, indices, bad)
+            _write_shard(tfrecords.ShardWriter(path), source, indices, bad)
             logging.info("wrote %s, %d of %d", path, indices[-1] + 1, len(source))
         logging.info(
             "%d images in %d shards; train with --data=tfrecord:%s-*.tfrecord",
@@ -59,12 +59,12 @@ def main(_) -> None:
 
 
 def _write_shard(writer, source, indices: np.ndarray, bad) -> None:
-    from tf_landmarks.data import decode
+    from tf_landmarks.data import image_files
 
     for index in indices.tolist():
         try:
             encoded = _encode(source, index)
-        except decode.UnreadableImageError as error:
+        except image_files.UnreadableImageError as error:
             bad.add(source.names[index], str(error))
             bad.check()
             continue

@@ -30,7 +30,7 @@ ROWS = 6  # of the other sheets
 def main(_) -> None:
     """Parses flags, draws, writes."""
     with cli.plain_errors():
-        from tf_landmarks.data import decode, sources
+        from tf_landmarks.data import image_files, sources
         from tf_landmarks.serving import sheets
         from tf_landmarks.serving.exported import ExportedModel
 
@@ -41,7 +41,7 @@ def main(_) -> None:
         for index in spread.round().astype(int):
             try:
                 images.append(source.read(int(index)))
-            except decode.UnreadableImageError as error:
+            except image_files.UnreadableImageError as error:
                 logging.warning("skipped %s: %s", source.names[index], error)
         if not images:
             raise ValueError(f"--data={_DATA.value} holds no image that can be read")

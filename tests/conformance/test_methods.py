@@ -9,7 +9,7 @@ from absl import flags as absl_flags
 
 from tests.conformance import tiny
 from tf_landmarks import flags, methods
-from tf_landmarks.data import decode, sources
+from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.serving import writer
@@ -96,7 +96,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
     exported = ExportedModel(writer.export_run(run.run_dir))
     model = models.make_float32_model(run, options)
     checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
-    image = decode.read_image(f"{folder}/0_3.png")
+    image = image_files.read_image(f"{folder}/0_3.png")
     expected = model.represent(tf.constant(exported.views([image]) / np.float32(255)))
     heatmaps = exported.heatmaps([image])
     np.testing.assert_allclose(heatmaps, expected.heatmaps, atol=1e-3)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks.augment import pairs, tps
-from tf_landmarks.data import decode, sources
+from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import BadFiles, Frames, Pairing, TooManyBadFilesError
 
@@ -37,7 +37,7 @@ class Numbered(sources.Source):
         self.reads.append(index)
         time.sleep(self._pause * (index % 5))
         if index in self._bad:
-            raise decode.UnreadableImageError(f"reason {index}")
+            raise image_files.UnreadableImageError(f"reason {index}")
         return np.full((5, 7, 3), (index, 255 - index, 50), np.uint8)
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_landmarks.data import decode, partners, sources
+from tf_landmarks.data import image_files, samplers, sources
 
 pytestmark = pytest.mark.core
 
@@ -18,7 +18,7 @@ def fill(root, *names: str) -> str:
     for number, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() in decode.EXTENSIONS:
+        if path.suffix.lower() in image_files.EXTENSIONS:
             kind = Image.registered_extensions()[path.suffix.lower()]
             Image.new("RGB", (4, 3), (number, 0, 0)).save(path, kind, lossless=True)
         else:
@@ -65,7 +65,7 @@ def test_links_to_files_and_folders_are_followed(tmp_path):
     source = sources.open_source(str(tmp_path / "data"))
     assert source.names == ["c.png", "d.png", "gone.png", "more/a.png", "more/b.png"]
     assert source.read(1)[0, 0, 0] == 1
-    with pytest.raises(decode.UnreadableImageError, match="No such file"):
+    with pytest.raises(image_files.UnreadableImageError, match="No such file"):
         source.read(2)
 
 
@@ -160,7 +160,7 @@ def test_a_pattern_that_does_not_fit_is_refused_with_the_name(tmp_path, pattern,
 )
 def test_neighbouring_frames_of_real_stills_make_pairs(photographs, name, pattern, count):
     source = sources.open_source(str(photographs / name), frame_pattern=pattern)
-    found = partners.Partners(source.sequences, source.frame_numbers, 1, 30)
+    found = samplers.FramePairs(source.sequences, source.frame_numbers, 1, 30)
     assert len(found.rows) == count
     for row in found.rows[::50]:
         (other,) = found.choose(tf.constant([row], tf.int64), tf.constant([0.7])).numpy()
@@ -174,7 +174,7 @@ def test_made_faces_are_the_same_each_time_and_a_look_has_two_poses():
     for index in (0, 1, 7, 3999):
         name = f"look{source.sequences[index]:05d}_pose{source.frame_numbers[index]}"
         assert source.names[index] == name
-    found = partners.Partners(source.sequences, source.frame_numbers, 1, 30)
+    found = samplers.FramePairs(source.sequences, source.frame_numbers, 1, 30)
     rows = tf.constant([0, 1, 6, 7, 3999], tf.int64)
     assert found.choose(rows, tf.fill([5], 0.6)).numpy().tolist() == [1, 0, 7, 6, 3998]
     images = [source.read(int(index)) for index in (6, 7, 8)]

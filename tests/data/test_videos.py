@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_landmarks.data import decode, sources, videos
+from tf_landmarks.data import image_files, sources, videos
 
 pytestmark = pytest.mark.core
 
@@ -91,7 +91,7 @@ def test_frames_are_rgb_uint8_and_count_from_0(tmp_path):
     for frame in (0, 17, 39):
         assert abs(video.read(frame)[20, 30].astype(int) - 6 * frame).max() <= 10
     for frame in (-1, 40):
-        with pytest.raises(decode.UnreadableImageError, match="the video has frames 0 to 39"):
+        with pytest.raises(image_files.UnreadableImageError, match="the video has frames 0 to 39"):
             video.read(frame)
 
 
@@ -135,7 +135,7 @@ def test_a_broken_video_says_why(tmp_path):
         "gone.mp4": "No such file or directory",
     }
     for name, reason in reasons.items():
-        with pytest.raises(decode.UnreadableImageError, match=f"^{reason}"):
+        with pytest.raises(image_files.UnreadableImageError, match=f"^{reason}"):
             videos.Video(str(tmp_path / name))
 
 
@@ -163,7 +163,7 @@ def test_frames_lost_in_the_middle_are_refused_and_those_around_are_exact(tmp_pa
     for frame in np.random.default_rng(0).permutation(200):
         try:
             equal += np.array_equal(video.read(int(frame)), want[frame])
-        except decode.UnreadableImageError as error:
+        except image_files.UnreadableImageError as error:
             assert str(error) == "the frame is damaged"
             lost += 1
     assert lost >= 1 and equal >= 120
@@ -212,7 +212,7 @@ def test_broken_videos_are_one_unreadable_element_each(tmp_path):
     assert source.names == ["a.mp4", *(f"b.mp4#00000{n}" for n in range(5)), "c.mp4"]
     assert source.unreadable[6] == "the file is empty" and set(source.unreadable) == {0, 6}
     assert len(set(source.sequences)) == 3
-    with pytest.raises(decode.UnreadableImageError, match="cannot be opened"):
+    with pytest.raises(image_files.UnreadableImageError, match="cannot be opened"):
         source.read(0)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_landmarks.data import annotations, decode, videos
+from tf_landmarks.data import annotations, image_files, videos
 from tf_landmarks.serving import predictions
 from tf_landmarks.serving.exported import Prediction
 
@@ -147,7 +147,7 @@ def test_an_unreadable_frame_keeps_its_row_and_its_place_in_the_overlay(films, m
 
     def fail(self, frame):
         if frame in (0, 1, 35):
-            raise decode.UnreadableImageError("the frame is damaged")
+            raise image_files.UnreadableImageError("the frame is damaged")
         return read(self, frame)
 
     monkeypatch.setattr(videos.Video, "read", fail)

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.data.decode import UnreadableImageError
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.partners import MAX_GAP, MIN_GAP, Chains, Partners
+from tf_landmarks.data.image_files import UnreadableImageError
+from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP, Clips, FramePairs
 from tf_landmarks.data.sources import Source
 
 
@@ -242,7 +242,7 @@ class Frames:
         frames = np.stack([self.read(int(index)) for index in chosen])
         return self.geometry.centre(frames.astype(np.float32) / 255.0)
 
-    def partners(self, pairing: Pairing) -> Partners | Chains | None:
+    def partners(self, pairing: Pairing) -> FramePairs | Clips | None:
         """Which images make the pairs that a pairing takes; None where it takes single images.
 
         Raises:
@@ -257,7 +257,7 @@ class Frames:
             )
         places = self.source.sequences[self.indices], self.source.frame_numbers[self.indices]
         if pairing.interval:
-            chains = Chains(*places, pairing.interval, pairing.frames_per_sample)
+            chains = Clips(*places, pairing.interval, pairing.frames_per_sample)
             if not len(chains.rows):
                 raise ValueError(
                     f"of {len(self.indices)} images of --data={self.source.root}, none is followed by "
@@ -265,7 +265,7 @@ class Frames:
                     "from each to the next; give longer sequences, or a smaller interval"
                 )
             return chains
-        partners = Partners(*places, *self._gaps)
+        partners = FramePairs(*places, *self._gaps)
         if not len(partners.rows):
             low, high = self._gaps
             raise ValueError(
@@ -276,7 +276,7 @@ class Frames:
         return partners
 
     def _draw(
-        self, step, partners: Partners | Chains | None, batch_size: int, seed: int
+        self, step, partners: FramePairs | Clips | None, batch_size: int, seed: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows of the set for one batch, `[B]`, in a new order in every epoch; and `[B]` in [0, 1)."""
         count = len(self.indices) if partners is None else len(partners.rows)
@@ -295,7 +295,9 @@ class Frames:
             rows = tf.gather(tf.constant(partners.rows, tf.int64), rows)
         return rows, tf.random.stateless_uniform([batch_size], _fold(seed + 1, step))
 
-    def _read_sample(self, row: int, draw: float, partners: Partners | Chains | None) -> np.ndarray:
+    def _read_sample(
+        self, row: int, draw: float, partners: FramePairs | Clips | None
+    ) -> np.ndarray:
         """The frames of a sample, or of the next one whose frames can all be read.
 
         Returns:
@@ -354,7 +356,7 @@ class Frames:
         )
 
 
-def _rows(rows: tf.Tensor, draws: tf.Tensor, partners: Partners | Chains | None) -> tf.Tensor:
+def _rows(rows: tf.Tensor, draws: tf.Tensor, partners: FramePairs | Clips | None) -> tf.Tensor:
     """The rows of the images of each sample, `[B, frames_per_sample]`, from what was drawn."""
     if partners is None:
         return rows[:, tf.newaxis]

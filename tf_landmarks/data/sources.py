@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tf_landmarks.data import decode, idx, made_faces, records, videos
+from tf_landmarks.data import idx, image_files, made_faces, tfrecords, videos
 
 MADE_FACES = "made_faces"
 GROUPS = ("sequence", "frame")
@@ -67,20 +67,20 @@ class ImageFolder(Source):
     def __init__(self, root: str, flag: str = "--data", frame_pattern: str = ""):
         self.root = root
         files = _list_files(root)
-        self.names = [name for name in files if _ending(name) in decode.EXTENSIONS]
+        self.names = [name for name in files if _ending(name) in image_files.EXTENSIONS]
         if not self.names:
             others = Counter(_ending(name) or "no ending" for name in files)
             found = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
             raise ValueError(
                 f"{flag}={root} holds no image or video (found: {found or 'nothing'}); it should "
-                f"hold {', '.join(decode.EXTENSIONS)} files, or {', '.join(videos.EXTENSIONS)}, "
+                f"hold {', '.join(image_files.EXTENSIONS)} files, or {', '.join(videos.EXTENSIONS)}, "
                 "at any depth"
             )
         if frame_pattern:
             self.sequences, self.frame_numbers = parse_names(self.names, frame_pattern)
 
     def read(self, index: int) -> np.ndarray:
-        return decode.read_image(os.path.join(self.root, self.names[index]))
+        return image_files.read_image(os.path.join(self.root, self.names[index]))
 
 
 class VideoFolder(Source):
@@ -118,14 +118,14 @@ class VideoFolder(Source):
 
     def read(self, index: int) -> np.ndarray:
         if index in self.unreadable:
-            raise decode.UnreadableImageError(self.unreadable[index])
+            raise image_files.UnreadableImageError(self.unreadable[index])
         video = self.videos[self._files[self.sequences[index]]]
         return video.read(int(self.frame_numbers[index]))
 
     def _open(self, name: str) -> tuple[videos.Video | None, str]:
         try:
             video = videos.Video(os.path.join(self.root, name))
-        except decode.UnreadableImageError as error:
+        except image_files.UnreadableImageError as error:
             return None, str(error)
         return video, video.flaw
 
@@ -191,14 +191,14 @@ class RecordFiles(Source):
     """
 
     def __init__(self, pattern: str, flag: str = "--data"):
-        self.root = records.PREFIX + pattern
+        self.root = tfrecords.PREFIX + pattern
         paths = sorted(p for p in glob.glob(pattern) if not p.endswith((".npz", ".part")))
         if not paths:
             raise ValueError(
                 f"{flag}={self.root} matches no file; write them with tools/prepare_data.py "
                 "--data=FOLDER --output=PREFIX"
             )
-        shards = [records.Shard(path) for path in paths]
+        shards = [tfrecords.Shard(path) for path in paths]
         self._places = [(shard, row) for shard in shards for row in range(len(shard))]
         self.names = [name for shard in shards for name in shard.index["names"].tolist()]
         sequences, frames = (
@@ -212,9 +212,9 @@ class RecordFiles(Source):
         shard, row = self._places[index]
         try:
             encoded = shard.read(row)
-        except records.DamagedRecordError as error:
-            raise decode.UnreadableImageError(str(error)) from error
-        return decode.decode_image(encoded)
+        except tfrecords.DamagedRecordError as error:
+            raise image_files.UnreadableImageError(str(error)) from error
+        return image_files.decode_image(encoded)
 
 
 class MadeFaces(Source):
@@ -267,8 +267,8 @@ def open_source(
         raise ValueError(
             f"--classes={classes} is for idx files with labels, and {flag}={data} is none; leave it out"
         )
-    if data.startswith(records.PREFIX):
-        return RecordFiles(data.removeprefix(records.PREFIX), flag)
+    if data.startswith(tfrecords.PREFIX):
+        return RecordFiles(data.removeprefix(tfrecords.PREFIX), flag)
     numbered = f"{flag}={data} numbers its frames itself; leave --frame_pattern={frame_pattern} out"
     if data == MADE_FACES:
         if frame_pattern:
@@ -283,7 +283,7 @@ def open_source(
     folder = train if prefer_train and os.path.isdir(train) else data
     files = [data] if os.path.isfile(data) else _list_files(folder)
     num_videos = sum(videos.is_video(name) for name in files)
-    num_images = sum(_ending(name) in decode.EXTENSIONS for name in files)
+    num_images = sum(_ending(name) in image_files.EXTENSIONS for name in files)
     if os.path.isfile(data) and not num_videos:
         raise ValueError(
             f"{flag}={data} is a file; it takes the folder that holds the images, or a video "

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from absl import logging
 
-from tf_landmarks.data.decode import UnreadableImageError
+from tf_landmarks.data.image_files import UnreadableImageError
 
 EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg")
 

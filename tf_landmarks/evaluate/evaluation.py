@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import annotations, decode, videos
+from tf_landmarks.data import annotations, image_files, videos
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.evaluate import (
     ambiguous,
@@ -121,7 +121,7 @@ def read_part(folder: str) -> Part:
     for row, path in enumerate(paths):
         try:
             images.append(_read_image(path, opened))
-        except decode.UnreadableImageError as error:
+        except image_files.UnreadableImageError as error:
             logging.warning("skipped %s: %s", path, error)
             continue
         kept.append(row)
@@ -461,11 +461,11 @@ def _read_image(path: str, opened: dict[str, videos.Video | Exception]) -> np.nd
     """Reads an image or a video's frame; `opened` keeps videos by their paths."""
     name, frame = videos.split_name(path)
     if frame is None:
-        return decode.read_image(path)
+        return image_files.read_image(path)
     if name not in opened:
         try:
             opened[name] = videos.Video(name)
-        except decode.UnreadableImageError as error:
+        except image_files.UnreadableImageError as error:
             opened[name] = error
     video = opened[name]
     if isinstance(video, Exception):

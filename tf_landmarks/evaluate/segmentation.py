@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_landmarks import flags, run_directory
-from tf_landmarks.data import decode
+from tf_landmarks.data import image_files
 from tf_landmarks.methods.fse import Fse
 from tf_landmarks.training import baseline, checkpoints, models
 
@@ -67,16 +67,16 @@ def read_part(folder: str, merge: Sequence[tuple[int, int]] = ()) -> LabelledIma
     found = LabelledImages([], [])
     root = os.path.join(folder, "images")
     names = sorted(os.listdir(root)) if os.path.isdir(root) else []
-    names = [name for name in names if name.lower().endswith(decode.EXTENSIONS)]
+    names = [name for name in names if name.lower().endswith(image_files.EXTENSIONS)]
     if not names:
         raise ValueError(f"{folder} holds no images/ with images")
     for name in names:
         path = os.path.join(folder, "labels", os.path.splitext(name)[0] + ".png")
         try:
-            image = decode.read_image(os.path.join(root, name))
+            image = image_files.read_image(os.path.join(root, name))
             with Image.open(path) as file:  # a palette image's numbers, not its colours
                 labels = np.asarray(file).astype(np.int32)
-        except (OSError, decode.UnreadableImageError) as error:
+        except (OSError, image_files.UnreadableImageError) as error:
             raise ValueError(f"{name} and its label map {path} cannot be read: {error}") from error
         if labels.shape != image.shape[:2]:
             raise ValueError(

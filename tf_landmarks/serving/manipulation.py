@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tf_landmarks.data import decode, sources
+from tf_landmarks.data import image_files, sources
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.visualize import films, grids, overlays
 
@@ -146,8 +146,8 @@ def open_reader(data: str) -> Callable[[str], np.ndarray]:
 
         def read_file(path: str) -> np.ndarray:
             try:
-                return decode.read_image(path)
-            except decode.UnreadableImageError as error:
+                return image_files.read_image(path)
+            except image_files.UnreadableImageError as error:
                 raise ValueError(f"{path} cannot be read: {error}") from error
 
         return read_file

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from absl import logging
 
-from tf_landmarks.data import decode, sources, videos
+from tf_landmarks.data import image_files, sources, videos
 from tf_landmarks.serving.exported import BATCH, ExportedModel
 from tf_landmarks.visualize import films, overlays
 
@@ -78,7 +78,7 @@ def _predict(model: ExportedModel, source: sources.Source) -> Iterator[Row]:
             try:
                 image = source.read(index)
                 rows.append(row._replace(size=image.shape[:2], image=image))
-            except decode.UnreadableImageError as error:
+            except image_files.UnreadableImageError as error:
                 logging.warning("cannot read %s: %s", source.names[index], error)
                 rows.append(row._replace(error=str(error)))
         good = [row.image for row in rows if row.image is not None]

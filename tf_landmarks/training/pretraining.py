@@ -16,7 +16,7 @@ from absl import logging
 
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
-from tf_landmarks.data.decode import UnreadableImageError
+from tf_landmarks.data.image_files import UnreadableImageError
 from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.losses import colorization, networks
 from tf_landmarks.methods.colorization import Colorizer

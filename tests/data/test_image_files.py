@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_landmarks.data import decode
+from tf_landmarks.data import image_files
 from tf_landmarks.serving import module
 
 pytestmark = pytest.mark.core
@@ -153,7 +153,7 @@ def in_graph(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("name", CASES)
 def test_each_kind_of_file_gives_its_pixels(name):
     data, want, tolerance = CASES[name]
-    got = decode.decode_image(data)
+    got = image_files.decode_image(data)
     assert got.dtype == np.uint8 and got.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_allclose(got.astype(float), want, atol=tolerance)
 
@@ -165,14 +165,14 @@ def test_the_serving_graph_decodes_the_same_pixels(name):
     # Seen equal everywhere, on both stacks; other builds of libjpeg may round another way.
     tolerance = 2 if "jpeg" in name else 0
     data = CASES[name][0]
-    want = decode.decode_image(data).astype(int)
+    want = image_files.decode_image(data).astype(int)
     np.testing.assert_allclose(in_graph(data).astype(int), want, atol=tolerance)
 
 
 def test_every_color_under_every_alpha_is_rounded_alike_in_the_serving_graph():
     color, alpha = np.mgrid[:256, :256].astype(np.uint8)
     data = encoded(np.dstack([color, 255 - color, color // 2, alpha]), "PNG")
-    difference = in_graph(data).astype(int) - decode.decode_image(data)
+    difference = in_graph(data).astype(int) - image_files.decode_image(data)
     assert np.abs(difference).max() <= 1
 
 
@@ -200,7 +200,7 @@ def test_transparent_pixels_of_a_gif_are_black_in_the_serving_graph():
 def test_inks_of_a_cmyk_jpeg_become_their_colors(ink, color):
     data = encoded(Image.new("CMYK", (16, 16), ink), "JPEG", quality=95)
     assert b"Adobe" in data[:100]  # which says that the inks are stored inverted
-    for pixels in (decode.decode_image(data), in_graph(data)):
+    for pixels in (image_files.decode_image(data), in_graph(data)):
         np.testing.assert_allclose(pixels[8, 8], color, atol=3)
 
 
@@ -226,7 +226,7 @@ def test_all_exif_orientations_give_the_upright_picture(kind, orientation):
     exif[274] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
     stored = Image.fromarray(np.ascontiguousarray(lying(upright)))
-    got = decode.decode_image(encoded(stored, kind, exif=exif, **options))
+    got = image_files.decode_image(encoded(stored, kind, exif=exif, **options))
     assert got.shape == upright.shape
     for y, x in ((7, 7), (7, 40), (24, 7), (24, 40)):
         np.testing.assert_allclose(got[y, x].astype(int), upright[y, x], atol=20)
@@ -276,8 +276,8 @@ def test_a_damaged_file_is_refused_with_a_reason(name, tmp_path):
     data, reason = BROKEN[name]
     path = tmp_path / "damaged.jpg"
     path.write_bytes(data)
-    with pytest.raises(decode.UnreadableImageError, match=reason) as refused:
-        decode.read_image(str(path))
+    with pytest.raises(image_files.UnreadableImageError, match=reason) as refused:
+        image_files.read_image(str(path))
     assert 5 < len(str(refused.value)) < 120 and "\n" not in str(refused.value)
 
 
@@ -289,14 +289,14 @@ def test_the_serving_graph_refuses_the_same_damage(name):
 
 def test_a_file_is_read_by_what_it_holds_and_not_by_its_ending(tmp_path):
     (tmp_path / "a.jpg").write_bytes(PNG)
-    np.testing.assert_array_equal(decode.read_image(str(tmp_path / "a.jpg")), RGB)
+    np.testing.assert_array_equal(image_files.read_image(str(tmp_path / "a.jpg")), RGB)
 
 
 def test_a_missing_file_and_a_folder_are_refused_with_the_systems_words(tmp_path):
-    with pytest.raises(decode.UnreadableImageError, match=r"^No such file or directory$"):
-        decode.read_image(str(tmp_path / "none.png"))
-    with pytest.raises(decode.UnreadableImageError, match=r"^Is a directory$"):
-        decode.read_image(str(tmp_path))
+    with pytest.raises(image_files.UnreadableImageError, match=r"^No such file or directory$"):
+        image_files.read_image(str(tmp_path / "none.png"))
+    with pytest.raises(image_files.UnreadableImageError, match=r"^Is a directory$"):
+        image_files.read_image(str(tmp_path))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -304,15 +304,15 @@ def test_a_file_without_permission_is_refused_with_the_systems_words(tmp_path):
     path = tmp_path / "private.png"
     path.write_bytes(PNG)
     path.chmod(0)
-    with pytest.raises(decode.UnreadableImageError, match=r"^Permission denied$"):
-        decode.read_image(str(path))
+    with pytest.raises(image_files.UnreadableImageError, match=r"^Permission denied$"):
+        image_files.read_image(str(path))
 
 
 def test_tiff_is_read_in_colour_and_with_16_bits(tmp_path):
     colors = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     Image.fromarray(colors).save(tmp_path / "rgb.tif", compression="tiff_lzw")
-    np.testing.assert_array_equal(decode.read_image(tmp_path / "rgb.tif"), colors)
+    np.testing.assert_array_equal(image_files.read_image(tmp_path / "rgb.tif"), colors)
     deep = np.array([[0, 256], [40000, 65535]], np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.tif")
-    found = decode.read_image(tmp_path / "deep.tif")
+    found = image_files.read_image(tmp_path / "deep.tif")
     np.testing.assert_array_equal(found, np.repeat(deep[..., np.newaxis] >> 8, 3, axis=2))

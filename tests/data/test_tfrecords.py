@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.data.test_pipeline import Plain, take
-from tf_landmarks.data import decode, records, sources
+from tf_landmarks.data import image_files, sources, tfrecords
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.pipeline import BadFiles, Frames
 
@@ -32,7 +32,7 @@ def png(image: np.ndarray) -> bytes:
 
 
 def write_shard(path, numbers, places=None) -> str:
-    writer = records.ShardWriter(str(path))
+    writer = tfrecords.ShardWriter(str(path))
     for row, number in enumerate(numbers):
         writer.write(f"{number}.png", png(picture(number)), *(places[row] if places else ()))
     writer.close()
@@ -93,7 +93,7 @@ def test_a_changed_byte_is_found_and_the_record_alone_is_lost(tmp_path):
     data[len(data) // 4] ^= 1
     path.write_bytes(data)
     source = sources.open_source(f"tfrecord:{path}")
-    with pytest.raises(decode.UnreadableImageError, match="its checksum does not fit"):
+    with pytest.raises(image_files.UnreadableImageError, match="its checksum does not fit"):
         source.read(0)
     np.testing.assert_array_equal(source.read(1), picture(1))
 

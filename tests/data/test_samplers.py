@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.data.partners import Chains, Partners
+from tf_landmarks.data.samplers import Clips, FramePairs
 
 pytestmark = pytest.mark.core
 
@@ -27,7 +27,7 @@ def test_partners_are_those_of_a_loop_over_all(gaps):
     numbers = np.array([random.choice(120, 200), 10**12 + random.choice(90, 200)])[
         sequences % 2, np.arange(200)
     ]
-    partners = Partners(sequences, numbers, *gaps)
+    partners = FramePairs(sequences, numbers, *gaps)
     want = by_loop(sequences.tolist(), numbers.tolist(), *gaps)
     assert partners.rows.tolist() == [row for row, others in enumerate(want) if others]
     for row in partners.rows:
@@ -41,7 +41,7 @@ def test_partners_are_those_of_a_loop_over_all(gaps):
 
 def test_a_frame_in_the_middle_by_hand():
     # Frames 0 to 9 of one video, gaps 2 to 3: frame 5 goes with 2, 3, 7 and 8, a quarter each.
-    partners = Partners(np.zeros(10, int), np.arange(10), 2, 3)
+    partners = FramePairs(np.zeros(10, int), np.arange(10), 2, 3)
     draws = tf.constant([0.0, 0.24, 0.25, 0.5, 0.74, 0.75, np.nextafter(np.float32(1), 0)])
     chosen = partners.choose(tf.fill([7], tf.constant(5, tf.int64)), draws)
     assert chosen.numpy().tolist() == [2, 2, 3, 7, 7, 8, 8]
@@ -51,7 +51,7 @@ def test_a_frame_in_the_middle_by_hand():
 
 def test_the_largest_draw_stays_within_the_partners():
     # 0.99999994 * 3 is 3 in float32 once rounded.
-    partners = Partners(np.zeros(4, int), np.arange(4), 1, 3)
+    partners = FramePairs(np.zeros(4, int), np.arange(4), 1, 3)
     for row in range(4):
         chosen = partners.choose(
             tf.constant([row], tf.int64), tf.constant([np.nextafter(np.float32(1), 0)])
@@ -60,7 +60,7 @@ def test_the_largest_draw_stays_within_the_partners():
 
 
 def test_single_frames_and_equal_numbers_have_no_partner():
-    partners = Partners(np.array([0, 1, 2, 2]), np.array([0, 1, 5, 5]), 1, 30)
+    partners = FramePairs(np.array([0, 1, 2, 2]), np.array([0, 1, 5, 5]), 1, 30)
     assert partners.rows.tolist() == []
 
 
@@ -70,7 +70,7 @@ def test_single_frames_and_equal_numbers_have_no_partner():
 def test_chains_are_the_frames_that_follow_at_the_interval():
     # Frames 0 to 11 of one video, mixed up, and one frame of another.
     order = np.random.default_rng(0).permutation(12)
-    chains = Chains(np.append(np.zeros(12, int), 1), np.append(order, 5), 5, 3)
+    chains = Clips(np.append(np.zeros(12, int), 1), np.append(order, 5), 5, 3)
     assert chains.rows.tolist() == list(range(13))
     found = chains.choose(tf.range(13, dtype=tf.int64), tf.zeros([13])).numpy()
     for row, frame in enumerate(order):
@@ -82,4 +82,4 @@ def test_chains_are_the_frames_that_follow_at_the_interval():
 
 
 def test_images_that_nothing_follows_make_no_chain():
-    assert not len(Chains(np.zeros(10, int), np.arange(10), 5, 3).rows)
+    assert not len(Clips(np.zeros(10, int), np.arange(10), 5, 3).rows)

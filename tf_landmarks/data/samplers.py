@@ -11,7 +11,7 @@ import tensorflow as tf
 MIN_GAP, MAX_GAP = 1, 30
 
 
-class Partners:
+class FramePairs:
     """The partners of each of N images.
 
     Attributes:
@@ -62,7 +62,7 @@ class Partners:
         return tf.gather(self._order, position)
 
 
-class Chains:
+class Clips:
     """Frames that follow each image at equal distances, for samples in which time has a direction.
 
     An image that no such frames follow stands for them itself: nothing moves in its sample.
