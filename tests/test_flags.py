@@ -64,7 +64,7 @@ def test_the_fields_of_a_strength_are_flags_with_the_defaults_of_their_place():
     assert values["imm_source_warp_rotation"].default == 5.0
     assert values["imm_source_warp_extra_coefficients"].default == 0.01
     _, options = parse("--imm_source_warp_scale=0.5")
-    assert options.source_warp == tps.Strength(5.0, 0.5, 0.1, 0.001, 0.01)
+    assert options.source_warp == tps.WarpStrength(5.0, 0.5, 0.1, 0.001, 0.01)
     assert options.target_warp == ImmOptions().target_warp
 
 

@@ -23,6 +23,8 @@ from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
+from tf_landmarks.augment import tps
+from tf_landmarks.training import input_pipeline
 
 _SECTIONS = flags.DEFINE_list(
     "sections", ["training", "warps", "input", "export"], "what to measure"
@@ -171,12 +173,12 @@ def measure_warps(_) -> dict:
     import tensorflow as tf
 
     from tf_landmarks import coordinates
-    from tf_landmarks.augment import pairs, sampling, tps
+    from tf_landmarks.augment import sampling, warped_pairs
 
     count = 32
     images = tf.constant(np.random.default_rng(0).random((count, SIDE, SIDE, 3), np.float32))
-    control = tps.control_grid(pairs.CONTROL_SIDE)
-    strength = tps.Strength(5.0, 0.1, 0.1, 0.001, 0.01)
+    control = tps.control_grid(warped_pairs.CONTROL_SIDE)
+    strength = tps.WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01)
     parameters = tps.draw_coefficients(strength, tf.constant([0, 0]), batch_shape=(count,))
     warp = tps.Warp(control, parameters)
     points = tf.cast(tps.warp_grid(warp, (SIDE, SIDE)), tf.float32)
@@ -229,7 +231,7 @@ def measure_input(found: dict) -> dict:
     """160-px JPEG files to batches of 128 px, warped pairs included, nothing kept in memory."""
     from PIL import Image
 
-    from tf_landmarks.data import pipeline, sources
+    from tf_landmarks.data import sources
     from tf_landmarks.data.geometry import Geometry
     from tf_landmarks.methods import imm
 
@@ -247,8 +249,8 @@ def measure_input(found: dict) -> dict:
         kinds["TFRecord"] = f"tfrecord:{folder}/shard-*.tfrecord"
         for kind, data in kinds.items():
             source = sources.open_source(data)
-            bad = pipeline.BadFiles(len(source), 0.0)
-            frames = pipeline.Frames(source, np.arange(len(source)), geometry, bad, 0.0)
+            bad = input_pipeline.BadFiles(len(source), 0.0)
+            frames = input_pipeline.ImageSet(source, np.arange(len(source)), geometry, bad, 0.0)
             for what, makes in (("decoded", _Decoded()), ("pairs", _pairing_of(pairing))):
                 batches = iter(frames.batches(makes, _BATCH.value, 0, 0))
                 works[f"{kind}, {what}"] = lambda b=batches: next(b)
@@ -268,9 +270,9 @@ def measure_input(found: dict) -> dict:
 
 
 def _pairing_of(options):
-    from tf_landmarks.augment import pairs
+    from tf_landmarks.augment import warped_pairs
 
-    return pairs.WarpedPair(options.target_warp, options.source_warp)
+    return warped_pairs.WarpedPair(options.target_warp, options.source_warp)
 
 
 class _Decoded:

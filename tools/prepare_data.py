@@ -38,12 +38,13 @@ _MAX_BAD = flags.DEFINE_float("max_bad_fraction", 0.01, "share of unreadable fil
 def main(_) -> None:
     """Writes the shards that are not there yet."""
     with cli.plain_errors():
-        from tf_landmarks.data import pipeline, sources, tfrecords
+        from tf_landmarks.data import sources, tfrecords
+        from tf_landmarks.training import input_pipeline
 
         source = sources.open_source(_DATA.value, frame_pattern=_FRAME_PATTERN.value)
         os.makedirs(os.path.dirname(os.path.abspath(_OUTPUT.value)), exist_ok=True)
         _check_plan(source)
-        bad = pipeline.BadFiles(len(source), _MAX_BAD.value)
+        bad = input_pipeline.BadFiles(len(source), _MAX_BAD.value)
         parts = np.array_split(np.arange(len(source)), min(_SHARDS.value, len(source)))
         for number, indices in enumerate(parts):
             path = f"{_OUTPUT.value}-{number:05d}-of-{len(parts):05d}.tfrecord"

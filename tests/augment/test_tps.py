@@ -9,17 +9,17 @@ from scipy.interpolate import RBFInterpolator
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling, tps
-from tf_landmarks.augment.tps import Strength, Warp
+from tf_landmarks.augment.tps import Warp, WarpStrength
 
 pytestmark = pytest.mark.core
 
 each_kernel = pytest.mark.parametrize("kernel", ["clamped", "shifted"])
 
 CONTROL = tps.control_grid(10)
-IMM_TARGET = Strength(translation=0.1, coefficients=0.001, extra_coefficients=0.005)
-IMM_SOURCE = Strength(5.0, 0.1, 0.1, 0.001, 0.01)
-FSE_FIRST = Strength(coefficients=0.001, extra_coefficients=0.001)
-FSE_FACES = Strength(20.0, 0.05, 0.1, 0.001, 0.01)
+IMM_TARGET = WarpStrength(translation=0.1, coefficients=0.001, extra_coefficients=0.005)
+IMM_SOURCE = WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01)
+FSE_FIRST = WarpStrength(coefficients=0.001, extra_coefficients=0.001)
+FSE_FACES = WarpStrength(20.0, 0.05, 0.1, 0.001, 0.01)
 
 
 def scattered(count: int, seed: int = 0) -> np.ndarray:
@@ -33,7 +33,7 @@ def affine_warp(shift, of_y, of_x, kernel="clamped") -> Warp:
     return Warp(CONTROL, tf.constant(parameters[np.newaxis]), kernel)
 
 
-def random_warps(strength: Strength, batch: int, seed=(3, 4), kernel="clamped") -> Warp:
+def random_warps(strength: WarpStrength, batch: int, seed=(3, 4), kernel="clamped") -> Warp:
     """Float64 warps."""
     parameters = tps.draw_coefficients(strength, seed, 10, (batch,))
     return Warp(CONTROL, tf.cast(parameters, tf.float64), kernel)
@@ -193,8 +193,8 @@ def test_strength_zero_is_the_identity():
     size = (128, 96)
     grid = coordinates.pixels_from_corner(coordinates.corner_grid(size), size)
     for parameters in (
-        tps.draw_coefficients(Strength(), (1, 2), 10, (2,)),
-        tps.draw_displacements(Strength(), 0.0, (1, 2), 10, (2,)),
+        tps.draw_coefficients(WarpStrength(), (1, 2), 10, (2,)),
+        tps.draw_displacements(WarpStrength(), 0.0, (1, 2), 10, (2,)),
         tps.identity(CONTROL, 2).parameters,
     ):
         moved = tps.warp_grid(Warp(CONTROL, tf.cast(parameters, tf.float64)), size)
@@ -210,7 +210,7 @@ def test_identity_returns_the_image():
 
 def test_shift_of_a_tenth_is_6_35_pixels_of_128(draws_of_one):
     # The image is 2 units or 127 pixel steps wide: 0.1 / 2 * 127 = 6.35.
-    parameters = tps.draw_coefficients(Strength(translation=0.1), (1, 2), 10, (1,))
+    parameters = tps.draw_coefficients(WarpStrength(translation=0.1), (1, 2), 10, (1,))
     ramp = np.tile(np.arange(128, dtype=np.float32)[:, np.newaxis], (1, 128))
     ramps = np.stack([ramp, ramp.T], axis=-1)[np.newaxis]
     warped = tps.warp_images(Warp(CONTROL, parameters), ramps)
@@ -224,7 +224,7 @@ def test_similarity_is_the_printed_one(draws_of_one):
     cos, sin = math.sqrt(3) / 2, 1 / 2
     x = 0.1 + 1.2 * cos * 0.8 + 1.2 * sin * -0.3
     y = 0.1 - 1.2 * sin * 0.8 + 1.2 * cos * -0.3
-    strength = Strength(rotation=30.0, scale=0.2, translation=0.1)
+    strength = WarpStrength(rotation=30.0, scale=0.2, translation=0.1)
     for parameters in (
         tps.draw_coefficients(strength, (1, 2), 10, (2,)),
         tps.draw_displacements(strength, 0.0, (1, 2), 10, (2,)),
@@ -235,7 +235,7 @@ def test_similarity_is_the_printed_one(draws_of_one):
 
 def test_positive_rotation_turns_the_picture_clockwise(draws_of_one):
     # x' = y, y' = -x: the right of the output, x = 1, shows the top of the image, y' = -1.
-    parameters = tps.draw_coefficients(Strength(rotation=90.0), (1, 2), 10, (1,))
+    parameters = tps.draw_coefficients(WarpStrength(rotation=90.0), (1, 2), 10, (1,))
     image = np.zeros((1, 9, 9, 1), np.float32)
     image[0, 0, 4] = 1
     warped = tps.warp_images(Warp(CONTROL, parameters), image).numpy()
@@ -244,7 +244,7 @@ def test_positive_rotation_turns_the_picture_clockwise(draws_of_one):
 
 
 def test_similarities_have_the_given_spread():
-    strength = Strength(rotation=20.0, scale=0.05, translation=0.1)
+    strength = WarpStrength(rotation=20.0, scale=0.05, translation=0.1)
     draws = tps.draw_coefficients(strength, (1, 2), 2, (20_000,)).numpy()
     np.testing.assert_array_equal(draws[:, :4], 0)
     shift, of_y, of_x = draws[:, 4], draws[:, 5], draws[:, 6]
@@ -265,7 +265,7 @@ def test_similarities_have_the_given_spread():
     [("add", 5.5), ("replace", 5.0)],
 )
 def test_coefficients_have_the_given_spread(extra, variance):
-    strength = Strength(coefficients=0.001, extra_coefficients=0.003)
+    strength = WarpStrength(coefficients=0.001, extra_coefficients=0.003)
     draws = tps.draw_coefficients(strength, (1, 2), 10, (1000,), extra).numpy()
     np.testing.assert_array_equal(draws[:, 100:], np.tile([[0, 0], [1, 0], [0, 1]], (1000, 1, 1)))
     weights = draws[:, :100].reshape(-1, 2) / 0.001
@@ -275,14 +275,14 @@ def test_coefficients_have_the_given_spread(extra, variance):
 
 
 def test_half_of_the_coefficients_get_the_second_draw_each_axis_by_itself():
-    strength = Strength(extra_coefficients=1.0)
+    strength = WarpStrength(extra_coefficients=1.0)
     chosen = tps.draw_coefficients(strength, (1, 2), 10, (200,)).numpy()[:, :100] != 0
     assert chosen.mean() == pytest.approx(0.5, abs=0.01)
     assert chosen.all(-1).mean() == pytest.approx(0.25, abs=0.01)
 
 
 def test_a_replaced_draw_is_gone():
-    strength = Strength(coefficients=1.0)
+    strength = WarpStrength(coefficients=1.0)
     added = tps.draw_coefficients(strength, (1, 2), 10, (200,), "add")[:, :100]
     replaced = tps.draw_coefficients(strength, (1, 2), 10, (200,), "replace")[:, :100].numpy()
     assert np.all(added != 0)
@@ -307,14 +307,14 @@ def displacement_rms(strength, extra="add", draws=1000) -> tuple[float, float]:
 )
 def test_strengths_of_imm_move_by_the_published_pixels(extra_coefficients, total, bent):
     # The radial terms alone; their sum is affine to the larger part.
-    rms = displacement_rms(Strength(0, 0, 0, 0.001, extra_coefficients))
+    rms = displacement_rms(WarpStrength(0, 0, 0, 0.001, extra_coefficients))
     np.testing.assert_allclose(np.multiply(rms, 127 / 2), [total, bent], rtol=0.1)
 
 
 def test_strengths_of_fse_move_by_the_published_units():
     assert displacement_rms(FSE_FIRST)[0] == pytest.approx(0.027, rel=0.1)
     assert displacement_rms(FSE_FIRST, "replace")[0] == pytest.approx(0.023, rel=0.05)
-    faces = Strength(coefficients=0.001, extra_coefficients=0.01)
+    faces = WarpStrength(coefficients=0.001, extra_coefficients=0.01)
     assert displacement_rms(faces)[0] == pytest.approx(0.16, rel=0.1)
     assert displacement_rms(faces, "replace")[0] == pytest.approx(0.16, rel=0.1)
 
@@ -326,14 +326,14 @@ def test_spread_at_a_point_follows_from_the_kernel_there():
     kernel = squared * np.log(np.maximum(squared, 1e-8))
     expected = math.sqrt(0.001**2 + 0.01**2 / 2) * np.sqrt((kernel**2).sum(-1)) * 63.5
     np.testing.assert_allclose(expected[:2], [1.9, 24], rtol=0.03)
-    strength = Strength(coefficients=0.001, extra_coefficients=0.01)
+    strength = WarpStrength(coefficients=0.001, extra_coefficients=0.01)
     shift = tps.warp_points(random_warps(strength, 4000), points).numpy() - points
     measured = shift.std(0) * 63.5
     np.testing.assert_allclose(measured, np.stack([expected, expected], -1), rtol=0.05)
 
 
 def test_displacements_move_control_points_by_their_standard_deviation():
-    parameters = tps.draw_displacements(Strength(coefficients=9.0), 0.05, (1, 2), 6, (300,))
+    parameters = tps.draw_displacements(WarpStrength(coefficients=9.0), 0.05, (1, 2), 6, (300,))
     control = tps.control_grid(6)
     shift = tps.warp_points(Warp(control, parameters), control).numpy() - control
     np.testing.assert_allclose(shift.std((0, 1)), 0.05, rtol=0.02)
@@ -343,9 +343,9 @@ def test_displacements_move_control_points_by_their_standard_deviation():
 
 
 def test_displacements_come_on_top_of_the_similarity():
-    strength, seed = Strength(20.0, 0.1, 0.1), (1, 2)
+    strength, seed = WarpStrength(20.0, 0.1, 0.1), (1, 2)
     similar = tps.draw_displacements(strength, 0.0, seed, 6, (3,))
-    shifted = tps.draw_displacements(Strength(), 0.05, seed, 6, (3,))
+    shifted = tps.draw_displacements(WarpStrength(), 0.05, seed, 6, (3,))
     both = tps.draw_displacements(strength, 0.05, seed, 6, (3,))
     identity = tps.identity(tps.control_grid(6)).parameters
     np.testing.assert_allclose(both, similar + shifted - identity, atol=1e-6)

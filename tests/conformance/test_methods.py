@@ -11,10 +11,10 @@ from tests.conformance import tiny
 from tf_landmarks import flags, methods
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.training import checkpoints, loop, models
+from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -107,7 +107,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
 def test_the_loss_falls_on_four_real_images(case, photographs):
     case = case.of_stills
     source = sources.ImageFolder(str(photographs / "faces" / "train"))
-    frames = Frames(source, np.arange(4), Geometry(case.image_size), BadFiles(4, 0.0), 100.0)
+    frames = ImageSet(source, np.arange(4), Geometry(case.image_size), BadFiles(4, 0.0), 100.0)
     tf.keras.utils.set_random_seed(0)
     model = case.model()
     stage = model.stages[0]

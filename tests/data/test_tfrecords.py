@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.data.test_pipeline import Plain, take
+from tests.training.test_input_pipeline import Plain, take
 from tf_landmarks.data import image_files, sources, tfrecords
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import BadFiles, Frames
+from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -119,7 +119,7 @@ def test_batches_of_records_are_those_of_the_files(tmp_path):
     batches = []
     for data in (str(folder), f"tfrecord:{tmp_path}/s-*.tfrecord"):
         source = sources.open_source(data)
-        frames = Frames(source, np.arange(6), Geometry(16), BadFiles(6, 0.0), 0.0)
+        frames = ImageSet(source, np.arange(6), Geometry(16), BadFiles(6, 0.0), 0.0)
         batches.append(take(frames, Plain(), 4, seed=1, step=2, count=3))
     for one, other in zip(*batches, strict=True):
         np.testing.assert_array_equal(one["frames"], other["frames"])

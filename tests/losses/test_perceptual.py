@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.augment import pairs
+from tf_landmarks.augment import warped_pairs
 from tf_landmarks.losses import perceptual
 
 pytestmark = pytest.mark.core
@@ -112,7 +112,7 @@ def test_the_boundary_mask_shrinks_to_a_level_between_half_pixel_centres():
     ramp = 0.5 + 0.5 * np.tanh(np.array([7, 9]) / 19 / 0.4)
     profile = np.array([0, ramp.mean(), 1, 1, 1, 1, ramp.mean(), 0])
     assert profile[1] == pytest.approx(0.889, abs=5e-4)
-    mask = pairs.boundary_mask(128)[np.newaxis]
+    mask = warped_pairs.boundary_mask(128)[np.newaxis]
     cells = tf.reshape(tf.eye(64), [64, 8, 8, 1])  # one cell at a time
     seen = [64 * float(perceptual.masked_mean(cell[np.newaxis], mask)) for cell in cells]
     np.testing.assert_allclose(seen, np.outer(profile, profile).ravel(), atol=1e-5)
@@ -147,9 +147,9 @@ def test_progress_compares_errors_with_the_published_starts():
 
 
 def test_a_legacy_resize_of_the_mask_picks_every_sixteenth_pixel_of_the_profile():
-    from tf_landmarks.augment import pairs
+    from tf_landmarks.augment import warped_pairs
 
-    mask = tf.constant(pairs.boundary_mask(128)[np.newaxis])
+    mask = tf.constant(warped_pairs.boundary_mask(128)[np.newaxis])
     rows = [
         [float(perceptual.masked_mean(cell[np.newaxis], mask, legacy)) * 64 for cell in cells]
         for legacy in (True, False)

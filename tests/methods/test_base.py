@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.data.pipeline import Pairing
 from tf_landmarks.methods import base, schedules
+from tf_landmarks.training.input_pipeline import Pairing
 
 pytestmark = pytest.mark.core
 

@@ -104,8 +104,8 @@ def test_the_correspondence_is_where_the_source_was_read():
     frame = np.concatenate([place, np.ones((side, side, 1))], axis=-1)[None, None]
     # Splines in both, for similarities alone would hardly tell g1 g2 from g2 g1.
     model = make_model(
-        32, first_warp=tps.Strength(5.0, 0.05, 0.02, 1e-3, 1e-2),
-        second_warp=tps.Strength(15.0, 0.05, 0.03, 1e-3, 1e-2),
+        32, first_warp=tps.WarpStrength(5.0, 0.05, 0.02, 1e-3, 1e-2),
+        second_warp=tps.WarpStrength(15.0, 0.05, 0.03, 1e-3, 1e-2),
     )  # fmt: skip
     made = pair(model, tf.constant(frame, tf.float32), geometry)
     target, source = (made[name].numpy()[0, ..., :2] for name in ("target", "source"))
@@ -143,7 +143,7 @@ def test_the_crop_zooms_the_warp_of_the_whole_frame():
 
 @pytest.mark.parametrize("crop", [1.0, 0.8])
 def test_no_warp_changes_nothing_and_makes_both_images_equal_partners(crop, monkeypatch):
-    still = tps.Strength()
+    still = tps.WarpStrength()
     geometry = Geometry(32, crop=crop)
     model = make_model(32, first_warp=still, second_warp=still, pairing="frames")
     frames = tf.concat([noise(geometry.frame_size, seed=s) for s in (1, 2)], axis=1)
@@ -228,7 +228,7 @@ def variance(maps: tf.Tensor) -> tf.Tensor:
 
 def test_points_alone_are_the_alignment_without_the_variances(monkeypatch):
     # Without a warp: |u - v|^2 over both maps is that of their means, and the variance of each.
-    still = tps.Strength()
+    still = tps.WarpStrength()
     align = {}
     for kind in ("maps", "points"):
         model = make_model(alignment=kind, first_warp=still, second_warp=still, pairing="frames")
@@ -246,7 +246,7 @@ def test_points_alone_are_the_alignment_without_the_variances(monkeypatch):
 
 @pytest.mark.parametrize(("units", "expected"), [("cells", 533.0), ("normalized", 1.3325)])
 def test_uniform_maps_cost_533_square_cells(units, expected, monkeypatch):
-    still = tps.Strength()
+    still = tps.WarpStrength()
     model = make_model(80, units=units, first_warp=still, second_warp=still)
     made = pair(model, noise(80), Geometry(80))
     uniform = bottleneck.Points(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.losses.test_networks import random_vgg
 from tf_landmarks import flags
-from tf_landmarks.augment import pairs, tps
+from tf_landmarks.augment import tps, warped_pairs
 from tf_landmarks.layers import bottleneck
 from tf_landmarks.losses import networks
 from tf_landmarks.methods import base
@@ -420,13 +420,13 @@ def test_options_reach_the_schedule():
 
 @pytest.mark.core
 def test_options_choose_the_pairs():
-    target = tps.Strength(0.0, 0.0, 0.1, 0.001, 0.005)
-    source = tps.Strength(5.0, 0.1, 0.1, 0.001, 0.01)
-    released = pairs.WarpedPair(target, source, composed=True, frame="zeros_mask")
+    target = tps.WarpStrength(0.0, 0.0, 0.1, 0.001, 0.005)
+    source = tps.WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01)
+    released = warped_pairs.WarpedPair(target, source, composed=True, frame="zeros_mask")
     assert small().stages[0].pairing == released
     other = small(pairing="independent", frame="margin").stages[0].pairing
-    assert other == pairs.WarpedPair(target, source, composed=False, frame="margin")
-    assert small(pairing="frames", mirror=False).stages[0].pairing == pairs.FramePair(False)
+    assert other == warped_pairs.WarpedPair(target, source, composed=False, frame="margin")
+    assert small(pairing="frames", mirror=False).stages[0].pairing == warped_pairs.FramePair(False)
 
 
 def picture(cy: float, cx: float) -> np.ndarray:

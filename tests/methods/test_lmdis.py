@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.augment import canvas
+from tf_landmarks.augment import padded_pairs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods import base, lmdis
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
@@ -118,7 +118,7 @@ def with_maps(model: Lmdis, maps: np.ndarray, monkeypatch) -> lmdis.Found:
 
 
 def test_maps_share_out_each_pixel(small):
-    found = small.detect(canvas.pad(images(), 48))
+    found = small.detect(padded_pairs.pad(images(), 48))
     np.testing.assert_allclose(tf.reduce_sum(found.maps, axis=-1), 1, rtol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_scaled_outputs_are_powers_of_shares_and_multiples_of_logits(small, chan
     descriptors = small.describe_images(images())
 
     def outputs():
-        maps = small.detect(canvas.pad(images(), 48)).maps.numpy()
+        maps = small.detect(padded_pairs.pad(images(), 48)).maps.numpy()
         drawn = small.decode(tf.zeros([2, 4, 2]), descriptors).numpy()
         return maps, np.log(drawn / (1 - drawn))
 
@@ -263,7 +263,7 @@ def test_an_oracle_follows_the_warp(monkeypatch):
     for colour, (v, u) in zip(colours, [(22, 22), (24, 42), (42, 30)], strict=True):
         image += (colour * np.exp(-((y - v) ** 2 + (x - u) ** 2) / 6)[..., None])[None]
     # So weak that all blobs stay inside and whole: at 0.1 a spline folds a few per cent of the canvas.
-    warp = canvas.Strength(translation=0.1, displacement=0.05)
+    warp = padded_pairs.PaddedWarpStrength(translation=0.1, displacement=0.05)
     model = make_model(64, 3, architecture="small", warp=warp)
     frames = tf.repeat(tf.constant(image), 6, axis=0)[:, None]
     batch = model.stages[0].pairing(frames, tf.constant([2, 2]), Geometry(64))
@@ -339,7 +339,7 @@ def test_squeezed_colours_leave_the_model_as_they_came(small, change, monkeypatc
 
 
 def test_two_landmarks_are_enough_for_a_warp_around_them():
-    warp = canvas.landmark_warp(
+    warp = padded_pairs.landmark_warp(
         tf.repeat(tf.constant([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]), 2, axis=0),
         tf.constant([[[0.3, 0.1], [-0.4, 0.2]]] * 2), tf.fill([2, 2, 2], 0.05),
     )  # fmt: skip
@@ -353,9 +353,9 @@ def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeyp
     batch = make_batch(model, 2)
     apart = tf.constant(lmdis._lattice(4)[None].repeat(2, 0), tf.float32)
     monkeypatch.setattr(model, "detect", lambda canvases, training: lmdis.Found(apart, None, None))
-    padded = canvas.pad(batch["target"], 48)
+    padded = padded_pairs.pad(batch["target"], 48)
     source, moved = model._warped(padded, batch, training=False)
-    expected = canvas.landmark_warp(batch["similarity"], apart, batch["landmark_shifts"])
+    expected = padded_pairs.landmark_warp(batch["similarity"], apart, batch["landmark_shifts"])
     np.testing.assert_allclose(moved(apart), expected(apart), atol=1e-4)
     np.testing.assert_allclose(source, expected.images(padded), atol=1e-3)
     # Landmarks on one spot would make the spline explode: the grid's is taken.
@@ -363,7 +363,7 @@ def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeyp
     monkeypatch.setattr(model, "detect", lambda canvases, training: near)
     source, moved = model._warped(padded, batch, training=False)
     np.testing.assert_allclose(source, batch["source"])
-    by_grid = canvas.grid_warp(batch["similarity"], batch["shifts"])
+    by_grid = padded_pairs.grid_warp(batch["similarity"], batch["shifts"])
     np.testing.assert_allclose(moved(apart), by_grid(apart), atol=1e-4)
 
 
@@ -410,7 +410,7 @@ def test_equivariance_reaches_both_branches(small, change):
 def test_drawing_ones_own_landmarks_is_the_reconstruction(small):
     batch = images()
     own = small.represent(batch).landmarks
-    places = small.detect(canvas.pad(batch, 48)).places
+    places = small.detect(padded_pairs.pad(batch, 48)).places
     expected = small.decode(places, small.describe_images(batch))
     np.testing.assert_allclose(small.render(batch, own), expected, atol=1e-5)
 
@@ -525,7 +525,7 @@ def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
 
 def test_after_recalibration_inference_is_like_training(quick):
     batch = make_batch(quick, 8)
-    canvases = tf.concat([canvas.pad(batch["target"], 56), batch["source"]], axis=0)
+    canvases = tf.concat([padded_pairs.pad(batch["target"], 56), batch["source"]], axis=0)
     training = quick.detect(canvases, training=True).places
     before = np.abs(quick.detect(canvases).places - training).mean()
     recalibration.replace_statistics(quick, [batch], lambda b: quick.compute_losses(b, True))

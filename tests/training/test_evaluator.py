@@ -11,11 +11,11 @@ from tests.conformance import tiny
 from tf_landmarks import methods
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.methods.colorization import ColorizationOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
 from tf_landmarks.training import evaluator, health, loop
+from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
 
 CASE = tiny.CASES[1].of_stills
 RUN = RunOptions(
@@ -26,9 +26,9 @@ RUN = RunOptions(
 pytestmark = pytest.mark.core
 
 
-def frames(count: int = 12) -> Frames:
+def frames(count: int = 12) -> ImageSet:
     source = sources.MadeFaces(count // 2, size=32)
-    return Frames(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
+    return ImageSet(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
 
 
 def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path):

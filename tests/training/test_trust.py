@@ -19,10 +19,10 @@ from PIL import Image
 from tests.conformance import tiny
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.methods import base
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, dry_run, nonfinite
+from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
 
 ROOT = pathlib.Path(__file__).parents[2]
 CASE = tiny.CASES[1].of_stills
@@ -175,9 +175,9 @@ def test_the_best_weights_are_kept_and_found_again(tmp_path):
     assert resumed.keep_or_drop(resumed.write_candidate(), 0.5)
 
 
-def make_frames(count: int = 8) -> Frames:
+def make_frames(count: int = 8) -> ImageSet:
     source = sources.MadeFaces(count // 2, size=32)
-    return Frames(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
+    return ImageSet(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Warp:
 
 
 @dataclasses.dataclass(frozen=True)
-class Strength:
+class WarpStrength:
     """How strongly random warps deform; every value a standard deviation, all 0 is the identity.
 
     `coefficients` are the spline's radial coefficients w_j, *not* displacements of control points:
@@ -135,7 +135,7 @@ def fit_each(
 
 
 def draw_coefficients(
-    strength: Strength,
+    strength: WarpStrength,
     seed: tf.Tensor,
     control_side: int = 10,
     batch_shape: tuple[int, ...] = (),
@@ -167,7 +167,7 @@ def draw_coefficients(
 
 
 def draw_displacements(
-    strength: Strength,
+    strength: WarpStrength,
     displacement: float,
     seed: tf.Tensor,
     control_side: int = 10,
@@ -260,7 +260,7 @@ def _split_seed(seed: tf.Tensor, parts: int) -> list[tf.Tensor]:
     return tf.unstack(tf.random.experimental.stateless_split(seed, parts), num=parts)
 
 
-def _draw_similarity(strength: Strength, seed: tf.Tensor, batch_shape) -> tf.Tensor:
+def _draw_similarity(strength: WarpStrength, seed: tf.Tensor, batch_shape) -> tf.Tensor:
     """The last three rows of a warp's parameters: t, the factors of y, the factors of x."""
     draws = tf.random.stateless_normal([*batch_shape, 4], seed)
     angle = draws[..., 0] * strength.rotation * (np.pi / 180.0)

@@ -19,16 +19,10 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import coordinates
+from tf_landmarks.augment import annotated
 from tf_landmarks.data import annotations, image_files, videos
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.evaluate import (
-    ambiguous,
-    augmentation,
-    correlation,
-    metrics,
-    protocols,
-    regression,
-)
+from tf_landmarks.evaluate import ambiguous, correlation, metrics, protocols, regression
 from tf_landmarks.methods import METHODS
 from tf_landmarks.methods.base import LandmarkModel
 from tf_landmarks.serving.exported import BATCH, ExportedModel
@@ -345,8 +339,8 @@ def _fit(
     for number in range(GRADIENT_ROUNDS):
         found, moved = [], []
         for chunk, rows in enumerate(chunks):
-            warped, there = augmentation.warp_annotated(
-                tf.constant(views[rows]), tf.constant(points[rows], tf.float32), augmentation.MILD,
+            warped, there = annotated.warp_annotated(
+                tf.constant(views[rows]), tf.constant(points[rows], tf.float32), annotated.MILD,
                 tf.constant([seed, number * len(chunks) + chunk]),
             )  # fmt: skip
             found.append(model.find_in_views(warped.numpy(), untrained))

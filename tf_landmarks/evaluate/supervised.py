@@ -13,16 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import tps
+from tf_landmarks.augment import annotated, tps
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.evaluate import augmentation, evaluation, metrics, regression
+from tf_landmarks.evaluate import evaluation, metrics, regression
 from tf_landmarks.layers import blocks
 from tf_landmarks.methods import fse
 
 Kind = Literal["A", "B"]
 
 #: The paper names spline warps for training but not their strength.
-STRENGTH = tps.Strength(10.0, 0.05, 0.05, 1e-3, 1e-3)
+STRENGTH = tps.WarpStrength(10.0, 0.05, 0.05, 1e-3, 1e-3)
 
 _POOLED_AFTER = {"A": (0, 4), "B": (0, 1, 2)}
 
@@ -103,7 +103,7 @@ def train(
         rows = tf.random.stateless_uniform(
             [how.batch_size], draw, maxval=len(views), dtype=tf.int32
         )
-        batch, wanted = augmentation.warp_annotated(
+        batch, wanted = annotated.warp_annotated(
             tf.gather(images, rows), tf.gather(labels, rows), STRENGTH, draw
         )
         with tf.GradientTape() as tape:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import Pairing
 from tf_landmarks.methods.schedules import LearningRate, PlateauSchedule
+from tf_landmarks.training.input_pipeline import Pairing
 
 #: Part of the message of the error that ends a step whose losses or gradients are not finite.
 NOT_FINITE = "losses or gradients are not finite"
@@ -49,7 +49,7 @@ class Stage:
 
     Attributes:
         name: Used in flags (`--<name>_steps`, where there are several), logs and checkpoints.
-        pairing: Makes the batches, see augment/pairs.py.
+        pairing: Makes the batches, see augment/warped_pairs.py.
         schedule: Makes the learning rate; given the number of steps of the stage.
         optimizer: Makes the optimizer; given the learning rate.
         trainable: The variables that are trained; all of the model's if not given.

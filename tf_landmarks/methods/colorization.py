@@ -17,9 +17,9 @@ from typing import Literal
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import Pairing
 from tf_landmarks.losses import colorization, networks
 from tf_landmarks.methods import base
+from tf_landmarks.training.input_pipeline import Pairing
 
 Optimizer = Literal["sgd", "adam"]
 

@@ -18,7 +18,7 @@ from typing import Literal
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import pairs, sampling, tps
+from tf_landmarks.augment import sampling, tps, warped_pairs
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers import bottleneck as points
 from tf_landmarks.losses import structure
@@ -62,11 +62,12 @@ class FseOptions:
         "both images of a pair are warps of one; frames: of two aligned images of one object, as "
         "under different light",
     )
-    first_warp: tps.Strength = base.option(
-        tps.Strength(0.0, 0.0, 0.0, 0.001, 0.001), "warp of both images, of the image's whole side"
+    first_warp: tps.WarpStrength = base.option(
+        tps.WarpStrength(0.0, 0.0, 0.0, 0.001, 0.001),
+        "warp of both images, of the image's whole side",
     )
-    second_warp: tps.Strength = base.option(
-        tps.Strength(20.0, 0.05, 0.1, 0.001, 0.01), "warp from target to source"
+    second_warp: tps.WarpStrength = base.option(
+        tps.WarpStrength(20.0, 0.05, 0.1, 0.001, 0.01), "warp from target to source"
     )
     control_side: int = base.option(10, "control points of a warp along each side")
     weight_decay: float = base.option(5e-4, "lambda of lambda * 1/2 |W|^2 on convolution kernels")
@@ -126,7 +127,7 @@ class Fse(base.LandmarkModel):
     def stages(self) -> list[base.Stage]:
         """A single stage."""
         options = self.options
-        pairing = pairs.KnownWarpPair(
+        pairing = warped_pairs.KnownWarpPair(
             options.first_warp, options.second_warp, options.control_side,
             self._to_image(coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)),
             2 if options.pairing == "frames" else 1,

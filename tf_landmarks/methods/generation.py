@@ -19,9 +19,9 @@ import os
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import Pairing
 from tf_landmarks.methods import base, schedules
 from tf_landmarks.methods.lmdis import Lmdis
+from tf_landmarks.training.input_pipeline import Pairing
 
 _HALVINGS = 4  # of the autoencoder and the noise's map: 80 px to 5
 

@@ -22,7 +22,7 @@ from typing import Literal
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.augment import pairs, tps
+from tf_landmarks.augment import tps, warped_pairs
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers import bottleneck as points
 from tf_landmarks.losses import networks, perceptual
@@ -106,14 +106,14 @@ class ImmOptions:
         "source = warp of the target; independent warps; frames of a video as they are; or warped_frames, "
         "each warped by itself",
     )
-    frame: pairs.Frame = base.option(
+    frame: warped_pairs.Frame = base.option(
         "zeros_mask", "black border with a mask, or a margin in which the image continues"
     )
-    target_warp: tps.Strength = base.option(
-        tps.Strength(0.0, 0.0, 0.1, 0.001, 0.005), "warp of the target"
+    target_warp: tps.WarpStrength = base.option(
+        tps.WarpStrength(0.0, 0.0, 0.1, 0.001, 0.005), "warp of the target"
     )
-    source_warp: tps.Strength = base.option(
-        tps.Strength(5.0, 0.1, 0.1, 0.001, 0.01), "warp of the source"
+    source_warp: tps.WarpStrength = base.option(
+        tps.WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01), "warp of the source"
     )
     mirror: bool = base.option(True, "mirror frame pairs with probability 1/2")
 
@@ -352,10 +352,10 @@ class Imm(base.LandmarkModel):
     def _pairing(self) -> base.Pairing:
         options = self.options
         if options.pairing == "frames":
-            return pairs.FramePair(options.mirror)
+            return warped_pairs.FramePair(options.mirror)
         composed = options.pairing == "composed"
         frames = 2 if options.pairing == "warped_frames" else 1
-        return pairs.WarpedPair(
+        return warped_pairs.WarpedPair(
             options.target_warp, options.source_warp, composed, options.frame, frames
         )
 

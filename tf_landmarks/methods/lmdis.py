@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import canvas
+from tf_landmarks.augment import padded_pairs
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers.bottleneck import CONFIDENCE_STD
 from tf_landmarks.layers.hourglass import Hourglass, Level
@@ -105,7 +105,9 @@ class LmdisOptions:
     reconstruction_step_2: int = base.option(
         200_000, "step from which it is 10 times as large again; 0: never"
     )
-    warp: canvas.Strength = base.option(canvas.Strength(), "warp of the canvas")
+    warp: padded_pairs.PaddedWarpStrength = base.option(
+        padded_pairs.PaddedWarpStrength(), "warp of the canvas"
+    )
     landmark_displacement: float = base.option(
         0.05,
         "standard deviation by which landmarks move in warps around them; the canvas is 2 units wide",
@@ -215,7 +217,7 @@ class Lmdis(base.LandmarkModel):
     def stages(self) -> list[base.Stage]:
         """A single stage."""
         options = self.options
-        pairing = canvas.CanvasPair(
+        pairing = padded_pairs.PaddedPair(
             self._canvas_size, options.warp, options.landmark_displacement,
             self.shape_spec.num_landmarks, options.color_jitter,
             options.flow_interval if options.flow else 0, options.flow_window,
@@ -252,7 +254,7 @@ class Lmdis(base.LandmarkModel):
             for name, value in batch.items()
         }
         target = batch["target"]
-        padded = canvas.pad(target, self._canvas_size)
+        padded = padded_pairs.pad(target, self._canvas_size)
         source, moved = self._warped(padded, batch, training)
         canvases = [padded, source, *([batch["later"]] if options.flow else [])]
         found = self.detect(tf.concat(canvases, axis=0), training)
@@ -291,7 +293,7 @@ class Lmdis(base.LandmarkModel):
 
     def canvases(self, images: tf.Tensor) -> tf.Tensor:
         """What `detect` takes, `[B, P, P, 3]`, of `images [B, S, S, 3]` in [0, 1]."""
-        return canvas.pad(self._squeezed(images), self._canvas_size)
+        return padded_pairs.pad(self._squeezed(images), self._canvas_size)
 
     def detect(self, canvases: tf.Tensor, training: bool = False) -> Found:
         """Finds landmarks on `canvases [B, P, P, 3]`."""
@@ -342,7 +344,7 @@ class Lmdis(base.LandmarkModel):
 
     def _warped(self, padded: tf.Tensor, batch: dict[str, tf.Tensor], training: bool):
         """The source, and the warp that moves its points into the target."""
-        by_grid = canvas.grid_warp(batch["similarity"], batch["shifts"])
+        by_grid = padded_pairs.grid_warp(batch["similarity"], batch["shifts"])
         if not self.options.landmark_warps:
             return batch["source"], by_grid
         chosen = batch["chance"] < self._landmark_share()
@@ -353,7 +355,7 @@ class Lmdis(base.LandmarkModel):
             centre = tf.reduce_mean(places, axis=1, keepdims=True)
             spread = tf.sqrt(tf.reduce_mean((places - centre) ** 2, axis=[1, 2]))
             apart = chosen & (spread >= _MIN_SPREAD)
-            warp = canvas.landmark_warp(batch["similarity"], places, batch["landmark_shifts"])
+            warp = padded_pairs.landmark_warp(batch["similarity"], places, batch["landmark_shifts"])
             mine = apart[:, tf.newaxis, tf.newaxis]
             source = tf.where(mine[..., tf.newaxis], warp.images(padded), batch["source"])
             return source, places, apart
@@ -365,7 +367,9 @@ class Lmdis(base.LandmarkModel):
         # Coinciding landmarks, as those of the other branch, make no spline worth solving.
         lattice = tf.constant(_lattice(self.shape_spec.num_landmarks), tf.float32)
         control = tf.where(apart[:, tf.newaxis, tf.newaxis], places, lattice)
-        by_landmarks = canvas.landmark_warp(batch["similarity"], control, batch["landmark_shifts"])
+        by_landmarks = padded_pairs.landmark_warp(
+            batch["similarity"], control, batch["landmark_shifts"]
+        )
 
         def moved(points: tf.Tensor) -> tf.Tensor:
             return tf.where(apart[:, tf.newaxis, tf.newaxis], by_landmarks(points), by_grid(points))

@@ -8,7 +8,7 @@ from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
 ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees (FSE, figure 3)
-_SPLINE = tps.Strength(0.0, 0.0, 0.0, 1e-3, 5e-3)
+_SPLINE = tps.WarpStrength(0.0, 0.0, 0.0, 1e-3, 5e-3)
 _NUM_SPLINES = 3
 
 

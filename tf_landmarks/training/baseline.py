@@ -10,9 +10,9 @@ import os
 import tensorflow as tf
 
 from tf_landmarks import run_directory
-from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import LandmarkModel
 from tf_landmarks.training import checkpoints, recalibration
+from tf_landmarks.training.input_pipeline import ImageSet
 
 NUM_IMAGES, BATCH = 512, 64
 
@@ -22,7 +22,7 @@ def is_kept(run_dir: str) -> bool:
     return os.path.exists(_path(run_dir) + ".index")
 
 
-def keep(run_dir: str, model: LandmarkModel, frames: Frames) -> None:
+def keep(run_dir: str, model: LandmarkModel, frames: ImageSet) -> None:
     """Keeps a model that has not been trained yet.
 
     Args:
@@ -34,7 +34,7 @@ def keep(run_dir: str, model: LandmarkModel, frames: Frames) -> None:
     tf.train.Checkpoint(model=model).write(_path(run_dir))
 
 
-def calibrate(model: LandmarkModel, frames: Frames) -> None:
+def calibrate(model: LandmarkModel, frames: ImageSet) -> None:
     """Measures the statistics of the layers that `represent` passes through, on some images."""
     images = frames.sample(NUM_IMAGES)
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]

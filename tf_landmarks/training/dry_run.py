@@ -6,11 +6,11 @@ import time
 
 import tensorflow as tf
 
-from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import TrainedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import loop, models, strategy
 from tf_landmarks.training.checkpoints import KEPT
+from tf_landmarks.training.input_pipeline import ImageSet
 
 STEPS = 5
 _MIB = 2.0**20
@@ -82,7 +82,7 @@ def _memory() -> str:
     return f"{peak / (_MIB if sys.platform == 'darwin' else 1024.0):,.0f} MiB"
 
 
-def _images(frames: Frames) -> str:
+def _images(frames: ImageSet) -> str:
     if not frames.in_memory:
         return "none for images, which are read as they are needed (--memory_mib)"
     side = frames.geometry.frame_size

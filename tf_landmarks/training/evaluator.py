@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import Stage, TrainedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, health
+from tf_landmarks.training.input_pipeline import ImageSet
 from tf_landmarks.visualize import pictures
 
 NUM_BATCHES = 4
@@ -45,7 +45,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, run: RunOptions, copy: TrainedModel, stage: Stage, frames: Frames, is_held_out: bool
+        self, run: RunOptions, copy: TrainedModel, stage: Stage, frames: ImageSet, is_held_out: bool
     ):
         self._copy, self._is_held_out = copy, is_held_out
         batches = frames.batches(stage.pairing, run.batch_size, run.seed + SEED_OFFSET, 0)

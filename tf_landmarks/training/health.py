@@ -43,7 +43,7 @@ ALIKE = 2.0
 KINDS = ("still", "on_border", "on_background", "astray")
 
 # Moves points by about 8 % of the view: as much as training does, so that a good detector can follow.
-WARP = tps.Strength(rotation=10.0, scale=0.1, translation=0.1)
+WARP = tps.WarpStrength(rotation=10.0, scale=0.1, translation=0.1)
 WARP_DISPLACEMENT, WARP_SIDE = 0.06, 4
 
 BATCH = 32

@@ -12,11 +12,11 @@ from absl import logging
 
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import sources
-from tf_landmarks.data.pipeline import BadFiles, Frames
 from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import baseline, checkpoints, initialization, models, nonfinite, strategy
 from tf_landmarks.training.evaluator import Evaluator
+from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
 from tf_landmarks.training.interruption import InterruptedTraining, Interruption, WorkerLostError
 from tf_landmarks.training.recalibration import Recalibration
 from tf_landmarks.training.recorder import Recorder
@@ -141,7 +141,7 @@ def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
     return chosen
 
 
-def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:
+def read_data(run: RunOptions) -> tuple[ImageSet, ImageSet | None]:
     """Opens the data of a run, for training and, if any is held out, for validation."""
     source = sources.open_source(run.data, frame_pattern=run.frame_pattern, classes=run.classes)
     training, held_out = sources.split(
@@ -149,15 +149,15 @@ def read_data(run: RunOptions) -> tuple[Frames, Frames | None]:
     )
     bad = BadFiles(len(source), run.max_bad_fraction)
 
-    def frames(indices: np.ndarray) -> Frames:
+    def frames(indices: np.ndarray) -> ImageSet:
         gaps = (run.min_gap, run.max_gap)
-        return Frames(source, indices, run.geometry, bad, run.memory_mib, gaps)
+        return ImageSet(source, indices, run.geometry, bad, run.memory_mib, gaps)
 
     return frames(training), frames(held_out) if len(held_out) else None
 
 
 def _batches(
-    frames: Frames, stage: Stage, run: RunOptions, start: int, chosen: tf.distribute.Strategy
+    frames: ImageSet, stage: Stage, run: RunOptions, start: int, chosen: tf.distribute.Strategy
 ):
     """The batches of a stage, in parts for each replica where there are several."""
     replicas = chosen.num_replicas_in_sync
@@ -179,7 +179,7 @@ def _batches(
 
 @contextlib.contextmanager
 def _plain_step_errors(
-    run: RunOptions, model: TrainedModel, stage: Stage, frames: Frames
+    run: RunOptions, model: TrainedModel, stage: Stage, frames: ImageSet
 ) -> Iterator[None]:
     """Says what TensorFlow's errors mean that a step may end with."""
     try:
@@ -203,7 +203,7 @@ def _plain_step_errors(
 
 
 @contextlib.contextmanager
-def _plain_data_errors(*parts: Frames) -> Iterator[None]:
+def _plain_data_errors(*parts: ImageSet) -> Iterator[None]:
     """Says which files are bad where TensorFlow, whose pipeline met them, gives a traceback."""
     try:
         yield
@@ -227,7 +227,7 @@ def _end_pipelines(error: BaseException) -> None:
     gc.collect()
 
 
-def _check_same_images(run: RunOptions, frames: Frames) -> None:
+def _check_same_images(run: RunOptions, frames: ImageSet) -> None:
     """Refuses to go on with other images: `--data` may lie elsewhere now, but not be another set."""
     path = os.path.join(run.run_dir, f"{run_directory.PARTS[0]}_images.txt")
     if not os.path.exists(path):
@@ -242,7 +242,7 @@ def _check_same_images(run: RunOptions, frames: Frames) -> None:
         )
 
 
-def _write_image_lists(folder: str, frames: Frames, validation: Frames | None) -> None:
+def _write_image_lists(folder: str, frames: ImageSet, validation: ImageSet | None) -> None:
     """Writes which images are trained on and which are held out, one path a line."""
     for part, chosen in zip(run_directory.PARTS, (frames, validation), strict=True):
         root = frames.source.root

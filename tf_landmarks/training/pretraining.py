@@ -17,11 +17,11 @@ from absl import logging
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.data.image_files import UnreadableImageError
-from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.losses import colorization, networks
 from tf_landmarks.methods.colorization import Colorizer
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, loop, models
+from tf_landmarks.training.input_pipeline import ImageSet
 
 MIN_CHROMA = 0.02  # imm.md 6
 NUM_CHECKED = 200  # images
@@ -107,7 +107,7 @@ def write_network(run: RunOptions, options) -> str:
     return path
 
 
-def measure(model: Colorizer, images: Frames, run: RunOptions) -> dict[str, Figures]:
+def measure(model: Colorizer, images: ImageSet, run: RunOptions) -> dict[str, Figures]:
     """Measures how well a model tells hue and chroma in random crops of images.
 
     Args:

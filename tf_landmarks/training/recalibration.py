@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_landmarks.data.pipeline import Frames
 from tf_landmarks.methods.base import Stage, TrainedModel
 from tf_landmarks.options import RunOptions
+from tf_landmarks.training.input_pipeline import ImageSet
 
 SEED_OFFSET = 2  # of the run's seed; its batches are not those of training
 
@@ -26,7 +26,7 @@ class Recalibration:
         frames: The training images.
     """
 
-    def __init__(self, run: RunOptions, copy: TrainedModel, stage: Stage, frames: Frames):
+    def __init__(self, run: RunOptions, copy: TrainedModel, stage: Stage, frames: ImageSet):
         self._copy = copy
         batches = frames.batches(stage.pairing, run.batch_size, run.seed + SEED_OFFSET, 0)
         self._batches = batches.take(copy.norm_passes)

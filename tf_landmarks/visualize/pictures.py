@@ -16,7 +16,7 @@ def of_training(
 
     Args:
         model: A method that finds points.
-        batch: Pairs, see augment/pairs.py.
+        batch: Pairs, see augment/warped_pairs.py.
         count: How many pairs.
 
     Yields:

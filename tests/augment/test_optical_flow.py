@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import flow, sampling
+from tf_landmarks.augment import optical_flow, sampling
 
 SIZE = 64
 
@@ -33,14 +33,14 @@ def affine(matrix, shift) -> tf.Tensor:
 def test_the_flow_points_to_where_things_go_in_pixels():
     first = texture()
     frames = tf.stack([first, moved(first, (1.5, -2.0))], axis=1)
-    found = flow.over_frames(frames).numpy()[0, 12:-12, 12:-12]
+    found = optical_flow.over_frames(frames).numpy()[0, 12:-12, 12:-12]
     assert found.shape[-1] == 2
     np.testing.assert_allclose(found.mean((0, 1)), [1.5, -2.0], atol=0.2)
 
 
 def test_constant_flows_add():
     a, b = (tf.tile(tf.constant([[[[y, x]]]]), [2, 9, 7, 1]) for y, x in ((1.0, 2.0), (0.5, -3.0)))
-    total = flow.compose(a, b)
+    total = optical_flow.compose(a, b)
     np.testing.assert_allclose(total, np.broadcast_to([1.5, -1.0], (2, 9, 7, 2)), atol=1e-6)
 
 
@@ -52,14 +52,14 @@ def test_an_affine_flow_twice_is_the_affine_square():
     twice = affine(turn @ turn, turn @ shift + shift)
     inside = slice(8, -8)  # beyond the frame the flow is not known
     np.testing.assert_allclose(
-        flow.compose(once, once)[:, inside, inside], twice[:, inside, inside], atol=1e-3
+        optical_flow.compose(once, once)[:, inside, inside], twice[:, inside, inside], atol=1e-3
     )
 
 
 def test_flow_accumulates_over_intervals_in_the_order_of_time():
     first = texture(1)
     frames = tf.stack([first, moved(first, (3.0, 0.0)), moved(first, (3.0, 4.0))], axis=1)
-    found = flow.over_frames(frames).numpy()[0, 14:-14, 14:-14]
+    found = optical_flow.over_frames(frames).numpy()[0, 14:-14, 14:-14]
     np.testing.assert_allclose(found.mean((0, 1)), [3.0, 4.0], atol=0.3)
 
 
@@ -70,7 +70,7 @@ def test_a_smaller_window_tells_neighbours_that_move_apart():
     frames = tf.stack([first, second], axis=1)
 
     def error(window: int) -> float:
-        found = flow.over_frames(frames, window).numpy()[0, :, 12:-12, 1]
+        found = optical_flow.over_frames(frames, window).numpy()[0, :, 12:-12, 1]
         near = (slice(SIZE // 2 - 6, SIZE // 2), slice(SIZE // 2, SIZE // 2 + 6))
         return np.abs(found[near[0]] - 2.0).mean() + np.abs(found[near[1]] + 2.0).mean()
 
@@ -80,7 +80,7 @@ def test_a_smaller_window_tells_neighbours_that_move_apart():
 @pytest.mark.core
 def test_flow_runs_inside_an_input_pipeline():
     frames = tf.stack([texture(), texture()], axis=1)
-    dataset = tf.data.Dataset.from_tensors(frames).map(flow.over_frames)
+    dataset = tf.data.Dataset.from_tensors(frames).map(optical_flow.over_frames)
     (found,) = list(dataset)
     assert found.shape == (1, SIZE, SIZE, 2)
     # OpenCV finds a trace of motion in the corners even of equal frames.

@@ -11,14 +11,14 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling, tps
 
 #: The mild warps of Thewlis et al.'s later code, for what FSE leaves open.
-MILD = tps.Strength(2.0, 0.02, 0.02, 5e-4, 0.0)
+MILD = tps.WarpStrength(2.0, 0.02, 0.02, 5e-4, 0.0)
 
 # An inverse that is further off than this, in half the image's side, was not found.
 _TOLERANCE = 1e-3
 
 
 def warp_annotated(
-    views: tf.Tensor, points: tf.Tensor, strength: tps.Strength, seed: tf.Tensor
+    views: tf.Tensor, points: tf.Tensor, strength: tps.WarpStrength, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Warps images and moves their annotations along.
 

@@ -10,9 +10,9 @@ import math
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import flow, sampling, tps
+from tf_landmarks.augment import optical_flow, sampling, tps
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import Pairing
+from tf_landmarks.training.input_pipeline import Pairing
 
 Batch = dict[str, tf.Tensor]
 
@@ -22,7 +22,7 @@ _CONTROL = tps.control_grid(GRID_SIDE) * (1.0 - 1.0 / GRID_SIDE)
 
 
 @dataclasses.dataclass(frozen=True)
-class Strength:
+class PaddedWarpStrength:
     """How strongly random warps of a canvas deform; all 0 is the identity."""
 
     rotation: float = dataclasses.field(
@@ -68,7 +68,7 @@ def jitter(images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.
 
 
 @dataclasses.dataclass(frozen=True)
-class CanvasWarp:
+class PaddedWarp:
     """A batch of warps: a similarity, then a spline that adds to it.
 
     Attributes:
@@ -94,19 +94,19 @@ class CanvasWarp:
         return sampling.sample(canvases, tf.reshape(read, [-1, size, size, 2]), "edge")
 
 
-def grid_warp(similarity: tf.Tensor, shifts: tf.Tensor) -> CanvasWarp:
+def grid_warp(similarity: tf.Tensor, shifts: tf.Tensor) -> PaddedWarp:
     """A warp whose spline moves the points of a regular grid by `shifts [B, 49, 2]`."""
-    return CanvasWarp(similarity, tps.fit(_CONTROL, shifts))
+    return PaddedWarp(similarity, tps.fit(_CONTROL, shifts))
 
 
-def landmark_warp(similarity: tf.Tensor, landmarks: tf.Tensor, shifts: tf.Tensor) -> CanvasWarp:
+def landmark_warp(similarity: tf.Tensor, landmarks: tf.Tensor, shifts: tf.Tensor) -> PaddedWarp:
     """A warp whose spline moves `landmarks [B, K, 2]` by `shifts [B, K, 2]`, without gradient."""
     landmarks = tf.stop_gradient(landmarks)
-    return CanvasWarp(similarity, tps.fit_each(landmarks, shifts))
+    return PaddedWarp(similarity, tps.fit_each(landmarks, shifts))
 
 
 @dataclasses.dataclass(frozen=True)
-class CanvasPair(Pairing):
+class PaddedPair(Pairing):
     """A target, and a source that is a warp of its canvas.
 
         target           [B, E, E, 3] float32 in [0, 1], its colours jittered
@@ -134,12 +134,12 @@ class CanvasPair(Pairing):
     """
 
     canvas_size: int
-    strength: Strength
+    strength: PaddedWarpStrength
     landmark_displacement: float
     num_landmarks: int
     color_jitter: bool = True
     interval: int = 0
-    window: int = flow.WINDOW
+    window: int = optical_flow.WINDOW
 
     @property
     def frames_per_sample(self) -> int:
@@ -185,7 +185,7 @@ class CanvasPair(Pairing):
             differs = tf.reduce_any(views[:, 0] != views[:, -1], axis=[1, 2, 3])
             batch |= {
                 "later": pad(colour(views[:, -1]), self.canvas_size),
-                "flow": flow.over_frames(views, self.window) / geometry.size,
+                "flow": optical_flow.over_frames(views, self.window) / geometry.size,
                 "valid": tf.cast(differs, tf.float32),
             }
         return batch

@@ -23,7 +23,7 @@ from tf_landmarks.data.sources import Source
 
 
 class Pairing(Protocol):
-    """What makes a training batch of frames; see augment/pairs.py.
+    """What makes a training batch of frames; see augment/warped_pairs.py.
 
     Attributes:
         interval: Frames between neighbours of a sample, in the order of time; 0: they are as far apart as
@@ -102,7 +102,7 @@ class BadFiles:
         )
 
 
-class Frames:
+class ImageSet:
     """The images of a source, brought to the frame of a geometry.
 
     Args:

@@ -8,18 +8,18 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling
-from tf_landmarks.augment.pairs import FramePair, WarpedPair, boundary_mask
-from tf_landmarks.augment.tps import Strength
+from tf_landmarks.augment.tps import WarpStrength
+from tf_landmarks.augment.warped_pairs import FramePair, WarpedPair, boundary_mask
 from tf_landmarks.data.geometry import Geometry
 
 pytestmark = pytest.mark.core
 
 SIZE = 48
 SEED = tf.constant([3, 5])
-STILL = Strength()
-TARGET = Strength(translation=0.1, coefficients=0.001, extra_coefficients=0.005)
-SOURCE = Strength(5.0, 0.1, 0.1, 0.001, 0.01)
-WILD = Strength(20.0, 0.3, 0.3, 0.003, 0.02)
+STILL = WarpStrength()
+TARGET = WarpStrength(translation=0.1, coefficients=0.001, extra_coefficients=0.005)
+SOURCE = WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01)
+WILD = WarpStrength(20.0, 0.3, 0.3, 0.003, 0.02)
 WHOLE, CROPPED = Geometry(SIZE), Geometry(SIZE, crop=0.8)
 
 each_frame = pytest.mark.parametrize("frame", ["zeros_mask", "margin"])
@@ -206,7 +206,7 @@ def test_a_margin_changes_what_is_seen_and_not_how_much_it_moves(geometry):
 @pytest.mark.parametrize("crop", [1.0, 0.8, 0.5])
 def test_a_margin_shows_the_pixels_of_the_frame_before_it_continues_edges(crop):
     geometry, grid = Geometry(SIZE, crop), coordinates.corner_grid((SIZE, SIZE))
-    pair = WarpedPair(Strength(translation=0.5), STILL, frame="margin")
+    pair = WarpedPair(WarpStrength(translation=0.5), STILL, frame="margin")
     points, _ = places(make(pair, ramp_frames(geometry), geometry)["target"])
     moved = grid + np.median(points - grid, axis=(1, 2), keepdims=True)
     assert 1.6 < np.abs(moved).max() < 1.9

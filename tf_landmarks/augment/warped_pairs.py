@@ -21,7 +21,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling, tps
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import Pairing
+from tf_landmarks.training.input_pipeline import Pairing
 
 Batch = dict[str, tf.Tensor]
 Frame = Literal["zeros_mask", "margin"]
@@ -46,8 +46,8 @@ class WarpedPair(Pairing):
         frames_per_sample: 1, or 2 for the target of one frame and the source of another.
     """
 
-    target: tps.Strength
-    source: tps.Strength
+    target: tps.WarpStrength
+    source: tps.WarpStrength
     composed: bool = True
     frame: Frame = "zeros_mask"
     frames_per_sample: int = 1
@@ -143,8 +143,8 @@ class KnownWarpPair(Pairing):
         frames_per_sample: 1, or 2 for a source from a second frame that is aligned with the first.
     """
 
-    first: tps.Strength
-    second: tps.Strength
+    first: tps.WarpStrength
+    second: tps.WarpStrength
     control_side: int
     places: np.ndarray
     frames_per_sample: int = 1

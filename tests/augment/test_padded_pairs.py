@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import canvas
+from tf_landmarks.augment import padded_pairs
 from tf_landmarks.data.geometry import Geometry
 
 pytestmark = pytest.mark.core
@@ -23,7 +23,7 @@ def random_points(count=2, number=30, seed=1) -> tf.Tensor:
 
 def test_the_border_has_the_mean_colour_of_the_outermost_pixels():
     images = random_images()
-    padded = canvas.pad(images, 24).numpy()
+    padded = padded_pairs.pad(images, 24).numpy()
     assert padded.shape == (2, 24, 24, 3)
     np.testing.assert_allclose(padded[:, 4:20, 4:20], images, atol=1e-6)
     for image, found in zip(images.numpy(), padded, strict=True):
@@ -33,7 +33,7 @@ def test_the_border_has_the_mean_colour_of_the_outermost_pixels():
 
 
 def test_no_warp_leaves_points_and_images_as_they_are():
-    still = canvas.grid_warp(tf.repeat(STILL, 2, axis=0), tf.zeros([2, 49, 2]))
+    still = padded_pairs.grid_warp(tf.repeat(STILL, 2, axis=0), tf.zeros([2, 49, 2]))
     points, images = random_points(), random_images()
     np.testing.assert_array_equal(still(points), points)
     np.testing.assert_allclose(still.images(images), images, atol=1e-5)
@@ -41,25 +41,25 @@ def test_no_warp_leaves_points_and_images_as_they_are():
 
 def test_a_spline_moves_its_control_points_by_their_shifts():
     shifts = 0.1 * tf.random.stateless_normal([3, 49, 2], [0, 0])
-    control = tf.constant(canvas._CONTROL[None], tf.float32)
-    moved = canvas.grid_warp(tf.repeat(STILL, 3, axis=0), shifts)(control)
+    control = tf.constant(padded_pairs._CONTROL[None], tf.float32)
+    moved = padded_pairs.grid_warp(tf.repeat(STILL, 3, axis=0), shifts)(control)
     np.testing.assert_allclose(moved, control + shifts, atol=1e-4)
     # The centres of a 7 x 7 grid's cells.
     np.testing.assert_allclose(
-        np.unique(canvas._CONTROL.round(6)), -1 + 1 / 7 + 2 / 7 * np.arange(7), atol=1e-5
+        np.unique(padded_pairs._CONTROL.round(6)), -1 + 1 / 7 + 2 / 7 * np.arange(7), atol=1e-5
     )
 
 
 def test_a_spline_around_landmarks_moves_these():
     landmarks, shifts = 0.5 * random_points(number=8), 0.05 * random_points(number=8, seed=2)
-    warp = canvas.landmark_warp(tf.repeat(STILL, 2, axis=0), landmarks, shifts)
+    warp = padded_pairs.landmark_warp(tf.repeat(STILL, 2, axis=0), landmarks, shifts)
     np.testing.assert_allclose(warp(landmarks), landmarks + shifts, atol=2e-3)
 
 
 def test_a_spline_around_landmarks_passes_no_gradient_to_them():
     landmarks = tf.Variable(0.5 * random_points(number=8))
     with tf.GradientTape() as tape:
-        warp = canvas.landmark_warp(
+        warp = padded_pairs.landmark_warp(
             tf.repeat(STILL, 2, axis=0), landmarks, 0.05 * random_points(number=8, seed=2)
         )
         total = tf.reduce_sum(warp(random_points()))
@@ -72,7 +72,7 @@ def test_splines_follow_the_similarity():
     similarity = tf.constant([[[0.1, -0.2], [cos, sin], [-sin, cos]]], tf.float32)
     points = random_points(1)
     expected = points[0].numpy() @ np.array([[cos, sin], [-sin, cos]]) + (0.1, -0.2)
-    warp = canvas.grid_warp(similarity, tf.zeros([1, 49, 2]))
+    warp = padded_pairs.grid_warp(similarity, tf.zeros([1, 49, 2]))
     np.testing.assert_allclose(warp(points)[0], expected, atol=1e-5)
 
 
@@ -80,9 +80,11 @@ def test_points_and_images_are_warped_alike():
     # A blob at g(x) of the canvas appears at x of the warped one.
     size = 64
     # Half a pixel, that between the corner and the edge frame, must show: weak bends, a centre of mass.
-    pair = canvas.CanvasPair(size, canvas.Strength(displacement=0.01, translation=0.15), 0.05, 3)
+    pair = padded_pairs.PaddedPair(
+        size, padded_pairs.PaddedWarpStrength(displacement=0.01, translation=0.15), 0.05, 3
+    )
     drawn = pair.draw(tf.constant([1, 2]), 8)
-    warp = canvas.grid_warp(drawn["similarity"], drawn["shifts"])
+    warp = padded_pairs.grid_warp(drawn["similarity"], drawn["shifts"])
     place = 0.3 * random_points(8, 1)
     centre = coordinates.pixels_from_corner(
         coordinates.corner_from_edge(warp(place), (size, size)), (size, size)
@@ -100,7 +102,9 @@ def test_points_and_images_are_warped_alike():
 
 
 def test_draws_have_the_published_distributions():
-    drawn = canvas.CanvasPair(24, canvas.Strength(), 0.05, 5).draw(tf.constant([0, 0]), 20_000)
+    drawn = padded_pairs.PaddedPair(24, padded_pairs.PaddedWarpStrength(), 0.05, 5).draw(
+        tf.constant([0, 0]), 20_000
+    )
     t, along_y, _ = tf.unstack(drawn["similarity"], axis=1)
     assert np.abs(t).max() == pytest.approx(0.3, abs=1e-3)
     assert np.std(t) == pytest.approx(0.3 / np.sqrt(3), rel=0.02)
@@ -116,11 +120,13 @@ def test_draws_have_the_published_distributions():
 def test_a_batch_is_the_view_and_its_warped_canvas():
     geometry = Geometry(16, crop=0.8)
     frames = random_images(3, geometry.frame_size)[:, None]
-    pair = canvas.CanvasPair(24, canvas.Strength(0, 0, 0, 0), 0.05, 5, color_jitter=False)
+    pair = padded_pairs.PaddedPair(
+        24, padded_pairs.PaddedWarpStrength(0, 0, 0, 0), 0.05, 5, color_jitter=False
+    )
     made = pair(frames, tf.constant([0, 1]), geometry)
     np.testing.assert_allclose(made["target"], geometry.centre(frames[:, 0]), atol=1e-6)
-    np.testing.assert_allclose(made["source"], canvas.pad(made["target"], 24), atol=1e-4)
-    jittered = canvas.CanvasPair(24, canvas.Strength(0, 0, 0, 0), 0.05, 5)
+    np.testing.assert_allclose(made["source"], padded_pairs.pad(made["target"], 24), atol=1e-4)
+    jittered = padded_pairs.PaddedPair(24, padded_pairs.PaddedWarpStrength(0, 0, 0, 0), 0.05, 5)
     other = jittered(frames, tf.constant([0, 1]), geometry)["target"]
     assert np.abs(other - made["target"]).max() > 0.05
     assert other.numpy().min() >= 0 and other.numpy().max() <= 1

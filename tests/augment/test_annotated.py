@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import tps
-from tf_landmarks.evaluate import augmentation
+from tf_landmarks.augment import annotated, tps
 
 pytestmark = pytest.mark.core
 
@@ -19,8 +18,8 @@ def test_points_follow_the_spots_they_mark():
     spots = [np.exp(-((grid - p) ** 2).sum(-1) / 8) for p in pixels[0]]
     views = np.tile(np.stack([*spots, np.zeros_like(spots[0])], -1), (4, 1, 1, 1))
     points = coordinates.corner_from_pixels(pixels, (SIZE, SIZE))
-    strength = tps.Strength(10.0, 0.05, 0.05, 1e-3, 1e-3)
-    warped, moved = augmentation.warp_annotated(
+    strength = tps.WarpStrength(10.0, 0.05, 0.05, 1e-3, 1e-3)
+    warped, moved = annotated.warp_annotated(
         tf.constant(views, tf.float32),
         tf.constant(points, tf.float32),
         strength,
@@ -37,7 +36,7 @@ def test_points_follow_the_spots_they_mark():
 
 def test_missing_points_stay_missing():
     points = tf.constant([[[0.1, 0.2], [np.nan, np.nan]]], tf.float32)
-    _, moved = augmentation.warp_annotated(
-        tf.zeros([1, 8, 8, 3]), points, augmentation.MILD, tf.constant([0, 1])
+    _, moved = annotated.warp_annotated(
+        tf.zeros([1, 8, 8, 3]), points, annotated.MILD, tf.constant([0, 1])
     )
     assert np.isfinite(moved[0, 0]).all() and np.isnan(moved[0, 1]).all()

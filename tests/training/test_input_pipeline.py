@@ -8,17 +8,17 @@ import pytest
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.augment import pairs, tps
+from tf_landmarks.augment import tps, warped_pairs
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.pipeline import BadFiles, Frames, Pairing, TooManyBadFilesError
+from tf_landmarks.training.input_pipeline import BadFiles, ImageSet, Pairing, TooManyBadFilesError
 
 pytestmark = pytest.mark.core
 
 SIZE = 8
-WARPED = pairs.WarpedPair(
-    tps.Strength(0.0, 0.0, 0.1, 0.01, 0.01),
-    tps.Strength(20.0, 0.1, 0.1, 0.01, 0.01),
+WARPED = warped_pairs.WarpedPair(
+    tps.WarpStrength(0.0, 0.0, 0.1, 0.01, 0.01),
+    tps.WarpStrength(20.0, 0.1, 0.1, 0.01, 0.01),
     frame="margin",
 )
 
@@ -54,13 +54,15 @@ class Plain(Pairing):
         return {"frames": frames, **draws}
 
 
-def make_frames(source, memory=True, max_bad=0.0, indices=None, geometry=None) -> Frames:
+def make_frames(source, memory=True, max_bad=0.0, indices=None, geometry=None) -> ImageSet:
     chosen = np.arange(len(source)) if indices is None else np.asarray(indices)
     bad = BadFiles(len(chosen), max_bad)
-    return Frames(source, chosen, geometry or Geometry(SIZE), bad, 64.0 if memory else 0.0)
+    return ImageSet(source, chosen, geometry or Geometry(SIZE), bad, 64.0 if memory else 0.0)
 
 
-def take(frames: Frames, pairing, batch_size: int, seed: int, step: int, count: int) -> list[dict]:
+def take(
+    frames: ImageSet, pairing, batch_size: int, seed: int, step: int, count: int
+) -> list[dict]:
     batches = frames.batches(pairing, batch_size, seed, step).take(count)
     return [{key: value.numpy() for key, value in batch.items()} for batch in batches]
 
@@ -89,7 +91,7 @@ def test_batches_from_step_3_on_are_those_of_the_whole_sequence(memory):
     assert len(set(draws)) == 8
 
 
-@pytest.mark.parametrize("pairing", [WARPED, pairs.FramePair()])
+@pytest.mark.parametrize("pairing", [WARPED, warped_pairs.FramePair()])
 def test_warps_and_pairs_repeat_too_and_do_not_depend_on_where_the_images_lie(pairing):
     source = sources.MadeFaces(num_looks=5, size=24)
     geometry = Geometry(16, crop=0.8)
@@ -202,10 +204,10 @@ class Video(Numbered):
         self.sequences, self.frame_numbers = np.arange(count) % 2, np.arange(count) // 2
 
 
-def make_pairs(source, memory: bool, gaps: tuple[int, int], indices=None, max_bad=0.5) -> Frames:
+def make_pairs(source, memory: bool, gaps: tuple[int, int], indices=None, max_bad=0.5) -> ImageSet:
     chosen = np.arange(len(source)) if indices is None else np.asarray(indices)
     bad = BadFiles(len(source), max_bad)
-    return Frames(source, chosen, Geometry(SIZE), bad, 64.0 if memory else 0.0, gaps)
+    return ImageSet(source, chosen, Geometry(SIZE), bad, 64.0 if memory else 0.0, gaps)
 
 
 @pytest.mark.parametrize("memory", [True, False])
@@ -262,7 +264,7 @@ def test_pairs_from_step_2_on_are_those_of_the_whole_sequence(memory):
         for step in (0, 2)
     ]
     assert_equal(runs[0][2:], runs[1])
-    pairing = pairs.FramePair()
+    pairing = warped_pairs.FramePair()
     whole, *halves = (
         next(iter(make_pairs(Video(26), memory, (2, 6)).batches(pairing, 8, 4, 3, part=part)))
         for part in ((0, 1), (0, 2), (1, 2))
@@ -283,7 +285,7 @@ def test_single_images_cannot_be_paired():
     source = Numbered(4)
     source.sequences = source.frame_numbers = None
     with pytest.raises(ValueError, match=r"--data=numbered holds single images.*--frame_pattern"):
-        make_frames(source).batches(pairs.FramePair(), 2, seed=0, step=0)
+        make_frames(source).batches(warped_pairs.FramePair(), 2, seed=0, step=0)
 
 
 def test_gaps_that_no_two_frames_have_are_refused():
@@ -413,5 +415,5 @@ def test_what_fits_is_kept_in_memory_and_read_once():
     assert sorted(source.reads) == list(range(10))
     # 10 frames of 8 x 8 x 3 bytes are 1 920 bytes.
     for mebibytes, in_memory in ((1920 / 2**20, True), (1919 / 2**20, False)):
-        chosen = Frames(source, np.arange(10), Geometry(SIZE), BadFiles(10, 0.0), mebibytes)
+        chosen = ImageSet(source, np.arange(10), Geometry(SIZE), BadFiles(10, 0.0), mebibytes)
         assert chosen.in_memory == in_memory
