@@ -24,6 +24,7 @@ from absl import flags, logging
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.augment import tps
+from tf_landmarks.data import unreadable
 from tf_landmarks.training import input_pipeline
 
 _SECTIONS = flags.DEFINE_list(
@@ -249,7 +250,7 @@ def measure_input(found: dict) -> dict:
         kinds["TFRecord"] = f"tfrecord:{folder}/shard-*.tfrecord"
         for kind, data in kinds.items():
             source = sources.open_source(data)
-            bad = input_pipeline.BadFiles(len(source), 0.0)
+            bad = unreadable.BadFiles(len(source), 0.0)
             frames = input_pipeline.ImageSet(source, np.arange(len(source)), geometry, bad, 0.0)
             for what, makes in (("decoded", _Decoded()), ("pairs", _pairing_of(pairing))):
                 batches = iter(frames.batches(makes, _BATCH.value, 0, 0))

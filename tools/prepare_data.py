@@ -18,6 +18,7 @@ from PIL import Image
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
+from tf_landmarks.data import unreadable
 
 _DATA = flags.DEFINE_string("data", None, "what --data of training takes", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -39,12 +40,11 @@ def main(_) -> None:
     """Writes the shards that are not there yet."""
     with cli.plain_errors():
         from tf_landmarks.data import sources, tfrecords
-        from tf_landmarks.training import input_pipeline
 
         source = sources.open_source(_DATA.value, frame_pattern=_FRAME_PATTERN.value)
         os.makedirs(os.path.dirname(os.path.abspath(_OUTPUT.value)), exist_ok=True)
         _check_plan(source)
-        bad = input_pipeline.BadFiles(len(source), _MAX_BAD.value)
+        bad = unreadable.BadFiles(len(source), _MAX_BAD.value)
         parts = np.array_split(np.arange(len(source)), min(_SHARDS.value, len(source)))
         for number, indices in enumerate(parts):
             path = f"{_OUTPUT.value}-{number:05d}-of-{len(parts):05d}.tfrecord"

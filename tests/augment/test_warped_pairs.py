@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling
+from tf_landmarks.augment.frame_pairs import FramePair
 from tf_landmarks.augment.tps import WarpStrength
-from tf_landmarks.augment.warped_pairs import FramePair, WarpedPair, boundary_mask
+from tf_landmarks.augment.warped_pairs import WarpedPair, boundary_mask
 from tf_landmarks.data.geometry import Geometry
 
 pytestmark = pytest.mark.core

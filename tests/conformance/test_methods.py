@@ -11,10 +11,11 @@ from tests.conformance import tiny
 from tf_landmarks import flags, methods
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.training import checkpoints, loop, models
-from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
+from tf_landmarks.training.input_pipeline import ImageSet
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 

@@ -14,7 +14,8 @@ from PIL import Image
 from tests.training.test_input_pipeline import Plain, take
 from tf_landmarks.data import image_files, sources, tfrecords
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
+from tf_landmarks.data.unreadable import BadFiles
+from tf_landmarks.training.input_pipeline import ImageSet
 
 ROOT = pathlib.Path(__file__).parents[2]
 

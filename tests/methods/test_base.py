@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.methods import base, schedules
-from tf_landmarks.training.input_pipeline import Pairing
 
 pytestmark = pytest.mark.core
 
 
 @dataclasses.dataclass(frozen=True)
-class Numbers(Pairing):
+class Numbers(Augmentation):
     """A pairing whose batches hold the number 1."""
 
     frames_per_sample = 1

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.losses.test_networks import random_vgg
 from tf_landmarks import flags
-from tf_landmarks.augment import tps, warped_pairs
+from tf_landmarks.augment import frame_pairs, tps, warped_pairs
 from tf_landmarks.layers import bottleneck
 from tf_landmarks.losses import networks
 from tf_landmarks.methods import base
@@ -426,7 +426,7 @@ def test_options_choose_the_pairs():
     assert small().stages[0].pairing == released
     other = small(pairing="independent", frame="margin").stages[0].pairing
     assert other == warped_pairs.WarpedPair(target, source, composed=False, frame="margin")
-    assert small(pairing="frames", mirror=False).stages[0].pairing == warped_pairs.FramePair(False)
+    assert small(pairing="frames", mirror=False).stages[0].pairing == frame_pairs.FramePair(False)
 
 
 def picture(cy: float, cx: float) -> np.ndarray:

@@ -12,10 +12,10 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_landmarks import cli
+from tf_landmarks.data.unreadable import TooManyBadFilesError
 from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import baseline, loop, models, strategy
-from tf_landmarks.training.input_pipeline import TooManyBadFilesError
 
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ImmOptions(width=4, regressor_width=8, regressor_min_width=4, softargmax="joint")

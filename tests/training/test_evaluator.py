@@ -11,11 +11,12 @@ from tests.conformance import tiny
 from tf_landmarks import methods
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods.colorization import ColorizationOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
 from tf_landmarks.training import evaluator, health, loop
-from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
+from tf_landmarks.training.input_pipeline import ImageSet
 
 CASE = tiny.CASES[1].of_stills
 RUN = RunOptions(

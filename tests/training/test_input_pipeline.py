@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.augment import tps, warped_pairs
+from tf_landmarks.augment import frame_pairs, tps, warped_pairs
+from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.training.input_pipeline import BadFiles, ImageSet, Pairing, TooManyBadFilesError
+from tf_landmarks.data.unreadable import BadFiles, TooManyBadFilesError
+from tf_landmarks.training.input_pipeline import ImageSet
 
 pytestmark = pytest.mark.core
 
@@ -42,7 +44,7 @@ class Numbered(sources.Source):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plain(Pairing):
+class Plain(Augmentation):
     """Passes frames on, with what was drawn from the seed."""
 
     frames_per_sample: int = 1
@@ -91,7 +93,7 @@ def test_batches_from_step_3_on_are_those_of_the_whole_sequence(memory):
     assert len(set(draws)) == 8
 
 
-@pytest.mark.parametrize("pairing", [WARPED, warped_pairs.FramePair()])
+@pytest.mark.parametrize("pairing", [WARPED, frame_pairs.FramePair()])
 def test_warps_and_pairs_repeat_too_and_do_not_depend_on_where_the_images_lie(pairing):
     source = sources.MadeFaces(num_looks=5, size=24)
     geometry = Geometry(16, crop=0.8)
@@ -264,7 +266,7 @@ def test_pairs_from_step_2_on_are_those_of_the_whole_sequence(memory):
         for step in (0, 2)
     ]
     assert_equal(runs[0][2:], runs[1])
-    pairing = warped_pairs.FramePair()
+    pairing = frame_pairs.FramePair()
     whole, *halves = (
         next(iter(make_pairs(Video(26), memory, (2, 6)).batches(pairing, 8, 4, 3, part=part)))
         for part in ((0, 1), (0, 2), (1, 2))
@@ -285,7 +287,7 @@ def test_single_images_cannot_be_paired():
     source = Numbered(4)
     source.sequences = source.frame_numbers = None
     with pytest.raises(ValueError, match=r"--data=numbered holds single images.*--frame_pattern"):
-        make_frames(source).batches(warped_pairs.FramePair(), 2, seed=0, step=0)
+        make_frames(source).batches(frame_pairs.FramePair(), 2, seed=0, step=0)
 
 
 def test_gaps_that_no_two_frames_have_are_refused():

@@ -19,10 +19,11 @@ from PIL import Image
 from tests.conformance import tiny
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods import base
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, dry_run, nonfinite
-from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
+from tf_landmarks.training.input_pipeline import ImageSet
 
 ROOT = pathlib.Path(__file__).parents[2]
 CASE = tiny.CASES[1].of_stills

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import optical_flow, sampling, tps
+from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.training.input_pipeline import Pairing
 
 Batch = dict[str, tf.Tensor]
 
@@ -106,7 +106,7 @@ def landmark_warp(similarity: tf.Tensor, landmarks: tf.Tensor, shifts: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
-class PaddedPair(Pairing):
+class PaddedPair(Augmentation):
     """A target, and a source that is a warp of its canvas.
 
         target           [B, E, E, 3] float32 in [0, 1], its colours jittered

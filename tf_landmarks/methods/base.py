@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods.schedules import LearningRate, PlateauSchedule
-from tf_landmarks.training.input_pipeline import Pairing
 
 #: Part of the message of the error that ends a step whose losses or gradients are not finite.
 NOT_FINITE = "losses or gradients are not finite"
@@ -59,7 +59,7 @@ class Stage:
     """
 
     name: str
-    pairing: Pairing
+    pairing: Augmentation
     schedule: Callable[[int], LearningRate]
     optimizer: Callable[[LearningRate], tf.keras.optimizers.Optimizer]
     trainable: Callable[[], list[tf.Variable]] | None = None

@@ -16,10 +16,10 @@ from typing import Literal
 
 import tensorflow as tf
 
+from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.losses import colorization, networks
 from tf_landmarks.methods import base
-from tf_landmarks.training.input_pipeline import Pairing
 
 Optimizer = Literal["sgd", "adam"]
 
@@ -53,7 +53,7 @@ class ColorizationOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class ColorizationPairing(Pairing):
+class ColorizationPairing(Augmentation):
     """A random crop of a still image, and random points of it.
 
     A batch is `images [B, S, S, 3]` float32 in [0, 1] and `points [B, N, 2]` int32 (y, x) pixels, at

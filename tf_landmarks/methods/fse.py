@@ -18,7 +18,7 @@ from typing import Literal
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import sampling, tps, warped_pairs
+from tf_landmarks.augment import known_warp_pairs, sampling, tps
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers import bottleneck as points
 from tf_landmarks.losses import structure
@@ -127,7 +127,7 @@ class Fse(base.LandmarkModel):
     def stages(self) -> list[base.Stage]:
         """A single stage."""
         options = self.options
-        pairing = warped_pairs.KnownWarpPair(
+        pairing = known_warp_pairs.KnownWarpPair(
             options.first_warp, options.second_warp, options.control_side,
             self._to_image(coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)),
             2 if options.pairing == "frames" else 1,

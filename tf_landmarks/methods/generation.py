@@ -18,10 +18,10 @@ import os
 
 import tensorflow as tf
 
+from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods import base, schedules
 from tf_landmarks.methods.lmdis import Lmdis
-from tf_landmarks.training.input_pipeline import Pairing
 
 _HALVINGS = 4  # of the autoencoder and the noise's map: 80 px to 5
 
@@ -51,7 +51,7 @@ class GenerationOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class LatentPairing(Pairing):
+class LatentPairing(Augmentation):
     """An image as it is, and noise: `images [B, S, S, 3]`, `latent [B, Z]`, normal.
 
     Attributes:

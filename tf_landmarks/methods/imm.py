@@ -22,7 +22,7 @@ from typing import Literal
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.augment import tps, warped_pairs
+from tf_landmarks.augment import augmentation, frame_pairs, tps, warped_pairs
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers import bottleneck as points
 from tf_landmarks.losses import networks, perceptual
@@ -349,10 +349,10 @@ class Imm(base.LandmarkModel):
         output = self.regressor(inputs, training=training)
         return 0.5 + 0.5 * output if self.options.output_affine else output
 
-    def _pairing(self) -> base.Pairing:
+    def _pairing(self) -> augmentation.Augmentation:
         options = self.options
         if options.pairing == "frames":
-            return warped_pairs.FramePair(options.mirror)
+            return frame_pairs.FramePair(options.mirror)
         composed = options.pairing == "composed"
         frames = 2 if options.pairing == "warped_frames" else 1
         return warped_pairs.WarpedPair(

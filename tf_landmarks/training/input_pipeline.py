@@ -8,98 +8,18 @@ and replaced by the next readable one; too many of them stop the run.
 import concurrent.futures
 import itertools
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.image_files import UnreadableImageError
 from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP, Clips, FramePairs
 from tf_landmarks.data.sources import Source
-
-
-class Pairing(Protocol):
-    """What makes a training batch of frames; see augment/warped_pairs.py.
-
-    Attributes:
-        interval: Frames between neighbours of a sample, in the order of time; 0: they are as far apart as
-            `--min_gap` and `--max_gap` allow, in any order.
-    """
-
-    interval: int = 0
-
-    @property
-    def frames_per_sample(self) -> int:
-        """How many frames of one object a sample takes: 1, 2, or any number at an interval."""
-
-    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
-        """Draws all that is random about a batch, one row per sample, purely of the seed."""
-
-    def make(
-        self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry
-    ) -> dict[str, tf.Tensor]:
-        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]` and as many rows of draws."""
-
-    def __call__(
-        self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry
-    ) -> dict[str, tf.Tensor]:
-        """Makes a whole batch of frames, purely of the seed."""
-        return self.make(frames, self.draw(seed, tf.shape(frames)[0]), geometry)
-
-
-class TooManyBadFilesError(ValueError):
-    """More files cannot be read than `--max_bad_fraction` allows; the message lists them."""
-
-
-class BadFiles:
-    """Keeps count of unreadable files, and of how many are too many.
-
-    Args:
-        total: Number of files in the set.
-        max_fraction: Largest tolerated share, in [0, 1].
-
-    Raises:
-        ValueError: If the share is out of range.
-    """
-
-    def __init__(self, total: int, max_fraction: float):
-        if not 0.0 <= max_fraction <= 1.0:
-            raise ValueError(f"--max_bad_fraction={max_fraction} must be in [0, 1]")
-        self._total, self._max_fraction = total, max_fraction
-        self._reasons: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._reasons)
-
-    def add(self, name: str, reason: str) -> None:
-        """Notes and logs one file; the same file counts once."""
-        with self._lock:
-            if name in self._reasons:
-                return
-            self._reasons[name] = reason
-        logging.warning("skipped %s: %s", name, reason)
-
-    def check(self) -> None:
-        """Raises TooManyBadFilesError once more than the tolerated share is bad, or all are."""
-        with self._lock:
-            bad = sorted(self._reasons.items())
-        # Divided, not multiplied: 0.29 * 100 is less than 29.
-        if len(bad) / self._total <= self._max_fraction and len(bad) < self._total:
-            return
-        shown = "\n".join(f"  {name}: {reason}" for name, reason in bad[:200])
-        more = f"\n  and {len(bad) - 200} more" if len(bad) > 200 else ""
-        if len(bad) == self._total:
-            raise TooManyBadFilesError(f"none of {len(bad)} images can be read:\n{shown}{more}")
-        raise TooManyBadFilesError(
-            f"{len(bad)} of {self._total} images cannot be read, more than "
-            f"--max_bad_fraction={self._max_fraction:g} allows:\n{shown}{more}\n"
-            "repair or remove them, or raise --max_bad_fraction"
-        )
+from tf_landmarks.data.unreadable import BadFiles
 
 
 class ImageSet:
@@ -169,7 +89,7 @@ class ImageSet:
 
     def batches(
         self,
-        pairing: Pairing,
+        pairing: Augmentation,
         batch_size: int,
         seed: int,
         step: int,
@@ -225,7 +145,9 @@ class ImageSet:
         dataset = tf.data.Dataset.zip((frames, steps))
         return dataset.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
 
-    def names_of_batch(self, pairing: Pairing, batch_size: int, seed: int, step: int) -> list[str]:
+    def names_of_batch(
+        self, pairing: Augmentation, batch_size: int, seed: int, step: int
+    ) -> list[str]:
         """The names of the images of one batch, those of a sample together."""
         partners = self.partners(pairing)
         rows = _rows(*self._draw(tf.constant(step, tf.int64), partners, batch_size, seed), partners)
@@ -242,7 +164,7 @@ class ImageSet:
         frames = np.stack([self.read(int(index)) for index in chosen])
         return self.geometry.centre(frames.astype(np.float32) / 255.0)
 
-    def partners(self, pairing: Pairing) -> FramePairs | Clips | None:
+    def partners(self, pairing: Augmentation) -> FramePairs | Clips | None:
         """Which images make the pairs that a pairing takes; None where it takes single images.
 
         Raises:

@@ -12,11 +12,12 @@ from absl import logging
 
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import sources
+from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import baseline, checkpoints, initialization, models, nonfinite, strategy
 from tf_landmarks.training.evaluator import Evaluator
-from tf_landmarks.training.input_pipeline import BadFiles, ImageSet
+from tf_landmarks.training.input_pipeline import ImageSet
 from tf_landmarks.training.interruption import InterruptedTraining, Interruption, WorkerLostError
 from tf_landmarks.training.recalibration import Recalibration
 from tf_landmarks.training.recorder import Recorder

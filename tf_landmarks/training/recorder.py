@@ -9,11 +9,11 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import run_directory
+from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import strategy
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.evaluator import Evaluator
-from tf_landmarks.training.input_pipeline import BadFiles
 from tf_landmarks.training.interruption import Interruption
 from tf_landmarks.training.recalibration import Recalibration
 

@@ -1,0 +1,41 @@
+"""Two frames of one object as they are."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.data.geometry import Geometry
+
+Batch = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class FramePair(Augmentation):
+    """Two views of one object as they are, for instance two frames of a video.
+
+    Both are mirrored with probability 1/2, and which one is the source is drawn (imm.md 8).
+
+    Attributes:
+        mirror: Whether to mirror at all; off where left and right must stay apart.
+    """
+
+    mirror: bool = True
+    frames_per_sample = 2
+
+    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+        """Draws whether to mirror and whether to swap, `[B]` bool each."""
+        mirrors, swaps = tf.unstack(tf.random.stateless_uniform([2, batch_size], seed) < 0.5)
+        return {"mirror": mirrors & self.mirror, "swap": swaps}
+
+    def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
+        """Makes a batch of pairs from `frames [B, 2, L, L, 3]`; see `WarpedPair.make`."""
+        views = geometry.centre(frames)
+        mirror, swap = (tf.reshape(draws[name], [-1, 1, 1, 1, 1]) for name in ("mirror", "swap"))
+        views = tf.where(mirror, views[:, :, :, ::-1], views)
+        views = tf.where(swap, views[:, ::-1], views)
+        return {
+            "source": views[:, 0],
+            "target": views[:, 1],
+            "mask": tf.ones_like(views[:, 1, ..., :1]),
+        }
