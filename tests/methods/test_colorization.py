@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.losses import networks
+from tf_landmarks.layers import pretrained
 from tf_landmarks.methods import base, colorization
 
 pytestmark = pytest.mark.core
@@ -125,16 +125,16 @@ def test_folded_it_is_a_loss_network_with_its_features(tmp_path):
     for conv, norm in zip(model.network.convs, model.network.norms, strict=True):
         conv.bias.assign(random.normal(0, 0.3, conv.filters))
         norm.momentum = 0.0  # one pass leaves the statistics of the images
-    model.network(networks.grey(images), training=True)
+    model.network(pretrained.grey(images), training=True)
     path = str(tmp_path / "network.npz")
-    networks.write_arrays(path, model.network.folded())
+    pretrained.write_arrays(path, model.network.folded())
     with np.load(path) as file:
         assert sorted(file.files) == sorted(
             f"{layer}/{part}" for layer in colorization.LAYERS for part in ("kernel", "bias")
         )
-    network = networks.load(path)
+    network = pretrained.load(path)
     assert network.is_grey
-    features = dict(zip(colorization.LAYERS, model.network(networks.grey(images)), strict=True))
+    features = dict(zip(colorization.LAYERS, model.network(pretrained.grey(images)), strict=True))
     found = network(images)
     assert set(found) == {"conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2"}
     for level, values in found.items():

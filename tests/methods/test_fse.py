@@ -7,7 +7,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.layers import bottleneck
+from tf_landmarks.layers import soft_argmax
 from tf_landmarks.methods import base
 from tf_landmarks.methods.fse import Fse, FseOptions
 
@@ -75,7 +75,7 @@ def test_landmarks_are_where_the_cells_lie_in_the_image():
     model = make_model(46)
     scores = np.zeros((1, 23, 23, 2), np.float32)
     scores[0, 0, 22, 0] = scores[0, 11, 3, 1] = 1000
-    found = bottleneck.soft_argmax(tf.constant(scores), "joint")
+    found = soft_argmax.soft_argmax(tf.constant(scores), "joint")
     places = coordinates.pixels_from_corner(model._to_image(found.landmarks), (46, 46))
     # Cell i covers the pixels 2 i and 2 i + 1.
     np.testing.assert_allclose(places[0], [[0.5, 44.5], [22.5, 6.5]], atol=1e-4)
@@ -183,7 +183,7 @@ def watch(model: Fse, colours: np.ndarray, monkeypatch) -> None:
         maps = oracle(tf.convert_to_tensor(images).numpy(), colours, n)
         rows = tf.linspace(-1.0, 1.0, n)
         where = [tf.einsum("bijk,i->bk", maps, rows), tf.einsum("bijk,j->bk", maps, rows)]
-        return bottleneck.Points(tf.stack(where, axis=-1), maps)
+        return soft_argmax.Points(tf.stack(where, axis=-1), maps)
 
     monkeypatch.setattr(model, "_detect", detect)
 
@@ -249,7 +249,7 @@ def test_uniform_maps_cost_533_square_cells(units, expected, monkeypatch):
     still = tps.WarpStrength()
     model = make_model(80, units=units, first_warp=still, second_warp=still)
     made = pair(model, noise(80), Geometry(80))
-    uniform = bottleneck.Points(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))
+    uniform = soft_argmax.Points(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))
     monkeypatch.setattr(model, "_detect", lambda images, training: uniform)
     found = float(model.compute_losses(made, training=False).terms["align"])
     assert found == pytest.approx(expected, rel=1e-5)

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.losses.test_networks import random_vgg
+from tests.layers.test_pretrained import random_vgg
 from tf_landmarks import flags
 from tf_landmarks.augment import frame_pairs, tps, warped_pairs
-from tf_landmarks.layers import bottleneck
-from tf_landmarks.losses import networks
+from tf_landmarks.layers import pretrained, soft_argmax
 from tf_landmarks.methods import base
 from tf_landmarks.methods.imm import Imm, ImmOptions, num_halvings
 from tf_landmarks.training import checkpoints
@@ -162,7 +161,7 @@ def test_the_head_has_neither_normalisation_nor_activation():
     expected = np.einsum("bijc,ck->bijk", model.detector(images), kernel[0, 0]) + bias
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     assert logits[..., 1].max() < 0
-    points = bottleneck.marginal_soft_argmax(tf.constant(logits), "mean")
+    points = soft_argmax.marginal_soft_argmax(tf.constant(logits), "mean")
     np.testing.assert_allclose(model.represent(images).landmarks, points.landmarks, atol=1e-6)
 
 
@@ -173,9 +172,9 @@ def test_options_choose_the_soft_argmax():
         model = small(softargmax=kind)
         logits = model.head(model.detector(batch()["target"]))
         found[kind] = model.represent(batch()["target"])
-        expected = bottleneck.soft_argmax(logits, kind)
+        expected = soft_argmax.soft_argmax(logits, kind)
         np.testing.assert_allclose(found[kind].landmarks, expected.landmarks, atol=1e-6)
-        np.testing.assert_allclose(found[kind].confidence, bottleneck.confidence(expected))
+        np.testing.assert_allclose(found[kind].confidence, soft_argmax.confidence(expected))
     assert np.abs(found["mean"].landmarks - found["sum"].landmarks).max() > 1e-3
     assert np.abs(found["mean"].landmarks - found["joint"].landmarks).max() > 1e-4
 
@@ -242,7 +241,7 @@ def test_rendering_exchanges_two_blobs_with_two_landmarks():
     model._generate(tf.fill([1, 16, 16, 8], 9.0), landmarks, False)
     assert seen[0].shape == (1, 16, 16, 8 + 3)
     assert np.all(seen[0][..., :8] == 9)
-    maps = bottleneck.gaussian_maps(landmarks, (16, 16), 0.3, "gaussian")
+    maps = soft_argmax.gaussian_maps(landmarks, (16, 16), 0.3, "gaussian")
     np.testing.assert_array_equal(seen[0][..., 8:], maps)
 
 
@@ -534,7 +533,7 @@ def test_a_restored_model_finds_the_same_landmarks(tmp_path):
 
 def loss_file(tmp_path, channels: int = 3) -> str:
     path = str(tmp_path / "vgg.npz")
-    networks.write_arrays(path, random_vgg(channels=channels))
+    pretrained.write_arrays(path, random_vgg(channels=channels))
     return path
 
 

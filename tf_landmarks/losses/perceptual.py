@@ -9,8 +9,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from tf_landmarks.layers import blocks
-from tf_landmarks.losses import networks
+from tf_landmarks.layers import blocks, pretrained
 
 Start = Literal["published", "first_batch"]
 
@@ -97,7 +96,7 @@ class RunningBalance(tf.keras.layers.Layer):
 
 
 def level_errors(
-    network: networks.LossNetwork | None,
+    network: pretrained.FrozenNetwork | None,
     target: tf.Tensor,
     output: tf.Tensor,
     mask: tf.Tensor,

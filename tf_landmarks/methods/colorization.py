@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.losses import colorization, networks
+from tf_landmarks.layers import pretrained
+from tf_landmarks.losses import colorization
 from tf_landmarks.methods import base
 
 Optimizer = Literal["sgd", "adam"]
@@ -28,7 +29,7 @@ MIN_SIZE = 32  # so that the deepest layer has two pixels a side
 # worse than those of a constant answer for hundreds of steps, until the learning rate is low.
 NORM_MOMENTUM = 0.9
 _CONVOLUTIONS = (2, 2, 3, 3, 3)  # of VGG-16, per block
-LAYERS = networks.vgg_layers(_CONVOLUTIONS)
+LAYERS = pretrained.vgg_layers(_CONVOLUTIONS)
 STRIDES = [2**block for block, count in enumerate(_CONVOLUTIONS) for _ in range(count)]
 
 
@@ -131,7 +132,7 @@ class GreyVgg(tf.keras.layers.Layer):
             found.append(values)
         return found
 
-    def folded(self) -> networks.Arrays:
+    def folded(self) -> pretrained.Arrays:
         """The kernels and biases of 13 convolutions that do the same without normalisation."""
         arrays = {}
         for layer, conv, norm in zip(LAYERS, self.convs, self.norms, strict=True):
@@ -223,7 +224,7 @@ class Colorizer(base.TrainedModel):
         self, images: tf.Tensor, points: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The logits `[B, N, 32]` float32 of hue and of chroma at `points [B, N, 2]` (pixels)."""
-        features = self.network(networks.grey(images), training=training)
+        features = self.network(pretrained.grey(images), training=training)
         columns = colorization.hypercolumns(features, STRIDES, points)
         logits = tf.cast(self.answer(self.hidden(columns)), tf.float32)
         return logits[..., : colorization.BINS], logits[..., colorization.BINS :]

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import known_warp_pairs, sampling, tps
 from tf_landmarks.layers import blocks
-from tf_landmarks.layers import bottleneck as points
+from tf_landmarks.layers import soft_argmax as points
 from tf_landmarks.losses import structure
 from tf_landmarks.methods import base, schedules
 

@@ -23,9 +23,9 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks.augment import augmentation, frame_pairs, tps, warped_pairs
-from tf_landmarks.layers import blocks
-from tf_landmarks.layers import bottleneck as points
-from tf_landmarks.losses import networks, perceptual
+from tf_landmarks.layers import blocks, pretrained
+from tf_landmarks.layers import soft_argmax as points
+from tf_landmarks.losses import perceptual
 from tf_landmarks.methods import base, schedules
 
 Loss = Literal["balanced", "l2", "l1"]
@@ -234,16 +234,16 @@ class Imm(base.LandmarkModel):
             self.discriminator = Discriminator(2 * options.width, name="discriminator")
 
     @functools.cached_property
-    def loss_network(self) -> networks.LossNetwork | None:
+    def loss_network(self) -> pretrained.FrozenNetwork | None:
         """Read when losses are first computed: an export does without."""
         path = self.options.loss_network
-        return networks.load(path) if path else None
+        return pretrained.load(path) if path else None
 
     @classmethod
     def check_files(cls, options: ImmOptions) -> None:
         """See the base class."""
         if options.loss_network:
-            networks.load(options.loss_network)
+            pretrained.load(options.loss_network)
         elif options.loss == "balanced":
             logging.warning(
                 "--imm_loss=balanced without --imm_loss_network compares pixels alone; python -m "

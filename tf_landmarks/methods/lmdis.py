@@ -26,9 +26,9 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import padded_pairs
 from tf_landmarks.layers import blocks
-from tf_landmarks.layers.bottleneck import CONFIDENCE_STD
 from tf_landmarks.layers.hourglass import Hourglass, Level
-from tf_landmarks.losses import flow, structure
+from tf_landmarks.layers.soft_argmax import CONFIDENCE_STD
+from tf_landmarks.losses import optical_flow, structure
 from tf_landmarks.methods import base, schedules
 
 # Side of the canvas for each side of the image; the first two are the paper's, as are 128 and 28.
@@ -82,7 +82,7 @@ class LmdisOptions:
     separation_weight: float = base.option(20.0, "lambda_sep, weight of the separation")
     separation_width: float = base.option(0.08, "sigma_sep, in units of the image's side")
     equivariance_weight: float = base.option(1e4, "lambda_eqv, weight of the equivariance")
-    flow: bool = base.option(
+    optical_flow: bool = base.option(
         False,
         "landmarks shall follow the optical flow of videos too, over two intervals, besides warps",
     )
@@ -283,11 +283,11 @@ class Lmdis(base.LandmarkModel):
         )
         if options.flow:
             moving, valid = batch["flow"], batch["valid"]
-            follows = flow.flow_equivariance(side * places, side * later[0], moving, valid)
+            follows = optical_flow.flow_equivariance(side * places, side * later[0], moving, valid)
             terms["flow"] = follows
             total += options.equivariance_weight * scale * follows
             if options.flow_preference:
-                terms["prefer"] = flow.flow_preference(side * places, moving, valid)
+                terms["prefer"] = optical_flow.flow_preference(side * places, moving, valid)
                 total += options.equivariance_weight * terms["prefer"]
         return base.Losses(total, terms)
 

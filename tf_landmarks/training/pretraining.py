@@ -17,7 +17,8 @@ from absl import logging
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.data.image_files import UnreadableImageError
-from tf_landmarks.losses import colorization, networks
+from tf_landmarks.layers import pretrained
+from tf_landmarks.losses import colorization
 from tf_landmarks.methods.colorization import Colorizer
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, loop, models
@@ -96,7 +97,7 @@ def write_network(run: RunOptions, options) -> str:
     folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
     step = checkpoints.load_latest(folder, model, best=run.keep_best)
     path = os.path.join(run.run_dir, run_directory.LOSS_NETWORK)
-    networks.write_arrays(path, model.network.folded())
+    pretrained.write_arrays(path, model.network.folded())
     # Nothing is kept in memory, so that only the images that are judged are read.
     training, held_out = loop.read_data(dataclasses.replace(run, memory_mib=0.0))
     judged = held_out or training

@@ -29,7 +29,7 @@ _POOLED = ("fire2", "fire4", "fire6")  # the fire modules behind a pooling layer
 _LAYER = re.compile(r"(?:block(\d)_)?(conv\d(?:_\d)?|fire\d/(?:squeeze1x1|expand1x1|expand3x3))/")
 
 
-class LossNetwork:
+class FrozenNetwork:
     """A network with fixed weights, from images to features at several levels.
 
     It is no Keras layer on purpose: its weights are neither trained nor saved with a model.
@@ -124,7 +124,7 @@ def grey(images: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(images, axis=-1, keepdims=True) - _GREY_MEAN
 
 
-def load(path: str, flag: str = "--imm_loss_network") -> LossNetwork:
+def load(path: str, flag: str = "--imm_loss_network") -> FrozenNetwork:
     """Reads a loss network from a file of weights.
 
     Args:
@@ -138,7 +138,7 @@ def load(path: str, flag: str = "--imm_loss_network") -> LossNetwork:
         ValueError: If there is no such file, or no network that is known in it; says what to do.
     """
     try:
-        return LossNetwork(_download() if path == IMAGENET else read_arrays(path))
+        return FrozenNetwork(_download() if path == IMAGENET else read_arrays(path))
     except (ValueError, OSError) as error:
         raise ValueError(
             f"{flag}={path} is no loss network: {error}. It takes the weights of a VGG-16 or VGG-19 "

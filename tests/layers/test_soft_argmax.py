@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.layers import bottleneck
+from tf_landmarks.layers import soft_argmax
 
 pytestmark = pytest.mark.core
 
@@ -24,7 +24,7 @@ def softmax(values: np.ndarray) -> np.ndarray:
 
 
 def landmark(logits: np.ndarray, kind: str) -> np.ndarray:
-    return bottleneck.soft_argmax(tf.constant(logits), kind).landmarks.numpy()[0, 0]
+    return soft_argmax.soft_argmax(tf.constant(logits), kind).landmarks.numpy()[0, 0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,7 +66,7 @@ def test_marginals_of_an_additive_map_are_those_of_the_joint_softmax():
     rng = np.random.default_rng(0)
     rows, columns = rng.normal(size=16), rng.normal(size=12)
     logits = (rows[:, None] + columns)[None, :, :, None].astype(np.float32)
-    mean, joint = (bottleneck.soft_argmax(tf.constant(logits), k) for k in ("mean", "joint"))
+    mean, joint = (soft_argmax.soft_argmax(tf.constant(logits), k) for k in ("mean", "joint"))
     np.testing.assert_allclose(mean.landmarks, joint.landmarks, atol=1e-6)
     np.testing.assert_allclose(mean.heatmaps, joint.heatmaps, atol=1e-6)
     expected = [softmax(rows) @ AXIS, softmax(columns) @ np.linspace(-1, 1, 12)]
@@ -111,7 +111,7 @@ def test_samples_and_landmarks_do_not_mix(kind):
     cells = {(0, 0): (0, 0), (0, 1): (4, 8), (0, 2): (2, 4), (1, 0): (4, 0), (1, 1): (1, 6)}
     for (sample, k), (row, column) in cells.items():
         logits[sample, row, column, k] = 1000.0
-    points = bottleneck.soft_argmax(tf.constant(logits), kind)
+    points = soft_argmax.soft_argmax(tf.constant(logits), kind)
     expected = [[[-1, -1], [1, 1], [0, 0]], [[1, -1], [-0.5, 0.5], [0, 0]]]
     np.testing.assert_allclose(points.landmarks, expected, atol=1e-5)
 
@@ -121,7 +121,7 @@ def test_samples_and_landmarks_do_not_mix(kind):
 def test_huge_logits_have_finite_gradients(kind, size):
     logits = tf.Variable(size * np.random.default_rng(4).choice([-1.0, 1.0], (1, 16, 16, 2)))
     with tf.GradientTape() as tape:
-        points = bottleneck.soft_argmax(logits, kind)
+        points = soft_argmax.soft_argmax(logits, kind)
     assert np.all(np.isfinite(points.landmarks))
     assert np.all(np.isfinite(tape.gradient(points.landmarks, logits)))
 
@@ -132,7 +132,7 @@ def test_gradients_are_finite_differences(kind):
     logits, step = (rng.normal(size=(1, 4, 5, 1)).astype(np.float32) for _ in range(2))
     variable = tf.Variable(logits)
     with tf.GradientTape() as tape:
-        y = bottleneck.soft_argmax(variable, kind).landmarks[0, 0, 0]
+        y = soft_argmax.soft_argmax(variable, kind).landmarks[0, 0, 0]
     slope = np.sum(tape.gradient(y, variable) * step)
     ends = [landmark(logits + sign * 1e-2 * step, kind)[0] for sign in (1, -1)]
     assert abs(slope) > 0.01
@@ -142,7 +142,7 @@ def test_gradients_are_finite_differences(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_heatmaps_sum_to_one_and_have_the_landmark_as_mean(kind):
     logits = np.random.default_rng(6).normal(size=(2, 16, 12, 3)).astype(np.float32)
-    landmarks, heatmaps = bottleneck.soft_argmax(tf.constant(logits), kind)
+    landmarks, heatmaps = soft_argmax.soft_argmax(tf.constant(logits), kind)
     np.testing.assert_allclose(tf.reduce_sum(heatmaps, [1, 2]), np.ones((2, 3)), rtol=1e-5)
     y = np.einsum("bijk,i->bk", heatmaps, AXIS)
     x = np.einsum("bijk,j->bk", heatmaps, np.linspace(-1, 1, 12))
@@ -152,7 +152,7 @@ def test_heatmaps_sum_to_one_and_have_the_landmark_as_mean(kind):
 def test_low_precision_logits_give_float32_points():
     logits = tf.cast(delta(40.0, 5, 6), tf.bfloat16)
     for kind in KINDS:
-        points = bottleneck.soft_argmax(logits, kind)
+        points = soft_argmax.soft_argmax(logits, kind)
         assert points.landmarks.dtype == points.heatmaps.dtype == tf.float32
     # Cell 6 of 16 at -0.2, which bfloat16 would round to -0.2002.
     np.testing.assert_allclose(points.landmarks[0, 0, 1], -0.2, atol=1e-6)
@@ -160,18 +160,18 @@ def test_low_precision_logits_give_float32_points():
 
 def test_an_unknown_soft_argmax_names_the_known_ones():
     with pytest.raises(ValueError, match="'max' is unknown; it is one of mean, sum, joint"):
-        bottleneck.soft_argmax(tf.zeros([1, 4, 4, 1]), "max")
+        soft_argmax.soft_argmax(tf.zeros([1, 4, 4, 1]), "max")
 
 
 def test_a_single_cell_has_confidence_1():
-    points = bottleneck.soft_argmax(tf.constant(delta(1000.0)), "joint")
-    np.testing.assert_allclose(bottleneck.confidence(points), [[1.0]], atol=1e-6)
+    points = soft_argmax.soft_argmax(tf.constant(delta(1000.0)), "joint")
+    np.testing.assert_allclose(soft_argmax.confidence(points), [[1.0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_confidence_falls_with_the_trace_of_the_covariance(kind):
     logits = 3 * np.random.default_rng(7).normal(size=(2, 6, 9, 2)).astype(np.float32)
-    points = bottleneck.soft_argmax(tf.constant(logits), kind)
+    points = soft_argmax.soft_argmax(tf.constant(logits), kind)
     heatmaps, y, x = points.heatmaps.numpy(), np.linspace(-1, 1, 6), np.linspace(-1, 1, 9)
     expected = np.zeros((2, 2))
     for sample, k in np.ndindex(2, 2):
@@ -181,7 +181,7 @@ def test_confidence_falls_with_the_trace_of_the_covariance(kind):
             squared = (y[i] - centre[0]) ** 2 + (x[j] - centre[1]) ** 2
             trace += heatmaps[sample, i, j, k] * squared
         expected[sample, k] = np.exp(-trace / (2 * 0.25**2))
-    np.testing.assert_allclose(bottleneck.confidence(points), expected, rtol=1e-4)
+    np.testing.assert_allclose(soft_argmax.confidence(points), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_confidence_falls_with_the_trace_of_the_covariance(kind):
 )
 def test_blobs_have_the_published_values(shape, values):
     landmarks = tf.constant([[[AXIS[5], AXIS[9]]]])
-    maps = bottleneck.gaussian_maps(landmarks, (16, 16), 0.1, shape)[0, :, :, 0].numpy()
+    maps = soft_argmax.gaussian_maps(landmarks, (16, 16), 0.1, shape)[0, :, :, 0].numpy()
     np.testing.assert_allclose(maps[5, 9:13], values, rtol=1.5e-3, atol=5e-9)
     np.testing.assert_allclose(maps[5:9, 9], values, rtol=1.5e-3, atol=5e-9)
     assert np.all(np.abs(maps[5, 9:12] - values[:3]) < 5.1e-5)
@@ -208,7 +208,7 @@ def test_blobs_have_the_published_values(shape, values):
 def test_the_highest_cell_is_nearest_to_the_landmark(shape):
     # On 9 rows cells stand at -1, -0.75, ...; on 21 columns at -1, -0.9, ...
     landmarks = np.array([[[-0.85, 0.04], [0.3, -0.77], [1.0, -1.0]]], np.float32)
-    maps = bottleneck.gaussian_maps(landmarks, (9, 21), 0.1, shape).numpy()
+    maps = soft_argmax.gaussian_maps(landmarks, (9, 21), 0.1, shape).numpy()
     assert maps.shape == (1, 9, 21, 3)
     highest = [np.unravel_index(maps[0, :, :, k].argmax(), (9, 21)) for k in range(3)]
     assert highest == [(1, 10), (5, 2), (8, 0)]
@@ -216,7 +216,7 @@ def test_the_highest_cell_is_nearest_to_the_landmark(shape):
 
 def test_a_blob_is_as_wide_in_coordinates_as_it_is_high_whatever_the_map():
     # 5 rows have the pitch 0.5, 9 columns 0.25: two columns are as far as one row.
-    maps = bottleneck.gaussian_maps(tf.zeros([1, 1, 2]), (5, 9), 0.5)[0, :, :, 0].numpy()
+    maps = soft_argmax.gaussian_maps(tf.zeros([1, 1, 2]), (5, 9), 0.5)[0, :, :, 0].numpy()
     np.testing.assert_allclose(maps[1, 4], np.exp(-0.5), rtol=1e-6)  # d = std
     np.testing.assert_allclose(maps[2, 2], np.exp(-0.5), rtol=1e-6)
     np.testing.assert_allclose(maps[1, 2], np.exp(-1.0), rtol=1e-6)  # d^2 = 2 std^2
@@ -224,15 +224,15 @@ def test_a_blob_is_as_wide_in_coordinates_as_it_is_high_whatever_the_map():
 
 def test_without_the_half_is_a_gaussian_narrower_by_the_root_of_two():
     landmarks = np.random.default_rng(8).uniform(-1, 1, (2, 3, 2)).astype(np.float32)
-    without = bottleneck.gaussian_maps(landmarks, (16, 12), 0.1, "gaussian_without_half")
-    narrower = bottleneck.gaussian_maps(landmarks, (16, 12), 0.1 / np.sqrt(2), "gaussian")
+    without = soft_argmax.gaussian_maps(landmarks, (16, 12), 0.1, "gaussian_without_half")
+    narrower = soft_argmax.gaussian_maps(landmarks, (16, 12), 0.1 / np.sqrt(2), "gaussian")
     np.testing.assert_allclose(without, narrower, rtol=1e-4, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", ["gaussian", "gaussian_without_half"])
 def test_the_centroid_of_a_rendered_blob_is_its_landmark(shape):
     landmarks = np.random.default_rng(9).uniform(-0.6, 0.6, (1, 50, 2)).astype(np.float32)
-    maps = bottleneck.gaussian_maps(landmarks, (16, 16), 0.1, shape)[0].numpy()
+    maps = soft_argmax.gaussian_maps(landmarks, (16, 16), 0.1, shape)[0].numpy()
     maps /= maps.sum((0, 1))
     centroids = np.stack([np.einsum("ijk,i->k", maps, AXIS), np.einsum("ijk,j->k", maps, AXIS)], -1)
     np.testing.assert_allclose(centroids, landmarks[0], atol=0.01)
@@ -240,7 +240,7 @@ def test_the_centroid_of_a_rendered_blob_is_its_landmark(shape):
 
 def test_a_blob_without_the_half_sums_to_pi_std_squared_per_cell():
     landmarks = tf.constant([[[AXIS[7], AXIS[8]]]])
-    maps = bottleneck.gaussian_maps(landmarks, (16, 16), 0.1, "gaussian_without_half")
+    maps = soft_argmax.gaussian_maps(landmarks, (16, 16), 0.1, "gaussian_without_half")
     # pi 0.01 / (2/15)^2 = 1.767 for a dense grid; this coarse one has (1 + 2 (0.1690 + 0.0008))^2.
     assert np.sum(maps) == pytest.approx((1 + 2 * 0.16985) ** 2, rel=1e-3)
     assert np.sum(maps) == pytest.approx(np.pi * 0.1**2 / PITCH**2, rel=0.02)
@@ -250,17 +250,17 @@ def test_a_blob_without_the_half_sums_to_pi_std_squared_per_cell():
 def test_blobs_have_finite_gradients_at_and_far_from_the_landmark(shape):
     landmarks = tf.Variable([[[AXIS[5], AXIS[9]], [1.0, -1.0], [0.03, 0.2]]], dtype=tf.float32)
     with tf.GradientTape() as tape:
-        maps = bottleneck.gaussian_maps(landmarks, (16, 16), 0.1, shape)
+        maps = soft_argmax.gaussian_maps(landmarks, (16, 16), 0.1, shape)
     assert np.all(np.isfinite(tape.gradient(maps, landmarks)))
 
 
 def test_landmarks_of_three_numbers_are_refused():
     with pytest.raises(ValueError, match="the last dimension must be 2"):
-        bottleneck.gaussian_maps(tf.zeros([1, 4, 3]), (16, 16), 0.1)
+        soft_argmax.gaussian_maps(tf.zeros([1, 4, 3]), (16, 16), 0.1)
 
 
 def test_an_unknown_blob_names_the_known_ones():
     with pytest.raises(
         ValueError, match="'rot' is unknown; it is one of gaussian, gaussian_without"
     ):
-        bottleneck.gaussian_maps(tf.zeros([1, 4, 2]), (16, 16), 0.1, "rot")
+        soft_argmax.gaussian_maps(tf.zeros([1, 4, 2]), (16, 16), 0.1, "rot")

@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.losses import networks, perceptual
+from tf_landmarks.layers import pretrained
+from tf_landmarks.losses import perceptual
 
 pytestmark = pytest.mark.core
 
 
-def random_vgg(convolutions=(2, 2, 3, 3, 3), channels=3, width=4, seed=0) -> networks.Arrays:
+def random_vgg(convolutions=(2, 2, 3, 3, 3), channels=3, width=4, seed=0) -> pretrained.Arrays:
     """He-scaled kernels, so that features neither vanish nor explode."""
     random, arrays, taken = np.random.default_rng(seed), {}, channels
-    for layer in networks.vgg_layers(convolutions):
+    for layer in pretrained.vgg_layers(convolutions):
         given = width * min(2 ** (int(layer[4]) - 1), 8)
         spread = np.sqrt(2 / (9 * taken))
         arrays[f"{layer}/kernel"] = random.normal(0, spread, (3, 3, taken, given)).astype("f4")
@@ -36,7 +37,7 @@ def test_a_vgg_saved_by_keras_gives_the_features_that_keras_gives(name, mode, tm
     )
     keras.save_weights(str(tmp_path / "vgg.h5"))
     images = random_images()
-    found = networks.load(str(tmp_path / "vgg.h5"))(images)
+    found = pretrained.load(str(tmp_path / "vgg.h5"))(images)
     assert list(found) == ["conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2"]
     layers = [keras.get_layer(f"block{block}_conv2").output for block in range(1, 6)]
     inputs = mode.preprocess_input(255 * images.numpy())
@@ -48,7 +49,7 @@ def test_a_vgg_saved_by_keras_gives_the_features_that_keras_gives(name, mode, tm
 
 
 def test_feature_sizes_are_those_of_the_paper_at_128_pixels():
-    found = networks.LossNetwork(random_vgg(width=64))(tf.zeros([1, 128, 128, 3]))
+    found = pretrained.FrozenNetwork(random_vgg(width=64))(tf.zeros([1, 128, 128, 3]))
     sizes = [(128, 64), (64, 128), (32, 256), (16, 512), (8, 512)]
     assert [tuple(f.shape[1:]) for f in found.values()] == [(s, s, c) for s, c in sizes]
 
@@ -61,7 +62,7 @@ def test_a_grey_network_sees_the_mean_of_the_channels_less_0_44883():
     arrays["conv1_2/kernel"][...] = 0
     arrays["conv1_2/kernel"][1, 1, 0, 0] = 1
     arrays["conv1_2/bias"][...] = 0
-    network = networks.LossNetwork(arrays)
+    network = pretrained.FrozenNetwork(arrays)
     assert network.is_grey
     seen = network(tf.fill([1, 16, 16, 3], 0.75))["conv1_2"][..., 0]
     np.testing.assert_allclose(seen, np.full((1, 16, 16), 0.75 - 0.44883), atol=1e-5)
@@ -93,10 +94,10 @@ def pool(values: np.ndarray) -> np.ndarray:
 
 def test_squeezenet_from_its_file_follows_its_description(photographs):
     (path,) = (photographs / "weights_squeezenet").glob("*.h5")
-    arrays = networks.read_arrays(str(path))
+    arrays = pretrained.read_arrays(str(path))
     assert sum(values.size for values in arrays.values()) == 722_496
     image = tf.image.resize(random_images(1, 8), [64, 64])
-    found = networks.load(str(path))(image)
+    found = pretrained.load(str(path))(image)
 
     def layer(values, name, **how):
         return conv(values, arrays[f"{name}/kernel"].astype("f8"), arrays[f"{name}/bias"], **how)
@@ -118,7 +119,7 @@ def test_squeezenet_from_its_file_follows_its_description(photographs):
 
 def test_levels_without_a_pixel_are_left_out(photographs):
     (path,) = (photographs / "weights_squeezenet").glob("*.h5")
-    network = networks.load(str(path))
+    network = pretrained.load(str(path))
     # 16 px: conv1 leaves 7, pooling 3, then 1.
     assert network.levels(16) == ("conv1", "fire3", "fire5")
     assert list(network(tf.zeros([1, 16, 16, 3]))) == ["conv1", "fire3", "fire5"]
@@ -126,8 +127,8 @@ def test_levels_without_a_pixel_are_left_out(photographs):
 
 def test_what_is_written_is_read_again(tmp_path):
     arrays, path = random_vgg(channels=1), str(tmp_path / "loss_network.npz")
-    networks.write_arrays(path, arrays)
-    read = networks.read_arrays(path)
+    pretrained.write_arrays(path, arrays)
+    read = pretrained.read_arrays(path)
     assert set(read) == set(arrays)
     for name, values in arrays.items():
         np.testing.assert_array_equal(read[name], values)
@@ -138,10 +139,10 @@ def test_a_file_with_pickled_objects_is_not_opened(tmp_path):
     path = tmp_path / "evil.npz"
     np.savez(path, **{"conv1_1/kernel": np.array([{"any": "object"}], dtype=object)})
     with pytest.raises(ValueError, match="is no loss network: Object arrays cannot be loaded"):
-        networks.load(str(path))
+        pretrained.load(str(path))
 
 
-def broken(change) -> networks.Arrays:
+def broken(change) -> pretrained.Arrays:
     arrays = random_vgg()
     change(arrays)
     return arrays
@@ -163,25 +164,25 @@ def broken(change) -> networks.Arrays:
 )
 def test_a_network_that_does_not_fit_together_is_refused(change, message, tmp_path):
     path = str(tmp_path / "vgg.npz")
-    networks.write_arrays(path, broken(change))
+    pretrained.write_arrays(path, broken(change))
     with pytest.raises(
         ValueError, match=f"--imm_loss_network={path} is no loss network: {message}"
     ):
-        networks.load(path)
+        pretrained.load(path)
 
 
 def test_other_files_are_refused_with_what_to_do(tmp_path):
     for name, reason in (("none.npz", "No such file"), ("net.pt", "its ending is .pt")):
         with pytest.raises(ValueError, match=rf"{reason}(.|\n)*tf_landmarks.pretrain"):
-            networks.load(str(tmp_path / name))
+            pretrained.load(str(tmp_path / name))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["dense/kernel"] = np.zeros((3, 3))
     with pytest.raises(ValueError, match="none of its arrays has the name of a layer"):
-        networks.load(str(tmp_path / "other.h5"))
+        pretrained.load(str(tmp_path / "other.h5"))
 
 
 def test_equal_images_have_no_error_at_any_level_and_a_finite_gradient():
-    network = networks.LossNetwork(random_vgg())
+    network = pretrained.FrozenNetwork(random_vgg())
     images, mask = random_images(), tf.ones([2, 32, 32, 1])
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -192,7 +193,7 @@ def test_equal_images_have_no_error_at_any_level_and_a_finite_gradient():
 
 
 def test_errors_are_masked_means_of_squared_feature_differences():
-    network = networks.LossNetwork(random_vgg())
+    network = pretrained.FrozenNetwork(random_vgg())
     target, output = random_images(), 0.5 * random_images()
     mask = np.zeros((2, 32, 32, 1), "f4")
     mask[:, :, 16:] = 1
@@ -208,7 +209,7 @@ def test_errors_are_masked_means_of_squared_feature_differences():
 
 
 def test_gradient_reaches_the_output_but_neither_the_target_nor_hidden_pixels():
-    network = networks.LossNetwork(random_vgg())
+    network = pretrained.FrozenNetwork(random_vgg())
     target, output = random_images(), 0.5 * random_images()
     for mask, moves in ((tf.ones([2, 32, 32, 1]), True), (tf.zeros([2, 32, 32, 1]), False)):
         with tf.GradientTape(persistent=True) as tape:
@@ -221,7 +222,7 @@ def test_gradient_reaches_the_output_but_neither_the_target_nor_hidden_pixels():
 
 
 def test_zoom_shows_the_network_enlarged_images_and_compares_pixels_as_they_are():
-    network = networks.LossNetwork(random_vgg())
+    network = pretrained.FrozenNetwork(random_vgg())
     target, output = random_images(), 0.5 * random_images()
     mask = tf.ones([2, 32, 32, 1])
     zoomed = perceptual.level_errors(network, target, output, mask, zoom=2)
@@ -233,7 +234,7 @@ def test_zoom_shows_the_network_enlarged_images_and_compares_pixels_as_they_are(
 
 
 def test_features_are_float32_under_mixed_precision_and_close_to_those_of_float32():
-    network, images = networks.LossNetwork(random_vgg()), random_images()
+    network, images = pretrained.FrozenNetwork(random_vgg()), random_images()
     exact = network(images)
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
