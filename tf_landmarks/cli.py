@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from absl import app, logging
 
-from tf_landmarks.training.interruption import EXIT_CODE, InterruptedTraining, WorkerLostError
+from tf_landmarks.training.preemption import EXIT_CODE, InterruptedTraining, WorkerLostError
 
 if typing.TYPE_CHECKING:  # commands that take no such options start without TensorFlow
     from tf_landmarks.options import RunOptions

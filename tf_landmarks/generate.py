@@ -22,14 +22,14 @@ def main(_) -> None:
     """Parses flags, trains, draws."""
     with cli.plain_errors():
         from tf_landmarks.methods import generation
-        from tf_landmarks.training import loop, samples, strategy
+        from tf_landmarks.training import samples, strategy, trainer
 
         run, options = flags.build()
         run = cli.settled(run)
-        loop.check(run, options)
+        trainer.check(run, options)
         generation.check_geometry(run.geometry, options)
         logging.info("run directory: %s", run.run_dir)
-        loop.train(run, options)
+        trainer.train(run, options)
         if strategy.is_chief():
             path = os.path.join(run.run_dir, "samples.png")
             samples.write(path, run, options)

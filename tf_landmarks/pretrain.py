@@ -18,14 +18,14 @@ DEFAULTS = RunOptions(method="colorization", steps=20_000, crop=0.8, validation_
 def main(_) -> None:
     """Parses flags, trains, writes the network and says what it is worth."""
     with cli.plain_errors():
-        from tf_landmarks.training import loop, pretraining, strategy
+        from tf_landmarks.training import pretraining, strategy, trainer
 
         run, options = flags.build()
         run = cli.settled(run)
-        loop.check(run, options)
+        trainer.check(run, options)
         logging.info("run directory: %s", run.run_dir)
         pretraining.check_colours(run)
-        loop.train(run, options)
+        trainer.train(run, options)
         if strategy.is_chief():
             path = pretraining.write_network(run, options)
             logging.info("loss network: --imm_loss=balanced --imm_loss_network=%s", path)

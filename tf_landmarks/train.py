@@ -19,17 +19,17 @@ def main(_) -> None:
     """Parses flags, trains, exports."""
     with cli.plain_errors():
         from tf_landmarks.serving import writer
-        from tf_landmarks.training import dry_run, loop, strategy
+        from tf_landmarks.training import dry_run, strategy, trainer
 
         run, options = flags.build()
         run = cli.settled(run)
-        loop.check(run, options)
+        trainer.check(run, options)
         if _DRY_RUN.value:
             for line in dry_run.estimate(run, options):
                 logging.info("%s", line)
             return
         logging.info("run directory: %s", run.run_dir)
-        loop.train(run, options)
+        trainer.train(run, options)
         if strategy.is_chief():
             logging.info("exported to %s", writer.export_run(run.run_dir))
 

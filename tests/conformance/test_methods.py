@@ -14,7 +14,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.training import checkpoints, loop, models
+from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -66,8 +66,8 @@ def test_two_steps_resumed_for_two_more_equal_four(case, folder, tmp_path):
     for name, lengths in (("whole", [4]), ("resumed", [2, 4])):
         for steps in lengths:
             run, options = parse([*common, f"--run_dir={tmp_path / name}", f"--steps={steps}"])
-            loop.check(run, options)
-            loop.train(run, options)
+            trainer.check(run, options)
+            trainer.train(run, options)
         reader = tf.train.load_checkpoint(str(tmp_path / name / "checkpoints"))
         found.append({key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()})
     whole, resumed = found
@@ -93,7 +93,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
             "--precision=float32",
         ]
     )
-    loop.train(run, options)
+    trainer.train(run, options)
     exported = ExportedModel(writer.export_run(run.run_dir))
     model = models.make_float32_model(run, options)
     checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
@@ -141,7 +141,7 @@ def test_every_flagfile_parses_and_its_networks_can_be_built(path, monkeypatch):
     run, options = flags.read(str(path))
     kind = methods.TRAINED[run.method]
     monkeypatch.setattr(kind, "check_files", lambda options: None)  # which a user brings
-    loop.check(run, options)
+    trainer.check(run, options)
 
 
 @pytest.mark.core

@@ -8,7 +8,7 @@ from PIL import Image
 from tf_landmarks.evaluate import segmentation
 from tf_landmarks.methods import base
 from tf_landmarks.methods.fse import Fse, FseOptions
-from tf_landmarks.training import recalibration
+from tf_landmarks.training import batch_norm
 
 
 def squares(count: int, size=(40, 30), seed: int = 0) -> segmentation.LabelledImages:
@@ -30,7 +30,7 @@ def network() -> Fse:
     model = Fse(base.ModelShape(24, 3), FseOptions(pool=2))
     model.build_variables(for_training=False)
     views = tf.constant(np.stack(squares(32, (24, 24), seed=2).images) / np.float32(255))
-    recalibration.replace_statistics(model, [views], lambda b: model.represent(b, training=True))
+    batch_norm.replace_statistics(model, [views], lambda b: model.represent(b, training=True))
     return model
 
 

@@ -11,7 +11,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods import base, lmdis
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import recalibration
+from tf_landmarks.training import batch_norm
 
 pytestmark = pytest.mark.core
 
@@ -489,7 +489,7 @@ def test_recalibration_changes_statistics_alone_and_to_the_average_of_batches(qu
     weights = [v.numpy() for v in quick.trainable_variables]
     found = []
     for chosen in (batches[:1], batches[1:], batches, batches):
-        recalibration.replace_statistics(quick, chosen, lambda b: quick.compute_losses(b, True))
+        batch_norm.replace_statistics(quick, chosen, lambda b: quick.compute_losses(b, True))
         found.append(norm_statistics(quick))
     for first, second, both, again in zip(*found, strict=True):
         np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-4, atol=1e-6)
@@ -497,7 +497,7 @@ def test_recalibration_changes_statistics_alone_and_to_the_average_of_batches(qu
         assert not np.allclose(first, second)
     for before, variable in zip(weights, quick.trainable_variables, strict=True):
         np.testing.assert_array_equal(variable, before)
-    assert all(norm.momentum == 0.9997 for norm in recalibration._norms(quick))
+    assert all(norm.momentum == 0.9997 for norm in batch_norm._norms(quick))
 
 
 def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
@@ -514,11 +514,11 @@ def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
             )
 
     run = RunOptions(batch_size=4)
-    recalibration.Recalibration(run, copy, model.stages[0], Frames())(model)
+    batch_norm.Recalibration(run, copy, model.stages[0], Frames())(model)
     for before, variable in zip(weights, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(variable, before)
     found = norm_statistics(model)
-    recalibration.replace_statistics(model, batches, lambda b: model.compute_losses(b, True))
+    batch_norm.replace_statistics(model, batches, lambda b: model.compute_losses(b, True))
     for ours, expected in zip(found, norm_statistics(model), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
@@ -528,6 +528,6 @@ def test_after_recalibration_inference_is_like_training(quick):
     canvases = tf.concat([padded_pairs.pad(batch["target"], 56), batch["source"]], axis=0)
     training = quick.detect(canvases, training=True).places
     before = np.abs(quick.detect(canvases).places - training).mean()
-    recalibration.replace_statistics(quick, [batch], lambda b: quick.compute_losses(b, True))
+    batch_norm.replace_statistics(quick, [batch], lambda b: quick.compute_losses(b, True))
     after = np.abs(quick.detect(canvases).places - training).mean()
     assert after < 0.1 * before

@@ -20,7 +20,7 @@ from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
 from tf_landmarks.serving.module import ServingModule
-from tf_landmarks.training import baseline, checkpoints, loop, models
+from tf_landmarks.training import checkpoints, models, trainer
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 OPTIONS = ImmOptions(width=8, regressor_width=16, regressor_min_width=8, softargmax="joint")
@@ -72,7 +72,7 @@ def run(tmp_path_factory) -> RunOptions:
         data=str(folder / "images"), run_dir=str(folder / "run"), steps=2, batch_size=4,
         image_size=32, num_landmarks=K, crop=0.8, precision="float32", validation_fraction=0.5,
     )  # fmt: skip
-    loop.train(run, OPTIONS)
+    trainer.train(run, OPTIONS)
     model = models.make_float32_model(run, OPTIONS)
     model.start_stage(model.stages[0], 3)
     saved = checkpoints.Checkpoints(os.path.join(run.run_dir, "checkpoints"), model)
@@ -130,7 +130,7 @@ def test_the_layout_is_that_of_a_servers_version_folder(run, export):
     assert facts["geometry"] == {
         "size": 32, "crop": 0.8, "keep_aspect": True, "border": 0, "border_value": 0.0,
     }  # fmt: skip
-    assert loop.flags.read(str(extra / "flags.cfg")) == (run, OPTIONS)
+    assert trainer.flags.read(str(extra / "flags.cfg")) == (run, OPTIONS)
 
 
 def test_signatures_are_as_documented(signatures):
@@ -264,7 +264,7 @@ def test_points_are_pixels_of_the_stored_image():
             point = coordinates.corner_from_pixels(tf.constant([8.0, 24.0]), (32, 32))
             landmarks = tf.tile(point[tf.newaxis, tf.newaxis], [tf.shape(inputs)[0], K, 1])
             heatmaps = tf.zeros([tf.shape(inputs)[0], 4, 4, K])
-            return loop.methods.base.Representation(landmarks, heatmaps, landmarks[..., 0])
+            return trainer.methods.base.Representation(landmarks, heatmaps, landmarks[..., 0])
 
     geometry = dataclasses.replace(RunOptions(image_size=32), crop=0.8).geometry
     module = ServingModule(Fixed(), geometry)
@@ -320,15 +320,15 @@ def test_the_untrained_network_is_another_one_with_calibrated_statistics(run, mo
     assert untrained.landmarks.shape == (5, K, 2)
     assert np.abs(untrained.landmarks - exported.predict(IMAGES).landmarks).max() > 0.1
     other = models.make_float32_model(run, OPTIONS)
-    baseline.load(run.run_dir, other)
+    untrained.load(run.run_dir, other)
     for norm in other.submodules:
         if isinstance(norm, tf.keras.layers.BatchNormalization):
             norm.moving_mean.assign(tf.zeros_like(norm.moving_mean))
             norm.moving_variance.assign(tf.ones_like(norm.moving_variance))
     raw = np.stack([expected(run, other, image)[0] for image in IMAGES])
     # Raw statistics leave all points in the middle of the image: they lie closer together.
-    frames, _ = loop.read_data(run)
-    baseline.calibrate(other, frames)
+    frames, _ = trainer.read_data(run)
+    untrained.calibrate(other, frames)
     want = np.stack([expected(run, other, image)[0] for image in IMAGES])
     np.testing.assert_allclose(untrained.landmarks, want, atol=1e-3)
     assert np.ptp(untrained.landmarks[0], axis=0).max() > 3 * np.ptp(raw[0], axis=0).max()
@@ -367,8 +367,8 @@ def test_the_facts_of_the_training_come_along(run, exported):
 def test_lists_of_images_hold_names_that_are_not_text(run, exported, tmp_path, monkeypatch):
     (tmp_path / "caf\udce9.png").write_bytes(encoded(IMAGES[0]))
     other = dataclasses.replace(run, data=str(tmp_path), run_dir=str(tmp_path))
-    frames, _ = loop.read_data(dataclasses.replace(other, validation_fraction=0.0))
-    loop._write_image_lists(other.run_dir, frames, None)
+    frames, _ = trainer.read_data(dataclasses.replace(other, validation_fraction=0.0))
+    trainer._write_image_lists(other.run_dir, frames, None)
     monkeypatch.setattr(exported, "_extra", str(tmp_path))
     assert exported.image_list("training") == {os.path.realpath(tmp_path / "caf\udce9.png")}
 
@@ -527,7 +527,7 @@ def test_views_with_a_border_are_seen_as_they_are(tmp_path):
         data=str(tmp_path), run_dir=str(tmp_path / "run"), steps=1, batch_size=4,
         image_size=32, border=4, border_value=1.0, num_landmarks=K, precision="float32",
     )  # fmt: skip
-    loop.train(run, OPTIONS)
+    trainer.train(run, OPTIONS)
     exported = tf_landmarks.load(writer.export_run(run.run_dir))
     images = [drawn(number, 24, 24) for number in range(3)]
     views = exported.views(images) / np.float32(255)

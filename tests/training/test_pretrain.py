@@ -19,7 +19,7 @@ from tf_landmarks.layers import pretrained
 from tf_landmarks.methods.colorization import LAYERS, ColorizationOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
-from tf_landmarks.training import checkpoints, loop, models, pretraining
+from tf_landmarks.training import checkpoints, models, pretraining, trainer
 
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ColorizationOptions(width=2, head_width=8, points=8)
@@ -58,8 +58,8 @@ def done(tmp_path_factory) -> Done:
         steps=4, save_every=2, eval_every=2, log_every=1, precision="float32",
         validation_fraction=0.3,
     )  # fmt: skip
-    loop.check(run, OPTIONS)
-    loop.train(run, OPTIONS)
+    trainer.check(run, OPTIONS)
+    trainer.train(run, OPTIONS)
     assert pretraining.write_network(run, OPTIONS) == str(path / "run" / "loss_network.npz")
     return Done(run, path / "run")
 
@@ -107,8 +107,8 @@ def test_a_run_interrupted_after_two_steps_ends_as_the_uninterrupted_one(done, t
     for path in pathlib.Path(folder).glob("ckpt-4*"):
         path.unlink()
     run = dataclasses.replace(done.run, run_dir=str(again))
-    loop.check(run, OPTIONS)
-    loop.train(run, OPTIONS)
+    trainer.check(run, OPTIONS)
+    trainer.train(run, OPTIONS)
     whole, resumed = (
         tf.train.load_checkpoint(str(f / "checkpoints")) for f in (done.folder, again)
     )
@@ -125,7 +125,7 @@ def test_a_run_interrupted_after_two_steps_ends_as_the_uninterrupted_one(done, t
 def test_a_run_with_other_flags_is_refused(done):
     other = dataclasses.replace(OPTIONS, points=9)
     with pytest.raises(ValueError, match="--colorization_points: 8 in the run, 9 now"):
-        loop.check(done.run, other)
+        trainer.check(done.run, other)
 
 
 def test_it_has_no_export(done):

@@ -16,7 +16,7 @@ from PIL import Image
 from tf_landmarks import flags, run_directory
 from tf_landmarks.data import image_files
 from tf_landmarks.methods.fse import Fse
-from tf_landmarks.training import baseline, checkpoints, models
+from tf_landmarks.training import checkpoints, models, untrained
 
 Mode = Literal["scratch", "frozen", "finetuned"]
 MODES: tuple[Mode, ...] = ("scratch", "frozen", "finetuned")
@@ -119,7 +119,7 @@ def load(run_dir: str, mode: Mode) -> Fse:
         raise ValueError(f"--run_dir={run_dir} is a run of {run.method}; its trunk is not FSE's")
     model = models.make_float32_model(run, options)
     if mode == "scratch":
-        baseline.load(run_dir, model)
+        untrained.load(run_dir, model)
     else:
         folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
         checkpoints.load_latest(folder, model, best=run.keep_best)

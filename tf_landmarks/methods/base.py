@@ -129,7 +129,7 @@ class TrainedModel(tf.keras.Model):
     #: Whether it is a `LandmarkModel`.
     finds_landmarks = False
     #: On how many training batches the statistics of batch normalisation are measured before each
-    #: evaluation and at the end, see training/recalibration.py; 0: moving averages are good enough.
+    #: evaluation and at the end, see training/batch_norm.py; 0: moving averages are good enough.
     norm_passes = 0
     #: Of a model that finds no landmarks: terms whose sum on held-out images `--keep_best` goes by.
     score_terms: tuple[str, ...] = ()

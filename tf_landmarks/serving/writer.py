@@ -8,7 +8,7 @@ import shutil
 
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.serving.module import ServingModule
-from tf_landmarks.training import baseline, checkpoints, models
+from tf_landmarks.training import checkpoints, models
 
 
 def export_run(run_dir: str, output: str | None = None) -> str:
@@ -57,7 +57,7 @@ def export_run(run_dir: str, output: str | None = None) -> str:
         json.dump(facts, file, indent=1)
 
     untrained = models.make_float32_model(run, options)
-    baseline.load(run_dir, untrained)
+    untrained.load(run_dir, untrained)
     module = ServingModule(untrained, run.geometry)
     module.save(os.path.join(extra, run_directory.UNTRAINED), ("predict_images",))
     shutil.rmtree(path, ignore_errors=True)

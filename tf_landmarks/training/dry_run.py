@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_landmarks.methods.base import TrainedModel
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import loop, models, strategy
+from tf_landmarks.training import models, strategy, trainer
 from tf_landmarks.training.checkpoints import KEPT
 from tf_landmarks.training.input_pipeline import ImageSet
 
@@ -31,11 +31,11 @@ def estimate(run: RunOptions, options) -> list[str]:
     Raises:
         ValueError: If the data cannot be used.
     """
-    chosen = loop.make_strategy(run)
+    chosen = trainer.make_strategy(run)
     replicas = chosen.num_replicas_in_sync
     tf.keras.utils.set_random_seed(run.seed)
     strategy.set_precision(run.precision)
-    training, _ = loop.read_data(run)
+    training, _ = trainer.read_data(run)
     model = models.make_model(run, options)
     (stage,) = model.stages
     model.start_stage(stage, run.steps, run.accumulate)

@@ -21,7 +21,7 @@ from tf_landmarks.layers import pretrained
 from tf_landmarks.losses import colorization
 from tf_landmarks.methods.colorization import Colorizer
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints, loop, models
+from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
 MIN_CHROMA = 0.02  # imm.md 6
@@ -99,7 +99,7 @@ def write_network(run: RunOptions, options) -> str:
     path = os.path.join(run.run_dir, run_directory.LOSS_NETWORK)
     pretrained.write_arrays(path, model.network.folded())
     # Nothing is kept in memory, so that only the images that are judged are read.
-    training, held_out = loop.read_data(dataclasses.replace(run, memory_mib=0.0))
+    training, held_out = trainer.read_data(dataclasses.replace(run, memory_mib=0.0))
     judged = held_out or training
     figures = measure(model, judged, run)
     _write_figures(path, step, len(training.indices), len(judged.indices), figures)

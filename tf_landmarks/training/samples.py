@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates, run_directory
 from tf_landmarks.methods.generation import Generation
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints, loop, models
+from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.visualize import grids, overlays
 
 ROWS, COLUMNS, SIDE = 6, 8, 96
@@ -30,7 +30,7 @@ def write(path: str, run: RunOptions, options) -> None:
     model = models.make_float32_model(run, options)
     folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
     checkpoints.load_latest(folder, model, best=run.keep_best)
-    frames, held_out = loop.read_data(dataclasses.replace(run, memory_mib=0.0))
+    frames, held_out = trainer.read_data(dataclasses.replace(run, memory_mib=0.0))
     images = (held_out or frames).sample(ROWS)[:ROWS]
     latent = tf.random.stateless_normal([COLUMNS, options.latent], [run.seed, 0])
     cv2.imwrite(path, sheet(model, images, latent)[..., ::-1])

@@ -7,7 +7,7 @@ from PIL import Image
 from tests.conformance import tiny
 from tests.conformance.test_methods import parse
 from tf_landmarks.data import sources
-from tf_landmarks.training import initialization, loop, models
+from tf_landmarks.training import models, trainer, warm_start
 
 pytestmark = pytest.mark.core
 
@@ -28,16 +28,16 @@ def images(tmp_path_factory) -> str:
 def source(images, tmp_path_factory) -> str:
     """A run of two steps with four landmarks."""
     path = str(tmp_path_factory.mktemp("source"))
-    loop.train(*parse([*FSE, images, "--steps=2", f"--run_dir={path}"]))
+    trainer.train(*parse([*FSE, images, "--steps=2", f"--run_dir={path}"]))
     return path
 
 
 def start(source: str, tmp_path, *arguments: str):
     flags = [*FSE, f"--init_from={source}", f"--run_dir={tmp_path / 'new'}"]
     run, options = parse([*flags, *arguments])
-    loop.check(run, options)
+    trainer.check(run, options)
     model = models.make_float32_model(run, options, for_training=True)
-    initialization.take_weights(run, model)
+    warm_start.load_weights(run, model)
     return model
 
 
@@ -45,7 +45,7 @@ def start(source: str, tmp_path, *arguments: str):
 def test_the_first_landmarks_are_those_of_the_other_run(source, tmp_path, count):
     run, options = parse([*FSE, f"--run_dir={source}"])
     before = models.make_float32_model(run, options)
-    loop.checkpoints.load_latest(f"{source}/checkpoints", before)
+    trainer.checkpoints.load_latest(f"{source}/checkpoints", before)
     model = start(source, tmp_path, f"--num_landmarks={count}")
     for old, new in zip(before.variables, model.variables, strict=False):
         if "steps_done" not in old.name and "mean/" not in old.name:
@@ -59,9 +59,9 @@ def test_the_first_landmarks_are_those_of_the_other_run(source, tmp_path, count)
 def test_training_goes_on_from_there(source, images, tmp_path):
     flags = [*FSE, images, "--steps=1", f"--run_dir={tmp_path / 'run'}"]
     run, options = parse([*flags, f"--init_from={source}", "--fse_learning_rate=1e-9"])
-    loop.train(run, options)
+    trainer.train(run, options)
     trained = models.make_float32_model(run, options)
-    loop.checkpoints.load_latest(f"{run.run_dir}/checkpoints", trained)
+    trainer.checkpoints.load_latest(f"{run.run_dir}/checkpoints", trained)
     model = start(source, tmp_path)
     for old, new in zip(model.trainable_variables, trained.trainable_variables, strict=True):
         np.testing.assert_allclose(new, old, atol=1e-6)
@@ -82,9 +82,9 @@ def test_weights_of_other_networks_are_refused(source, tmp_path, arguments, mess
 def test_a_folder_that_is_no_run_and_a_run_of_another_method_are_refused(source, tmp_path):
     run, options = parse([*FSE, f"--init_from={tmp_path}", f"--run_dir={tmp_path / 'a'}"])
     with pytest.raises(ValueError, match=r"--init_from=.*is no run directory"):
-        loop.check(run, options)
+        trainer.check(run, options)
     run, options = parse(
         [*tiny.CASES[0].flags, f"--init_from={source}", f"--run_dir={tmp_path / 'b'}"]
     )
     with pytest.raises(ValueError, match="is a run of --method=fse"):
-        loop.check(run, options)
+        trainer.check(run, options)

@@ -12,10 +12,10 @@ from tf_landmarks import run_directory
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import strategy
+from tf_landmarks.training.batch_norm import Recalibration
 from tf_landmarks.training.checkpoints import Checkpoints
-from tf_landmarks.training.evaluator import Evaluator
-from tf_landmarks.training.interruption import Interruption
-from tf_landmarks.training.recalibration import Recalibration
+from tf_landmarks.training.monitor import Evaluator
+from tf_landmarks.training.preemption import Interruption
 
 WARN_FROM = 1000  # steps: before that, landmarks that do not move yet are nothing to worry about
 

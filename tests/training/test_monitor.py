@@ -15,7 +15,7 @@ from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods.colorization import ColorizationOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
-from tf_landmarks.training import evaluator, health, loop
+from tf_landmarks.training import health, monitor, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
 CASE = tiny.CASES[1].of_stills
@@ -36,10 +36,10 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path
     model, copy, images = CASE.model(), CASE.model(), frames()
     model.regressor.output_conv.bias.assign([0.3, 0.1, 0.2])
     stage = model.stages[0]
-    measured = evaluator.Evaluator(RUN, copy, stage, images, is_held_out=True)
+    measured = monitor.Evaluator(RUN, copy, stage, images, is_held_out=True)
     measured.load(tf.train.Checkpoint(model=model).write(str(tmp_path / "weights")))
     found = measured.measure()
-    batches = images.batches(stage.pairing, 4, RUN.seed + evaluator.SEED_OFFSET, 0)
+    batches = images.batches(stage.pairing, 4, RUN.seed + monitor.SEED_OFFSET, 0)
     expected = [model.compute_losses(b, training=False).terms for b in batches.take(4)]
     for name in ("m_input", "mse"):
         mean = np.mean([terms[name] for terms in expected])
@@ -54,7 +54,7 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path
 
 def test_without_held_out_images_there_are_no_losses_of_them():
     model = CASE.model()
-    found = evaluator.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=False).measure()
+    found = monitor.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=False).measure()
     assert found.values and all(name.startswith("health_") for name in found.values)
 
 
@@ -62,11 +62,11 @@ def test_a_model_without_landmarks_is_scored_by_the_terms_it_names():
     shape = methods.ModelShape(32, 1)
     model = methods.create("colorization", shape, ColorizationOptions(width=2, head_width=4))
     model.build_variables()
-    measure = evaluator.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=True).measure
+    measure = monitor.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=True).measure
     found = measure()
     expected = found.values["val_hue_ce"] + found.values["val_chroma_ce"]
     assert found.score == pytest.approx(expected) and expected > 1
-    blind = evaluator.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=False).measure()
+    blind = monitor.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=False).measure()
     assert blind.score == np.inf and blind.values == {}
 
 
@@ -74,18 +74,20 @@ def test_the_best_evaluation_is_exported(tmp_path, monkeypatch):
     scores = iter([5.0, 2.0, 3.0])
 
     def measure(self):
-        return evaluator.Findings({}, [], next(scores))
+        return monitor.Findings({}, [], next(scores))
 
-    monkeypatch.setattr(evaluator.Evaluator, "measure", measure)
+    monkeypatch.setattr(monitor.Evaluator, "measure", measure)
     options = methods.METHODS["imm"].options_class(**CASE.options)
     run = dataclasses.replace(
         RUN, run_dir=str(tmp_path), steps=4, eval_every=2, save_every=1, keep_best=True
     )
-    loop.train(run, options)  # evaluates before its first step, which never counts, at 2 and at 4
+    trainer.train(
+        run, options
+    )  # evaluates before its first step, which never counts, at 2 and at 4
     assert writer.export_run(str(tmp_path)) == str(tmp_path / "export" / "2")
     facts = json.loads((tmp_path / "export" / "2" / "assets.extra" / "facts.json").read_text())
     assert facts["step"] == 2
     last = dataclasses.replace(run, keep_best=False)
-    assert loop.flags.differences((run, options), (last, options)) == [
+    assert trainer.flags.differences((run, options), (last, options)) == [
         "--keep_best: true in the run, false now"
     ]

@@ -11,18 +11,18 @@ import tensorflow as tf
 
 from tf_landmarks import run_directory
 from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.training import checkpoints, recalibration
+from tf_landmarks.training import batch_norm, checkpoints
 from tf_landmarks.training.input_pipeline import ImageSet
 
 NUM_IMAGES, BATCH = 512, 64
 
 
-def is_kept(run_dir: str) -> bool:
+def exists(run_dir: str) -> bool:
     """Whether a run has kept its untrained network."""
     return os.path.exists(_path(run_dir) + ".index")
 
 
-def keep(run_dir: str, model: LandmarkModel, frames: ImageSet) -> None:
+def save(run_dir: str, model: LandmarkModel, frames: ImageSet) -> None:
     """Keeps a model that has not been trained yet.
 
     Args:
@@ -40,7 +40,7 @@ def calibrate(model: LandmarkModel, frames: ImageSet) -> None:
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     if len(batches) > 1 and len(batches[-1]) < BATCH // 2:
         batches.pop()  # too few for statistics that count as much as the others'
-    recalibration.replace_statistics(
+    batch_norm.replace_statistics(
         model, map(tf.constant, batches), lambda batch: model.represent(batch, training=True)
     )
 

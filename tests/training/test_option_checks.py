@@ -15,7 +15,7 @@ from tf_landmarks import cli
 from tf_landmarks.data.unreadable import TooManyBadFilesError
 from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import baseline, loop, models, strategy
+from tf_landmarks.training import models, strategy, trainer, untrained
 
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ImmOptions(width=4, regressor_width=8, regressor_min_width=4, softargmax="joint")
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.core
 def refusal(tmp_path, options=OPTIONS, **changes) -> str:
     run = dataclasses.replace(RUN, **{"run_dir": str(tmp_path / "run"), **changes})
     with pytest.raises(ValueError) as refused:
-        loop.check(run, options)
+        trainer.check(run, options)
     assert not (tmp_path / "run").exists()
     return str(refused.value)
 
@@ -51,7 +51,7 @@ def command(*arguments) -> subprocess.CompletedProcess:
 
 
 def test_a_run_that_can_be_made_passes(tmp_path):
-    loop.check(dataclasses.replace(RUN, run_dir=str(tmp_path / "run")), OPTIONS)
+    trainer.check(dataclasses.replace(RUN, run_dir=str(tmp_path / "run")), OPTIONS)
     assert not (tmp_path / "run").exists()
 
 
@@ -84,10 +84,10 @@ def test_frame_pairs_of_single_images_are_refused_before_there_is_a_run(tmp_path
     data = make_images(tmp_path / "images", 8)
     run = dataclasses.replace(RUN, run_dir=str(tmp_path / "run"), data=data)
     with pytest.raises(ValueError, match="holds single images, and frame pairs need two views"):
-        loop.train(run, dataclasses.replace(OPTIONS, pairing="frames"))
+        trainer.train(run, dataclasses.replace(OPTIONS, pairing="frames"))
     run = dataclasses.replace(run, frame_pattern=r"(?P<sequence>)(?P<frame>\d+)", min_gap=8)
     with pytest.raises(ValueError, match="no two are of one sequence and --min_gap=8 to --max_gap"):
-        loop.train(run, dataclasses.replace(OPTIONS, pairing="frames"))
+        trainer.train(run, dataclasses.replace(OPTIONS, pairing="frames"))
     assert not (tmp_path / "run").exists()
 
 
@@ -109,7 +109,7 @@ def test_a_seed_out_of_range_is_refused(tmp_path, value):
 
 def test_the_largest_seed_works():
     data = dataclasses.replace(RUN, seed=2**31 - 1, validation_fraction=0.1, memory_mib=0.0)
-    frames, held_out = loop.read_data(data)
+    frames, held_out = trainer.read_data(data)
     (stage,) = models.make_float32_model(data, OPTIONS).stages
     for part, seed in ((frames, data.seed), (held_out, data.seed + 1_000_003)):
         (batch,) = part.batches(stage.pairing, 2, seed, 0).take(1)
@@ -126,14 +126,14 @@ def test_a_run_directory_that_is_a_file_is_refused(tmp_path):
 
 def test_a_run_directory_with_other_flags_is_refused_with_the_difference(tmp_path):
     run = dataclasses.replace(RUN, run_dir=str(tmp_path), precision="float32")
-    loop.flags.write(os.path.join(tmp_path, "flags.cfg"), run, OPTIONS)
-    loop.check(run, OPTIONS)
+    trainer.flags.write(os.path.join(tmp_path, "flags.cfg"), run, OPTIONS)
+    trainer.check(run, OPTIONS)
     # What may change: how long, where the data lie now, how often to report.
     free = {"steps": 9, "data": "elsewhere", "log_every": 5, "memory_mib": 0.0, "save_every": 1}
-    loop.check(dataclasses.replace(run, **free), OPTIONS)
+    trainer.check(dataclasses.replace(run, **free), OPTIONS)
     with pytest.raises(ValueError) as refused:
         other = dataclasses.replace(run, num_landmarks=7, keep_aspect=False)
-        loop.check(other, dataclasses.replace(OPTIONS, loss="l1"))
+        trainer.check(other, dataclasses.replace(OPTIONS, loss="l1"))
     assert str(refused.value) == (
         f"{tmp_path} holds a run with other flags:\n"
         "  --imm_loss: l2 in the run, l1 now\n"
@@ -152,18 +152,18 @@ def test_a_batch_that_replicas_cannot_share_is_refused(name):
 def test_a_batch_that_accumulation_cannot_cut_is_refused():
     run = dataclasses.replace(RUN, accumulate=3)
     with pytest.raises(ValueError, match=r"^--accumulate=3 does not divide the 4 images of a repl"):
-        loop.make_strategy(run)
-    loop.make_strategy(dataclasses.replace(RUN, accumulate=2))
+        trainer.make_strategy(run)
+    trainer.make_strategy(dataclasses.replace(RUN, accumulate=2))
 
 
 @pytest.mark.parametrize("fraction", [1.0, -0.2])
 def test_a_validation_share_out_of_range_is_refused(fraction):
     with pytest.raises(ValueError, match=rf"--validation_fraction={fraction} must be in"):
-        loop.read_data(dataclasses.replace(RUN, validation_fraction=fraction))
+        trainer.read_data(dataclasses.replace(RUN, validation_fraction=fraction))
 
 
 def test_bad_files_met_in_the_middle_of_training_stop_it_with_their_list(tmp_path, monkeypatch):
-    monkeypatch.setattr(baseline, "NUM_IMAGES", 20)  # most files are first read while training
+    monkeypatch.setattr(untrained, "NUM_IMAGES", 20)  # most files are first read while training
     # 37 of 400 are too many, of 40 that lie anywhere: 92 batches of 4 or more pass before.
     data = make_images(tmp_path / "images", 400, bad=40)
     run = dataclasses.replace(
@@ -171,7 +171,7 @@ def test_bad_files_met_in_the_middle_of_training_stop_it_with_their_list(tmp_pat
         steps=150, memory_mib=0.0, max_bad_fraction=0.09, log_every=1,
     )  # fmt: skip
     with pytest.raises(TooManyBadFilesError, match=r"of 400 images .*:\n  \d\d\d\.png: not an im"):
-        loop.train(run, OPTIONS)
+        trainer.train(run, OPTIONS)
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert '"step": 1,' in metrics and '"step": 150,' not in metrics
 

@@ -15,12 +15,12 @@ from tf_landmarks.data import sources
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import baseline, checkpoints, initialization, models, nonfinite, strategy
-from tf_landmarks.training.evaluator import Evaluator
+from tf_landmarks.training import checkpoints, models, numerics, strategy, untrained, warm_start
+from tf_landmarks.training.batch_norm import Recalibration
+from tf_landmarks.training.callbacks import Recorder
 from tf_landmarks.training.input_pipeline import ImageSet
-from tf_landmarks.training.interruption import InterruptedTraining, Interruption, WorkerLostError
-from tf_landmarks.training.recalibration import Recalibration
-from tf_landmarks.training.recorder import Recorder
+from tf_landmarks.training.monitor import Evaluator
+from tf_landmarks.training.preemption import InterruptedTraining, Interruption, WorkerLostError
 
 
 def check(run: RunOptions, options) -> None:
@@ -37,7 +37,7 @@ def check(run: RunOptions, options) -> None:
     method = methods.TRAINED[run.method]
     method.check_shape(models.model_shape(run), options)
     method.check_files(options)
-    initialization.check(run)
+    warm_start.check(run)
     path = os.path.join(run.run_dir, run_directory.FLAGS)
     if os.path.exists(path):
         different = flags.differences(flags.read(path), (run, options))
@@ -69,7 +69,7 @@ def train(run: RunOptions, options) -> None:
     frames, validation = read_data(run)
     _check_same_images(run, frames)
     # Before anybody writes: with several workers, making the model waits for all of them.
-    is_new = not baseline.is_kept(run.run_dir)
+    is_new = not untrained.exists(run.run_dir)
     with chosen.scope():
         model = models.make_model(run, options)
         (stage,) = model.stages
@@ -90,9 +90,9 @@ def train(run: RunOptions, options) -> None:
             checkpoints.read_weights(candidate, copy)
             saved.keep_or_drop(candidate, None)
             with _plain_data_errors(frames):
-                baseline.keep(output, copy, frames)
+                untrained.save(output, copy, frames)
         if run.init_from and not start:
-            initialization.take_weights(run, model)
+            warm_start.load_weights(run, model)
         if start:
             logging.info("resumes at step %d of %d", start, run.steps)
         if start >= run.steps:
@@ -191,7 +191,7 @@ def _plain_step_errors(
         step = int(model.steps_done.numpy())
         batch = next(iter(frames.batches(stage.pairing, run.batch_size, run.seed, step)))
         names = frames.names_of_batch(stage.pairing, run.batch_size, run.seed, step)
-        reason = nonfinite.explain(model, batch, names)
+        reason = numerics.explain(model, batch, names)
         raise ValueError(f"step {step + 1} failed: {reason}") from error
     except strategy.WORKER_ERRORS as error:
         _, count = strategy.worker()

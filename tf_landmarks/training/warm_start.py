@@ -30,7 +30,7 @@ def check(run: RunOptions) -> None:
         )
 
 
-def take_weights(run: RunOptions, model: TrainedModel) -> None:
+def load_weights(run: RunOptions, model: TrainedModel) -> None:
     """Puts the latest weights of `run.init_from` into a new model.
 
     Where the model has more landmarks, the first ones are those of the other run, and the rest stay as

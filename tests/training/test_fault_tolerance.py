@@ -22,7 +22,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods import base
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints, dry_run, nonfinite
+from tf_landmarks.training import checkpoints, dry_run, numerics
 from tf_landmarks.training.input_pipeline import ImageSet
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -210,7 +210,7 @@ def test_the_first_step_that_is_not_finite_changes_no_weight_and_is_explained(sp
         np.testing.assert_array_equal(variable, value)
     assert int(model.steps_done) == 1
     names = frames.names_of_batch(stage.pairing, 4, 0, 1)
-    said = nonfinite.explain(model, batches[1], names)
+    said = numerics.explain(model, batches[1], names)
     assert re.search(message, said), said
     assert f"The batch's images: {', '.join(names)}." in said
 
