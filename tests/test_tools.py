@@ -9,7 +9,7 @@ import sys
 import cv2
 import pytest
 
-from tests.conformance import tiny
+from tests.conformance import cases
 from tf_landmarks.data import videos
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     sizes = ["--num_train=20", "--num_test=6", "--size=32"]
     said = run("tools/make_faces.py", f"--output={path}/faces", *sizes)
     assert "evaluate with --normalizer=left_eye,right_eye" in said
-    common = [*tiny.CASES[0].flags, "--batch_size=4", "--steps=2", "--validation_fraction=0.5"]
+    common = [*cases.CASES[0].flags, "--batch_size=4", "--steps=2", "--validation_fraction=0.5"]
     run("-m", "tf_landmarks.train", *common, f"--data={path}/faces", f"--run_dir={path}/run")
     return path
 

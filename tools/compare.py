@@ -35,12 +35,13 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 def main(_) -> None:
     """Parses flags, measures, draws."""
     with cli.plain_errors():
-        from tf_landmarks.evaluate import comparison, evaluation, protocols
+        from tf_landmarks.evaluate import comparison
+        from tf_landmarks.evaluation import landmark_regression, protocols
         from tf_landmarks.serving.exported import ExportedModel
 
         protocol = protocols.resolve(_PROTOCOL.value)
         models = [ExportedModel(path) for path in _MODELS.value]
-        train, test = evaluation.read_parts(_DATA.value, "test", models[0])
+        train, test = landmark_regression.read_parts(_DATA.value, "test", models[0])
         limbs = comparison.parse_limbs(_LIMBS.value, test.names)
         results = {}
         for model in models:
@@ -49,7 +50,7 @@ def main(_) -> None:
                 f"{facts['method'].upper()}, {model.num_landmarks} landmarks, step {facts['step']}"
             )
             name += f" ({len(results) + 1})" * (name in results)
-            results[name] = evaluation.evaluate(
+            results[name] = landmark_regression.evaluate(
                 model, train, test, _NORMALIZER.value, protocol, _SEED.value
             )
             low, high = results[name].metrics["nme_interval_percent"]

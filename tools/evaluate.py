@@ -53,17 +53,18 @@ _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if
 def main(_) -> None:
     """Parses flags, evaluates, prints and writes."""
     with cli.plain_errors():
-        from tf_landmarks.evaluate import evaluation, protocols, report, report_pictures
+        from tf_landmarks.evaluate import report, report_pictures
+        from tf_landmarks.evaluation import landmark_regression, protocols
         from tf_landmarks.serving.exported import ExportedModel
 
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
         model = ExportedModel(_MODEL.value)
-        train, test = evaluation.read_parts(_DATA.value, _PART.value, model)
-        result = evaluation.evaluate(
+        train, test = landmark_regression.read_parts(_DATA.value, _PART.value, model)
+        result = landmark_regression.evaluate(
             model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
             _MIRROR_PAIRS.value,
         )  # fmt: skip
-        for line in evaluation.table(result):
+        for line in landmark_regression.table(result):
             logging.info("%s", line)
         folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
         folder = os.path.normpath(folder)

@@ -36,7 +36,7 @@ def main(_) -> None:
     """Parses flags, measures, draws."""
     with cli.plain_errors():
         from tf_landmarks.data.geometry import Geometry
-        from tf_landmarks.evaluate import evaluation, protocols, supervised
+        from tf_landmarks.evaluation import landmark_regression, protocols, supervised
         from tf_landmarks.serving.exported import ExportedModel
         from tf_landmarks.visualize import charts
 
@@ -49,13 +49,13 @@ def main(_) -> None:
         if unknown:
             raise ValueError(f"--supervised={','.join(_SUPERVISED.value)} must be A, B or both")
         models = [ExportedModel(path) for path in _MODELS.value]
-        train, test = evaluation.read_parts(_DATA.value, "test", models[0])
+        train, test = landmark_regression.read_parts(_DATA.value, "test", models[0])
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]
         scores = {}
         for model in models:
             name = model.facts["method"].upper()
             name += f" {sum(other.startswith(name) for other in scores) + 1}" * (name in scores)
-            scores[name] = evaluation.few_labels(
+            scores[name] = landmark_regression.few_labels(
                 model, train, test, _NORMALIZER.value, protocol, counts, _REPEATS.value, _SEED.value
             )
             _log(name, scores[name])

@@ -33,7 +33,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 def main(_) -> None:
     """Parses flags, trains three times, measures, writes."""
     with cli.plain_errors():
-        from tf_landmarks.evaluate import segmentation
+        from tf_landmarks.evaluation import segmentation
         from tf_landmarks.visualize import grids, overlays
 
         merge = [tuple(map(int, _pair(word))) for word in _MERGE.value]

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tests.conformance import tiny
+from tests.conformance import cases
 from tf_landmarks import flags, methods
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
@@ -22,7 +22,7 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 # Of the names of the folder's images.
 PATTERN = r"--frame_pattern=(?P<sequence>\d)_(?P<frame>\d)"
 
-each_case = pytest.mark.parametrize("case", tiny.CASES, ids=str)
+each_case = pytest.mark.parametrize("case", cases.CASES, ids=str)
 
 
 def parse(arguments: list[str]) -> tuple:
@@ -48,7 +48,7 @@ def folder(tmp_path_factory) -> str:
 
 @pytest.mark.core
 def test_every_method_has_a_case():
-    assert {case.method for case in tiny.CASES} == set(methods.METHODS)
+    assert {case.method for case in cases.CASES} == set(methods.METHODS)
 
 
 @pytest.mark.core

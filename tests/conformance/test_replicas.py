@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conformance import tiny
+from tests.conformance import cases
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -45,7 +45,7 @@ def assert_same(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("case", tiny.CASES, ids=str)
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
 def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(case, tmp_path):
     batch = case.batch(4, seed=1)
     batches = {key: np.stack([value, value]) for key, value in batch.items()}
@@ -53,7 +53,7 @@ def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(case, tmp_
     assert_same(one, run_replicas(tmp_path, case.method, case.options, batches, "mirrored"))
 
 
-@pytest.mark.parametrize("case", tiny.CASES[1:2], ids=str)
+@pytest.mark.parametrize("case", cases.CASES[1:2], ids=str)
 def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_the_whole(
     case, tmp_path
 ):

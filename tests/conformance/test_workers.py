@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conformance import test_replicas, tiny
+from tests.conformance import cases, test_replicas
 from tf_landmarks.training import strategy
 
 HERE = pathlib.Path(__file__).parent
@@ -48,12 +48,12 @@ def start(command: list, count: int = 2) -> list[subprocess.Popen]:
 
 def train(run_dir, *arguments) -> list[subprocess.Popen]:
     fixed = ["--data=made_faces", "--memory_mib=0", "--batch_size=4", "--precision=float32"]
-    command = [sys.executable, "-m", "tf_landmarks.train", *tiny.CASES[1].of_stills.flags, *fixed]
+    command = [sys.executable, "-m", "tf_landmarks.train", *cases.CASES[1].of_stills.flags, *fixed]
     return start([*command, "--strategy=multi_worker", f"--run_dir={run_dir}", *arguments])
 
 
 def test_two_workers_have_the_gradients_of_one_process(tmp_path):
-    case = tiny.CASES[1].of_stills
+    case = cases.CASES[1].of_stills
     batch = case.batch(8, seed=2)
     batches = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
     one = test_replicas.run_replicas(tmp_path, case.method, case.options, batches, "one", "sync")

@@ -1,19 +1,20 @@
 import numpy as np
 import pytest
 
-from tests.evaluate import dots
-from tf_landmarks.evaluate import comparison, evaluation, protocols
+from tests.evaluation import toy_data
+from tf_landmarks.evaluate import comparison
+from tf_landmarks.evaluation import landmark_regression, protocols
 
 
 def measure(folder, model):
-    parts = [evaluation.read_part(folder / part) for part in ("train", "test")]
-    return evaluation.evaluate(model, *parts, "edge", protocols.PROTOCOLS["linear"])
+    parts = [landmark_regression.read_part(folder / part) for part in ("train", "test")]
+    return landmark_regression.evaluate(model, *parts, "edge", protocols.PROTOCOLS["linear"])
 
 
 def test_rings_are_where_points_are_predicted_in_the_colour_of_their_errors(tmp_path):
     for part, seed in (("train", 1), ("test", 2)):
-        dots.write_part(tmp_path / part, dots.random_points(8, seed=seed))
-    result = measure(tmp_path, dots.DotModel())
+        toy_data.write_part(tmp_path / part, toy_data.random_points(8, seed=seed))
+    result = measure(tmp_path, toy_data.DotModel())
     result.errors[0, 1] = np.nan  # not annotated
     figure = comparison.draw({"first": result, "second": result}, [(0, 1)], columns=3)
     cells, bar = figure.axes[:-1], figure.axes[-1]

@@ -4,8 +4,9 @@ import html.parser
 import numpy as np
 import pytest
 
-from tests.evaluate import dots
-from tf_landmarks.evaluate import evaluation, protocols, report, report_pictures
+from tests.evaluation import toy_data
+from tf_landmarks.evaluate import report, report_pictures
+from tf_landmarks.evaluation import landmark_regression, protocols
 
 pytestmark = pytest.mark.core
 
@@ -61,27 +62,27 @@ class Page(html.parser.HTMLParser):
 
 def make(tmp_path, model, points, sizes=(32, 32), normalizer="edge", **names):
     """Evaluates and reports; returns the text of the page."""
-    many = dots.random_points(12)
-    dots.write_part(tmp_path / "train", many, names=names.get("names", dots.NAMES))
-    dots.write_part(tmp_path / "test", points, sizes, **names)
-    parts = evaluation.read_parts(str(tmp_path), "test", model)
-    result = evaluation.evaluate(model, *parts, normalizer, protocols.PROTOCOLS["linear"])
+    many = toy_data.random_points(12)
+    toy_data.write_part(tmp_path / "train", many, names=names.get("names", toy_data.NAMES))
+    toy_data.write_part(tmp_path / "test", points, sizes, **names)
+    parts = landmark_regression.read_parts(str(tmp_path), "test", model)
+    result = landmark_regression.evaluate(model, *parts, normalizer, protocols.PROTOCOLS["linear"])
     path = tmp_path / "report.html"
     report.write(str(path), model, result)
     return path.read_text(encoding="utf-8")
 
 
 def test_the_page_has_every_panel_and_needs_no_other_file(tmp_path):
-    model = dots.DotModel(has_generator=True)
+    model = toy_data.DotModel(has_generator=True)
     model.metrics = METRICS
-    text = make(tmp_path, model, dots.random_points(14, seed=1))
+    text = make(tmp_path, model, toy_data.random_points(14, seed=1))
     page = Page(text)
     assert sorted(page.headings) == sorted([*ALWAYS, *GENERATOR, "Losses"])
     assert all(link.startswith(("data:image/", "#")) for link in page.resources)
     for forbidden in ('src="http', "<link", "<script", "@import", "url(http"):
         assert forbidden not in text
     assert all(image["alt"] for image in page.images)
-    for name in dots.NAMES:
+    for name in toy_data.NAMES:
         assert name in page.words
     assert "12 labelled training images, 14 test images" in page.words
     assert len(text) < 1_000_000
@@ -90,21 +91,21 @@ def test_the_page_has_every_panel_and_needs_no_other_file(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_pictures_of_one_landmark_are_enough(tmp_path, count):
-    model = dots.DotModel(num_landmarks=1, has_generator=True)
-    page = Page(make(tmp_path, model, dots.random_points(count, seed=1)))
+    model = toy_data.DotModel(num_landmarks=1, has_generator=True)
+    page = Page(make(tmp_path, model, toy_data.random_points(count, seed=1)))
     assert sorted(page.headings) == sorted(ALWAYS + GENERATOR)
 
 
 def test_without_generator_and_metrics_their_panels_are_missing(tmp_path):
-    page = Page(make(tmp_path, dots.DotModel(), dots.random_points(3, seed=1)))
+    page = Page(make(tmp_path, toy_data.DotModel(), toy_data.random_points(3, seed=1)))
     assert sorted(page.headings) == sorted(ALWAYS)
 
 
 def test_many_landmarks_and_pictures_of_any_shape_with_gaps(tmp_path):
     sizes = np.array([(40, 60), (900, 40), (33, 20), (128, 31), (32, 32)])
-    points = dots.random_points(5, sizes, seed=1)
+    points = toy_data.random_points(5, sizes, seed=1)
     points[0, 1] = points[1:3, 0] = points[3:, 2] = np.nan
-    model = dots.DotModel(num_landmarks=60, has_generator=True)
+    model = toy_data.DotModel(num_landmarks=60, has_generator=True)
     page = Page(make(tmp_path, model, points, sizes, "left,right"))
     # None of 60 landmarks carries a fifth of any point's weights.
     expected = [name for name in ALWAYS + GENERATOR if name != "What predicts what"]
@@ -116,8 +117,8 @@ def test_many_landmarks_and_pictures_of_any_shape_with_gaps(tmp_path):
 
 def test_landmarks_are_exchanged_in_pixels_of_the_picture_that_gives_the_look(tmp_path):
     sizes = np.array([(64, 48), (32, 32)])
-    points = dots.random_points(2, sizes, seed=1)
-    model = dots.DotModel(has_generator=True)
+    points = toy_data.random_points(2, sizes, seed=1)
+    model = toy_data.DotModel(has_generator=True)
     make(tmp_path, model, points, sizes)
     (own_images, own_points), (images, moved) = model.rendered
     np.testing.assert_array_equal(own_points, points)
@@ -127,9 +128,9 @@ def test_landmarks_are_exchanged_in_pixels_of_the_picture_that_gives_the_look(tm
 
 
 def test_health_names_what_is_wrong_with_a_point_and_what_to_do(tmp_path):
-    model = dots.DotModel(num_landmarks=4)  # the fourth is the first one again
+    model = toy_data.DotModel(num_landmarks=4)  # the fourth is the first one again
     model.metrics = METRICS
-    words = Page(make(tmp_path, model, dots.random_points(14, seed=1))).words
+    words = Page(make(tmp_path, model, toy_data.random_points(14, seed=1))).words
     assert "3 of 4 landmarks move, follow the object and repeat no other" in words
     assert "Points 0 and 3: one point several times" in words and "--num_landmarks" in words
     assert words.count("same as") == 1 and "same as 0" in words
@@ -137,8 +138,8 @@ def test_health_names_what_is_wrong_with_a_point_and_what_to_do(tmp_path):
 
 
 def test_a_collapse_is_called_one(tmp_path):
-    model = dots.DotModel(constant=(12.0, 20.0), has_generator=True)
-    words = Page(make(tmp_path, model, dots.random_points(5, seed=1))).words
+    model = toy_data.DotModel(constant=(12.0, 20.0), has_generator=True)
+    words = Page(make(tmp_path, model, toy_data.random_points(5, seed=1))).words
     assert "Collapsed: there are no landmarks to work with" in words
     assert "All points are dead: points 0 to 2: on one spot, motionless" in words
     assert words.count("100 %") >= 3 and words.count("still") >= 3
@@ -147,7 +148,9 @@ def test_a_collapse_is_called_one(tmp_path):
 def test_names_of_files_and_landmarks_are_escaped(tmp_path):
     names = ("<i>left", 'right"', "tail&")
     files = ["<b>&.png", "plain.png"]
-    text = make(tmp_path, dots.DotModel(), dots.random_points(2, seed=1), names=names, files=files)
+    text = make(
+        tmp_path, toy_data.DotModel(), toy_data.random_points(2, seed=1), names=names, files=files
+    )
     page = Page(text)
     assert "<b>&.png" in page.words
     assert "<i>left" in page.words
@@ -157,23 +160,23 @@ def test_names_of_files_and_landmarks_are_escaped(tmp_path):
 
 
 def test_file_names_that_are_no_text_are_written(tmp_path):
-    dots.write_part(tmp_path / "train", dots.random_points(4))
-    dots.write_part(tmp_path / "test", dots.random_points(1, seed=1))
-    model = dots.DotModel()
-    train, test = evaluation.read_parts(str(tmp_path), "test", model)
+    toy_data.write_part(tmp_path / "train", toy_data.random_points(4))
+    toy_data.write_part(tmp_path / "test", toy_data.random_points(1, seed=1))
+    model = toy_data.DotModel()
+    train, test = landmark_regression.read_parts(str(tmp_path), "test", model)
     test = dataclasses.replace(test, paths=["\udce9.png"])
-    result = evaluation.evaluate(model, train, test, "edge", protocols.PROTOCOLS["linear"])
+    result = landmark_regression.evaluate(model, train, test, "edge", protocols.PROTOCOLS["linear"])
     report.write(str(tmp_path / "report.html"), model, result)
     assert b"\\udce9.png" in (tmp_path / "report.html").read_bytes()
 
 
 def test_the_same_result_gives_the_same_page(tmp_path):
-    model = dots.DotModel(has_generator=True)
+    model = toy_data.DotModel(has_generator=True)
     model.metrics = METRICS
     pages = []
     for folder in ("a", "b"):
         (tmp_path / folder / "dots").mkdir(parents=True)
-        pages.append(make(tmp_path / folder / "dots", model, dots.random_points(3, seed=1)))
+        pages.append(make(tmp_path / folder / "dots", model, toy_data.random_points(3, seed=1)))
     assert pages[0].replace("a/dots", "") == pages[1].replace("b/dots", "")
 
 

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.conformance import tiny
+from tests.conformance import cases
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
@@ -26,7 +26,7 @@ from tf_landmarks.training import checkpoints, dry_run, numerics
 from tf_landmarks.training.input_pipeline import ImageSet
 
 ROOT = pathlib.Path(__file__).parents[2]
-CASE = tiny.CASES[1].of_stills
+CASE = cases.CASES[1].of_stills
 
 pytestmark = pytest.mark.core
 
@@ -241,7 +241,7 @@ def test_a_run_with_a_loss_that_is_not_finite_stops_and_says_on_which_images(tmp
 
 
 def test_a_dry_run_measures_and_writes_nothing(tmp_path):
-    options = tiny.methods.METHODS["imm"].options_class(**CASE.options)
+    options = cases.methods.METHODS["imm"].options_class(**CASE.options)
     run = RunOptions(
         data="made_faces", run_dir=str(tmp_path / "run"), batch_size=4, image_size=32,
         num_landmarks=4, steps=7_200_000, precision="float32", memory_mib=0.0,

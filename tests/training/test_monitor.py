@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance import tiny
+from tests.conformance import cases
 from tf_landmarks import methods
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods.colorization import ColorizationOptions
+from tf_landmarks.metrics import unsupervised
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import writer
-from tf_landmarks.training import health, monitor, trainer
+from tf_landmarks.training import monitor, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
-CASE = tiny.CASES[1].of_stills
+CASE = cases.CASES[1].of_stills
 RUN = RunOptions(
     data="made_faces", batch_size=4, image_size=32, num_landmarks=4, precision="float32",
     memory_mib=0.0,
@@ -45,10 +46,10 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path
         mean = np.mean([terms[name] for terms in expected])
         assert found.values[f"val_{name}"] == pytest.approx(mean, rel=1e-4)
     views = images.sample(96)
-    own = health.measure(views, lambda x: model.represent(x).landmarks, model.render)
+    own = unsupervised.measure(views, lambda x: model.represent(x).landmarks, model.render)
     logged = {k.removeprefix("health_"): v for k, v in found.values.items() if "health" in k}
     assert logged == pytest.approx(own.scalars(), rel=1e-3, abs=1e-3)
-    assert found.warnings == health.warnings(own, model.remedies)
+    assert found.warnings == unsupervised.warnings(own, model.remedies)
     assert dict(measured.pictures()).keys() == {"pairs", "heatmaps"}
 
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.conformance import tiny
+from tests.conformance import cases
 from tf_landmarks.data import sources
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -31,7 +31,13 @@ def folder(tmp_path_factory) -> pathlib.Path:
 
 def train(folder, run_dir, *arguments) -> str:
     """Runs the command in a process of its own, as MirroredStrategy over CPUs needs it."""
-    command = [sys.executable, "-m", "tf_landmarks.train", *tiny.CASES[0].flags, f"--data={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tf_landmarks.train",
+        *cases.CASES[0].flags,
+        f"--data={folder}",
+    ]
     fixed = ["--batch_size=4", "--log_every=2", "--eval_every=2", f"--run_dir={run_dir}"]
     done = subprocess.run(
         [*command, *fixed, *arguments],

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conformance import tiny
+from tests.conformance import cases
 from tests.conformance.test_methods import parse
 from tf_landmarks.data import sources
 from tf_landmarks.training import models, trainer, warm_start
 
 pytestmark = pytest.mark.core
 
-FSE = next(case for case in tiny.CASES if case.method == "fse").flags
+FSE = next(case for case in cases.CASES if case.method == "fse").flags
 FSE = [*FSE, "--batch_size=4", "--precision=float32"]
 
 
@@ -84,7 +84,7 @@ def test_a_folder_that_is_no_run_and_a_run_of_another_method_are_refused(source,
     with pytest.raises(ValueError, match=r"--init_from=.*is no run directory"):
         trainer.check(run, options)
     run, options = parse(
-        [*tiny.CASES[0].flags, f"--init_from={source}", f"--run_dir={tmp_path / 'b'}"]
+        [*cases.CASES[0].flags, f"--init_from={source}", f"--run_dir={tmp_path / 'b'}"]
     )
     with pytest.raises(ValueError, match="is a run of --method=fse"):
         trainer.check(run, options)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tf_landmarks.evaluate import ambiguous
-from tf_landmarks.evaluate.evaluation import Result
+from tf_landmarks.evaluation import flip_ambiguity
+from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.visualize import overlays
 
 SIDE = 160  # of a picture, pixels
@@ -26,7 +26,7 @@ def parse_limbs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
     Raises:
         ValueError: Naming the pair that is none.
     """
-    return ambiguous.name_pairs(words, names, "--limbs", HUMAN36M_LIMBS) if words else []
+    return flip_ambiguity.name_pairs(words, names, "--limbs", HUMAN36M_LIMBS) if words else []
 
 
 def draw(

@@ -10,13 +10,13 @@ import pathlib
 import numpy as np
 
 from tf_landmarks.evaluate import report_pictures
-from tf_landmarks.evaluate.evaluation import Result
+from tf_landmarks.evaluation.landmark_regression import Result
+from tf_landmarks.metrics import unsupervised
 from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.training import health
 from tf_landmarks.visualize import charts, page
 
 _NOT_LOSSES = ("step", "steps_per_second", "bad_files")
-# In front of what a training recorded of its health, see training/health.py.
+# In front of what a training recorded of its health, see metrics/unsupervised.py.
 _HEALTH = "health_"
 
 _PAGE = """<!DOCTYPE html>
@@ -261,7 +261,7 @@ def _generator_words(found: dict) -> str:
 def _remarks(found: dict, k: int) -> list[str]:
     """What is wrong with a point, in a word each."""
     same = [j for group in found["duplicates"] if k in group for j in group if j != k]
-    kinds = [kind.replace("_", " ") for kind in health.KINDS if k in found[kind]]
+    kinds = [kind.replace("_", " ") for kind in unsupervised.KINDS if k in found[kind]]
     first = same and all(j > k for j in same)  # one of a group is as good as any point
     numbers = ", ".join(map(str, same[:3])) + (" …" if len(same) > 3 else "")
     return kinds[:1] + ([f"same as {numbers}"] if same and not first else [])

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from tf_landmarks.evaluate import correlation, evaluation
-from tf_landmarks.evaluate.evaluation import Result
+from tf_landmarks.evaluation import attribution, landmark_regression
+from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.serving.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays, page
 
@@ -81,7 +81,7 @@ def regressed(model: ExportedModel, result: Result) -> str:
 
 def correlations(model: ExportedModel, result: Result) -> str:
     """Which discovered landmarks annotated points are read off."""
-    arrows = correlation.arrows(result.correlation)
+    arrows = attribution.arrows(result.attribution)
     if not arrows:
         return ""
     typical, _ = typical_and_worst(result.image_nme, 3)
@@ -95,8 +95,8 @@ def correlations(model: ExportedModel, result: Result) -> str:
     strong = len({a for _, a, _ in arrows})
     words = (
         "An arrow goes from a discovered landmark to each annotated point (ring) of whose weights it "
-        f"carries at least {correlation.THRESHOLD:.0%}, the thicker the more; {strong} of "
-        f"{len(result.correlation)} points have any: look for arrows from nearby, for one across the "
+        f"carries at least {attribution.THRESHOLD:.0%}, the thicker the more; {strong} of "
+        f"{len(result.attribution)} points have any: look for arrows from nearby, for one across the "
         "object says that the map has found a coincidence."
     )
     return page.caption(words) + page.tiles(tiles)
@@ -184,7 +184,7 @@ def swaps(model: ExportedModel, result: Result) -> str:
     chosen = _spread(len(result.test), 10)
     poses, looks = chosen[::2], chosen[1::2] if len(chosen) > 1 else chosen
     views = dict(zip(chosen, model.views([result.test.images[i] for i in chosen]), strict=True))
-    points = evaluation.to_network(model.geometry, result.test, result.discovered)
+    points = landmark_regression.to_network(model.geometry, result.test, result.discovered)
     factor = _factor(views[poses[0]], CELL)
     head = [
         page.image_tag(
@@ -197,7 +197,7 @@ def swaps(model: ExportedModel, result: Result) -> str:
     for look in looks:
         images = result.test.select([look] * len(poses))
         # `render` wants pixels of the picture that gives the look.
-        moved = evaluation.to_image(model.geometry, images, points[poses])
+        moved = landmark_regression.to_image(model.geometry, images, points[poses])
         name = _name(result, look)
         cells = [
             _cell(picture, f"look of {name}, pose of {_name(result, i)}")

@@ -82,7 +82,7 @@ class LmdisOptions:
     separation_weight: float = base.option(20.0, "lambda_sep, weight of the separation")
     separation_width: float = base.option(0.08, "sigma_sep, in units of the image's side")
     equivariance_weight: float = base.option(1e4, "lambda_eqv, weight of the equivariance")
-    optical_flow: bool = base.option(
+    flow: bool = base.option(
         False,
         "landmarks shall follow the optical flow of videos too, over two intervals, besides warps",
     )

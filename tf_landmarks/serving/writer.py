@@ -56,9 +56,9 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     with open(os.path.join(extra, run_directory.FACTS), "w", encoding="utf-8") as file:
         json.dump(facts, file, indent=1)
 
-    untrained = models.make_float32_model(run, options)
-    untrained.load(run_dir, untrained)
-    module = ServingModule(untrained, run.geometry)
+    before = models.make_float32_model(run, options)
+    untrained.load(run_dir, before)
+    module = ServingModule(before, run.geometry)
     module.save(os.path.join(extra, run_directory.UNTRAINED), ("predict_images",))
     shutil.rmtree(path, ignore_errors=True)
     os.replace(part, path)

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks.methods.base import Stage, TrainedModel
+from tf_landmarks.metrics import unsupervised
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints, health
+from tf_landmarks.training import checkpoints
 from tf_landmarks.training.input_pipeline import ImageSet
 from tf_landmarks.visualize import pictures
 
@@ -71,9 +72,11 @@ class Evaluator:
             terms = [values.get(f"val_{name}", np.inf) for name in self._copy.score_terms]
             return Findings(values, [], sum(terms) if terms else np.inf)
         grid = self._copy.represent(self._views[:1]).heatmaps.shape[1]
-        found = health.measure(self._views, self._find, self._render, grid)
+        found = unsupervised.measure(self._views, self._find, self._render, grid)
         values.update({f"health_{name}": value for name, value in found.scalars().items()})
-        return Findings(values, health.warnings(found, self._copy.remedies), health.score(found))
+        return Findings(
+            values, unsupervised.warnings(found, self._copy.remedies), unsupervised.score(found)
+        )
 
     def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
         """Names and `[H, W, 3]` uint8 pictures; none of a model that finds no landmarks."""

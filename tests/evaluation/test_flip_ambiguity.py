@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluate import ambiguous, metrics
+from tf_landmarks.evaluation import flip_ambiguity
+from tf_landmarks.metrics import landmark_errors
 
 pytestmark = pytest.mark.core
 
@@ -22,16 +23,16 @@ def people(count: int, turned: float, seed: int = 0) -> tuple[np.ndarray, np.nda
     points = base + 0.1 * random.standard_normal((count, 5, 2))
     features = points.reshape(count, 10)
     back = random.random(count) < turned
-    return features, np.where(back[:, None, None], ambiguous.mirror(points, PAIRS), points)
+    return features, np.where(back[:, None, None], flip_ambiguity.mirror(points, PAIRS), points)
 
 
 def test_the_fit_finds_who_is_seen_from_the_back():
     x, y = people(200, 0.4)
-    found = ambiguous.fit(x, y, PAIRS)
-    errors = ambiguous.normalized_errors(found.regressor.predict(x), y, 1.0, PAIRS)
-    assert metrics.nme_percent(errors) < 1e-6
-    plain = metrics.normalized_errors(found.regressor.predict(x), y, 1.0)
-    assert metrics.nme_percent(plain) > 30  # it matters here which of the two is measured
+    found = flip_ambiguity.fit(x, y, PAIRS)
+    errors = flip_ambiguity.normalized_errors(found.regressor.predict(x), y, 1.0, PAIRS)
+    assert landmark_errors.nme_percent(errors) < 1e-6
+    plain = landmark_errors.normalized_errors(found.regressor.predict(x), y, 1.0)
+    assert landmark_errors.nme_percent(plain) > 30  # it matters here which of the two is measured
     assert 0.3 < found.mirrored.mean() < 0.5
 
 
@@ -41,7 +42,7 @@ def test_errors_never_grow_over_the_turns():
         x, y = people(60, 0.5, seed)
         noise = np.random.default_rng(seed).standard_normal((2, *y.shape))
         # In so much noise the sides are not found at once.
-        found = ambiguous.fit(x + noise[0].reshape(x.shape), y + 0.5 * noise[1], PAIRS)
+        found = flip_ambiguity.fit(x + noise[0].reshape(x.shape), y + 0.5 * noise[1], PAIRS)
         turns.append(len(found.errors))
         assert all(b <= a + 1e-9 for a, b in zip(found.errors, found.errors[1:], strict=False))
     assert max(turns) > 2
@@ -51,16 +52,20 @@ def test_exchanging_all_left_and_right_leaves_the_score():
     _x, y = people(60, 0.3)
     predicted = y + 0.05 * np.random.default_rng(2).standard_normal(y.shape)
     lengths = np.linspace(1, 2, len(y))
-    direct = ambiguous.normalized_errors(predicted, y, lengths, PAIRS)
-    exchanged = ambiguous.normalized_errors(predicted, ambiguous.mirror(y, PAIRS), lengths, PAIRS)
-    assert metrics.nme_percent(direct) == pytest.approx(metrics.nme_percent(exchanged))
+    direct = flip_ambiguity.normalized_errors(predicted, y, lengths, PAIRS)
+    exchanged = flip_ambiguity.normalized_errors(
+        predicted, flip_ambiguity.mirror(y, PAIRS), lengths, PAIRS
+    )
+    assert landmark_errors.nme_percent(direct) == pytest.approx(
+        landmark_errors.nme_percent(exchanged)
+    )
 
 
 def test_one_person_is_exchanged_as_a_whole():
     _, y = people(1, 0.0)
     half = y.copy()
     half[:, [1, 2]] = half[:, [2, 1]]  # hands exchanged, feet not: neither side fits
-    assert metrics.nme_percent(ambiguous.normalized_errors(half, y, 1.0, PAIRS)) > 10
+    assert landmark_errors.nme_percent(flip_ambiguity.normalized_errors(half, y, 1.0, PAIRS)) > 10
 
 
 def test_frontal_is_more_than_two_thirds():
@@ -70,28 +75,28 @@ def test_frontal_is_more_than_two_thirds():
     points[1, [0, 2], 0] = 1.0  # two of three is not more
     points[2, [0, 2], 0] = 1.0
     points[2, 4] = np.nan  # two of two
-    assert ambiguous.frontal(points, pairs).tolist() == [True, False, True]
+    assert flip_ambiguity.frontal(points, pairs).tolist() == [True, False, True]
 
 
 def test_human36m_pairs_are_those_of_the_specification():
-    left, right = (set(side) for side in zip(*ambiguous.HUMAN36M_PAIRS, strict=True))
+    left, right = (set(side) for side in zip(*flip_ambiguity.HUMAN36M_PAIRS, strict=True))
     assert left == {*range(6, 11), *range(16, 24)} and right == {*range(1, 6), *range(24, 32)}
     assert set(range(32)) - left - right == {0, *range(11, 16)}
     joints = [f"joint{i}" for i in range(32)]
-    assert ambiguous.parse_pairs("human36m", joints) == list(ambiguous.HUMAN36M_PAIRS)
+    assert flip_ambiguity.parse_pairs("human36m", joints) == list(flip_ambiguity.HUMAN36M_PAIRS)
     with pytest.raises(ValueError, match="for its 32 joints; there are 5"):
-        ambiguous.parse_pairs("human36m", joints[:5])
+        flip_ambiguity.parse_pairs("human36m", joints[:5])
 
 
 def test_pairs_by_name():
     names = ["nose", "hand_l", "hand_r", "foot_l", "foot_r"]
-    assert ambiguous.parse_pairs("hand_l:hand_r, foot_l:foot_r", names) == PAIRS
+    assert flip_ambiguity.parse_pairs("hand_l:hand_r, foot_l:foot_r", names) == PAIRS
     for words in ("hand_l", "hand_l:arm_r", "hand_l:hand_l", "hand_l:hand_r,hand_r:foot_l"):
         with pytest.raises(ValueError, match="--mirror_pairs"):
-            ambiguous.parse_pairs(words, names)
+            flip_ambiguity.parse_pairs(words, names)
 
 
 def test_pairs_the_wrong_way_round_are_called_so():
     x, y = people(10, 0.0)
     with pytest.raises(ValueError, match="wrong way round"):
-        ambiguous.fit(x, y, [(right, left) for left, right in PAIRS])
+        flip_ambiguity.fit(x, y, [(right, left) for left, right in PAIRS])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_landmarks.evaluate import metrics
+from tf_landmarks.metrics import landmark_errors
 
 # What ridge="auto" chooses from, as multiples of rows * (mean variance of a feature): the ends are
 # "no ridge to speak of" and "nothing but the mean".
@@ -208,7 +208,9 @@ def few_label_curve(
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     labelled = np.flatnonzero((~np.isnan(y).any(axis=-1)).any(axis=-1))
     total = len(labelled)
-    countable = ~metrics.skipped_images(y_test, lengths)[:, None] & ~np.isnan(y_test).any(axis=-1)
+    countable = ~landmark_errors.skipped_images(y_test, lengths)[:, None] & ~np.isnan(y_test).any(
+        axis=-1
+    )
     sizes = {total if count == "all" else int(count) for count in counts}
     if not total or min(sizes) < 1:
         raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
@@ -221,8 +223,10 @@ def few_label_curve(
             rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
             regressor = fit_linear(x[rows], y[rows], bias=bias, ridge=ridge, allow_missing=True)
             y_predicted = regressor.predict(x_test)
-            errors = metrics.normalized_errors(y_predicted, y_test, lengths, allow_unpredicted=True)
-            draws.append(metrics.nme_percent(errors))
+            errors = landmark_errors.normalized_errors(
+                y_predicted, y_test, lengths, allow_unpredicted=True
+            )
+            draws.append(landmark_errors.nme_percent(errors))
             predicted.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
         scores.append(FewLabelScore.of(n, draws, predicted))
     return scores

@@ -22,11 +22,11 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated
 from tf_landmarks.data import annotations, image_files, videos
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.evaluate import ambiguous, correlation, metrics, protocols, regression
+from tf_landmarks.evaluation import attribution, flip_ambiguity, protocols, regression
 from tf_landmarks.methods import METHODS
 from tf_landmarks.methods.base import LandmarkModel
+from tf_landmarks.metrics import landmark_errors, unsupervised
 from tf_landmarks.serving.exported import BATCH, ExportedModel
-from tf_landmarks.training import health
 
 # Images of the test part on which the health of the landmarks is measured.
 HEALTH_IMAGES = 256
@@ -79,7 +79,7 @@ class Result:
         confidence: `[N, K]` in (0, 1], as the model gives it.
         predicted: `[N, A, 2]` (x, y) in pixels of each image, as regressed.
         errors: `[N, A]` error of each point, percent; NaN where nothing could be measured.
-        correlation: `[A, K]` how much each annotated point is read off each discovered landmark.
+        attribution: `[A, K]` how much each annotated point is read off each discovered landmark.
     """
 
     metrics: dict
@@ -88,12 +88,12 @@ class Result:
     confidence: np.ndarray
     predicted: np.ndarray
     errors: np.ndarray
-    correlation: np.ndarray
+    attribution: np.ndarray
 
     @property
     def image_nme(self) -> np.ndarray:
         """`[N]` error of each image, percent; NaN where nothing could be measured."""
-        return metrics.image_errors(self.errors)
+        return landmark_errors.image_errors(self.errors)
 
 
 def read_part(folder: str) -> Part:
@@ -204,7 +204,7 @@ def evaluate(
     targets = protocols.to_protocol(truth_train, size, protocol)
     lengths = normalizer_lengths(truth, normalizer, test.names, size)
 
-    pairs = ambiguous.parse_pairs(mirror_pairs, test.names) if mirror_pairs else []
+    pairs = flip_ambiguity.parse_pairs(mirror_pairs, test.names) if mirror_pairs else []
     if pairs and protocol.fit != "closed":
         raise ValueError(
             f"--mirror_pairs goes with a fit in closed form, and protocol {protocol.name} is by gradient; "
@@ -213,8 +213,8 @@ def evaluate(
 
     def score(predicted: np.ndarray) -> np.ndarray:
         if pairs:
-            return ambiguous.normalized_errors(predicted, truth, lengths, pairs)
-        return metrics.normalized_errors(predicted, truth, lengths)
+            return flip_ambiguity.normalized_errors(predicted, truth, lengths, pairs)
+        return landmark_errors.normalized_errors(predicted, truth, lengths)
 
     found = model.predict(test.images)
     x, fitted = _fit(model, train, targets, protocol, seed, pairs)
@@ -226,8 +226,8 @@ def evaluate(
     untrained = protocols.from_protocol(before.predict(x_before), size, protocol)
     shapes = truth_train
     if pairs:  # with all seen from one side: left and right would meet in the middle
-        turned = ~ambiguous.frontal(truth_train, pairs)[:, np.newaxis, np.newaxis]
-        shapes = np.where(turned, ambiguous.mirror(truth_train, pairs), truth_train)
+        turned = ~flip_ambiguity.frontal(truth_train, pairs)[:, np.newaxis, np.newaxis]
+        shapes = np.where(turned, flip_ambiguity.mirror(truth_train, pairs), truth_train)
     baselines = {
         "mean_shape": score(np.tile(regression.mean_shape(shapes), (len(test), 1, 1))),
         "untrained": score(untrained),
@@ -236,11 +236,11 @@ def evaluate(
         x, targets, x_test, protocols.to_protocol(truth, size, protocol),
         _unit(size, protocol) * lengths, bias=protocol.bias, ridge=protocol.ridge, seed=seed,
     )  # fmt: skip
-    low, high = metrics.bootstrap_interval(errors, seed=seed)
+    low, high = landmark_errors.bootstrap_interval(errors, seed=seed)
     report = {
-        "nme_percent": metrics.nme_percent(errors),
+        "nme_percent": landmark_errors.nme_percent(errors),
         "nme_interval_percent": [low, high],
-        **{f"{name}_nme_percent": metrics.nme_percent(e) for name, e in baselines.items()},
+        **{f"{name}_nme_percent": landmark_errors.nme_percent(e) for name, e in baselines.items()},
         "per_landmark": {
             name: {
                 "nme_percent": row[0],
@@ -249,7 +249,10 @@ def evaluate(
             }
             for name, *row in zip(
                 test.names,
-                *(metrics.nme_percent(e, axis=0).tolist() for e in (errors, *baselines.values())),
+                *(
+                    landmark_errors.nme_percent(e, axis=0).tolist()
+                    for e in (errors, *baselines.values())
+                ),
                 strict=True,
             )
         },
@@ -266,7 +269,7 @@ def evaluate(
             "num_train": len(train),
             "num_test": len(test),
             "num_trained_on": int(trained_on.sum()),
-            "num_skipped": int(metrics.skipped_images(truth, lengths).sum()),
+            "num_skipped": int(landmark_errors.skipped_images(truth, lengths).sum()),
             "num_unreadable": train.num_bad + test.num_bad,
             "seed": seed,
         },
@@ -279,7 +282,7 @@ def evaluate(
         found.confidence,
         to_image(model.geometry, test, predicted),
         100 * errors,
-        correlation.strengths(fitted.weights),
+        attribution.strengths(fitted.weights),
     )
 
 
@@ -324,7 +327,7 @@ def _fit(
     find = model.predict_untrained if untrained else model.predict
     x = _features(model, train, find(train.images).landmarks, protocol)
     if pairs:
-        return x, ambiguous.fit(
+        return x, flip_ambiguity.fit(
             x, targets, pairs, bias=protocol.bias, ridge=protocol.ridge
         ).regressor
     if protocol.fit == "closed":
@@ -373,11 +376,11 @@ def _unit(size: int, protocol: protocols.Protocol) -> float:
 
 
 def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
-    """The health of a model's landmarks on images of a part, see training/health.py."""
+    """The health of a model's landmarks on images of a part, see metrics/unsupervised.py."""
     count = min(HEALTH_IMAGES, len(part))
     rows = np.linspace(0, len(part) - 1, count).round().astype(int)
     images = part.select(rows).images
-    found = health.measure(
+    found = unsupervised.measure(
         model.views(images) / np.float32(255),
         model.find_in_views,
         model.render_views if model.has_generator else None,
@@ -540,7 +543,7 @@ def normalizer_lengths(
             f"{', '.join(names)}; a + b stands for the point between a and b"
         )
     indices = tuple([names.index(name) for name in group] for group in pair)
-    lengths = metrics.normalizer_lengths(truth, indices)
+    lengths = landmark_errors.normalizer_lengths(truth, indices)
     if not (lengths > 0).any():
         raise ValueError(
             f"--normalizer={normalizer}: no test image labels both points, at a distance; "

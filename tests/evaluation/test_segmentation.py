@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_landmarks.evaluate import segmentation
+from tf_landmarks.evaluation import segmentation
 from tf_landmarks.methods import base
 from tf_landmarks.methods.fse import Fse, FseOptions
 from tf_landmarks.training import batch_norm

@@ -1,6 +1,6 @@
 """metrics.json is a contract: its keys and, for a detector that knows two of three points, its values.
 
-Written by `python -m tests.evaluate.test_golden_metrics` where a change of the contract is meant.
+Written by `python -m tests.evaluation.test_golden_metrics` where a change of the contract is meant.
 """
 
 import json
@@ -10,8 +10,8 @@ import tempfile
 import numpy as np
 import pytest
 
-from tests.evaluate import dots
-from tf_landmarks.evaluate import evaluation, protocols
+from tests.evaluation import toy_data
+from tf_landmarks.evaluation import landmark_regression, protocols
 
 pytestmark = pytest.mark.core
 
@@ -20,15 +20,15 @@ PROTOCOLS = ("linear", "imm", "lmdis")
 
 
 def measure(folder: pathlib.Path) -> dict:
-    points = dots.random_points(24, (32, 40), seed=1)
+    points = toy_data.random_points(24, (32, 40), seed=1)
     points[::5, 1] = np.nan
-    dots.write_part(folder / "train", points, (32, 40))
-    dots.write_part(folder / "test", dots.random_points(9, (32, 40), seed=2), (32, 40))
-    model = dots.DotModel(num_landmarks=2, has_generator=True)
+    toy_data.write_part(folder / "train", points, (32, 40))
+    toy_data.write_part(folder / "test", toy_data.random_points(9, (32, 40), seed=2), (32, 40))
+    model = toy_data.DotModel(num_landmarks=2, has_generator=True)
     found = {}
     for name in PROTOCOLS:
-        train, test = evaluation.read_parts(str(folder), "test", model)
-        result = evaluation.evaluate(
+        train, test = landmark_regression.read_parts(str(folder), "test", model)
+        result = landmark_regression.evaluate(
             model, train, test, "left,right", protocols.resolve(name, ridge=1.0), seed=3
         )
         found[name] = result.metrics | {

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluate import protocols, regression
+from tf_landmarks.evaluation import protocols, regression
 
 
 @pytest.mark.core

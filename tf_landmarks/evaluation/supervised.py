@@ -15,9 +15,10 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated, tps
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.evaluate import evaluation, metrics, regression
+from tf_landmarks.evaluation import landmark_regression, regression
 from tf_landmarks.layers import blocks
 from tf_landmarks.methods import fse
+from tf_landmarks.metrics import landmark_errors
 
 Kind = Literal["A", "B"]
 
@@ -120,8 +121,8 @@ def train(
 
 def few_labels(
     kind: Kind,
-    train_part: evaluation.Part,
-    test_part: evaluation.Part,
+    train_part: landmark_regression.Part,
+    test_part: landmark_regression.Part,
     geometry: Geometry,
     normalizer: str,
     counts: list[int],
@@ -144,19 +145,23 @@ def few_labels(
     """
     size = (geometry.size,) * 2
 
-    def views(part: evaluation.Part) -> np.ndarray:
+    def views(part: landmark_regression.Part) -> np.ndarray:
         return np.stack(
             [geometry.centre(geometry.frame(tf.constant(image))) for image in part.images]
         )
 
-    def points(part: evaluation.Part) -> np.ndarray:
-        pixels = evaluation.to_network(geometry, part, part.points)
+    def points(part: landmark_regression.Part) -> np.ndarray:
+        pixels = landmark_regression.to_network(geometry, part, part.points)
         return coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
 
     images, labels, test_images = views(train_part), points(train_part), views(test_part)
-    truth = evaluation.to_network(geometry, test_part, test_part.points)
-    lengths = evaluation.normalizer_lengths(truth, normalizer, test_part.names, geometry.size)
-    countable = ~metrics.skipped_images(truth, lengths)[:, None] & ~np.isnan(truth).any(axis=-1)
+    truth = landmark_regression.to_network(geometry, test_part, test_part.points)
+    lengths = landmark_regression.normalizer_lengths(
+        truth, normalizer, test_part.names, geometry.size
+    )
+    countable = ~landmark_errors.skipped_images(truth, lengths)[:, None] & ~np.isnan(truth).any(
+        axis=-1
+    )
     total, scores = len(images), []
     for n in sorted({min(count, total) for count in counts}):
         draws, shares = [], []
@@ -166,8 +171,10 @@ def few_labels(
             found = network.predict(test_images, batch_size=64, verbose=0)
             found[:, np.isnan(labels[rows]).any(-1).all(0)] = np.nan
             pixels = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
-            errors = metrics.normalized_errors(pixels, truth, lengths, allow_unpredicted=True)
-            draws.append(metrics.nme_percent(errors))
+            errors = landmark_errors.normalized_errors(
+                pixels, truth, lengths, allow_unpredicted=True
+            )
+            draws.append(landmark_errors.nme_percent(errors))
             shares.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
         scores.append(regression.FewLabelScore.of(n, draws, shares))
     return scores

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_landmarks.evaluate import metrics, regression
+from tf_landmarks.evaluation import regression
+from tf_landmarks.metrics import landmark_errors
 
 MAX_TURNS = 50
 
@@ -101,10 +102,10 @@ def normalized_errors(
 ) -> np.ndarray:
     """`[N, A]` as `metrics.normalized_errors`, against the annotation or its mirror, whichever is nearer."""
     both = [
-        metrics.normalized_errors(predicted, points, lengths)
+        landmark_errors.normalized_errors(predicted, points, lengths)
         for points in (annotated, mirror(annotated, pairs))
     ]
-    means = np.array([metrics.image_errors(errors) for errors in both])
+    means = np.array([landmark_errors.image_errors(errors) for errors in both])
     nearer = np.nan_to_num(means, nan=np.inf).argmin(axis=0)
     return np.where(nearer[:, np.newaxis] == 1, both[1], both[0])
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.evaluate import dots
+from tests.evaluation import toy_data
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.evaluate import evaluation, regression, supervised
+from tf_landmarks.evaluation import landmark_regression, regression, supervised
 
 QUICK = supervised.Training(steps=2, batch_size=2)
 
@@ -33,9 +33,9 @@ def test_a_network_learns_to_point_at_a_spot():
 
 
 def test_scores_are_of_the_draws_that_all_methods_get(tmp_path, monkeypatch):
-    dots.write_part(tmp_path / "train", dots.random_points(6, seed=1))
-    dots.write_part(tmp_path / "test", dots.random_points(3, seed=2))
-    parts = [evaluation.read_part(str(tmp_path / part)) for part in ("train", "test")]
+    toy_data.write_part(tmp_path / "train", toy_data.random_points(6, seed=1))
+    toy_data.write_part(tmp_path / "test", toy_data.random_points(3, seed=2))
+    parts = [landmark_regression.read_part(str(tmp_path / part)) for part in ("train", "test")]
     seen = []
 
     def train(kind, views, points, how, seed):
@@ -56,11 +56,11 @@ def test_scores_are_of_the_draws_that_all_methods_get(tmp_path, monkeypatch):
 
 
 def test_points_without_a_label_in_a_draw_are_not_predicted(tmp_path):
-    points = dots.random_points(4, seed=1)
+    points = toy_data.random_points(4, seed=1)
     points[:, 2] = np.nan
-    dots.write_part(tmp_path / "train", points)
-    dots.write_part(tmp_path / "test", dots.random_points(3, seed=2))
-    parts = [evaluation.read_part(str(tmp_path / part)) for part in ("train", "test")]
+    toy_data.write_part(tmp_path / "train", points)
+    toy_data.write_part(tmp_path / "test", toy_data.random_points(3, seed=2))
+    parts = [landmark_regression.read_part(str(tmp_path / part)) for part in ("train", "test")]
     (score,) = supervised.few_labels(
         "B", *parts, Geometry(16), "edge", [99], repeats=1, how=QUICK, seed=0
     )

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluate import metrics, regression
+from tf_landmarks.evaluation import regression
+from tf_landmarks.metrics import landmark_errors
 
 NAN = np.nan
 
@@ -276,8 +277,8 @@ def test_few_label_curve_ends_at_the_fit_on_all_labels():
     assert [score.n for score in scores] == [5, 20, 40]  # 1000 is more than there are.
     assert [len(score.draws) for score in scores] == [100, 10, 1]
     fit = regression.fit_linear(x, y, bias=True, ridge="auto")
-    errors = metrics.normalized_errors(fit.predict(x_test), y_test, 50.0)
-    assert scores[-1].mean == pytest.approx(metrics.nme_percent(errors))
+    errors = landmark_errors.normalized_errors(fit.predict(x_test), y_test, 50.0)
+    assert scores[-1].mean == pytest.approx(landmark_errors.nme_percent(errors))
     assert scores[-1].std == 0
     assert scores[0].mean == pytest.approx(np.mean(scores[0].draws))
     assert scores[0].std == pytest.approx(np.std(scores[0].draws, ddof=1))
