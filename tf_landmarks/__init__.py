@@ -33,8 +33,8 @@ def load(path: str):
         path: The export folder (its newest version is taken) or one of its version folders.
 
     Returns:
-        A `tf_landmarks.serving.exported.ExportedModel`.
+        A `tf_landmarks.inference.exported.ExportedModel`.
     """
-    from tf_landmarks.serving.exported import ExportedModel
+    from tf_landmarks.inference.exported import ExportedModel
 
     return ExportedModel(path)

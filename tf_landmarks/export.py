@@ -16,9 +16,11 @@ _OUTPUT = flags.DEFINE_string(
 def main(_) -> None:
     """Parses flags, exports, says where."""
     with cli.plain_errors():
-        from tf_landmarks.serving import writer
+        from tf_landmarks.serving import saved_model
 
-        logging.info("exported to %s", writer.export_run(_RUN_DIR.value, _OUTPUT.value or None))
+        logging.info(
+            "exported to %s", saved_model.export_run(_RUN_DIR.value, _OUTPUT.value or None)
+        )
 
 
 if __name__ == "__main__":

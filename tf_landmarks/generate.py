@@ -21,8 +21,9 @@ DEFAULTS = RunOptions(method="generation", image_size=80, batch_size=16, steps=1
 def main(_) -> None:
     """Parses flags, trains, draws."""
     with cli.plain_errors():
+        from tf_landmarks.figures import samples
         from tf_landmarks.methods import generation
-        from tf_landmarks.training import samples, strategy, trainer
+        from tf_landmarks.training import strategy, trainer
 
         run, options = flags.build()
         run = cli.settled(run)

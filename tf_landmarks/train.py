@@ -18,7 +18,7 @@ _DRY_RUN = absl_flags.DEFINE_bool(
 def main(_) -> None:
     """Parses flags, trains, exports."""
     with cli.plain_errors():
-        from tf_landmarks.serving import writer
+        from tf_landmarks.serving import saved_model
         from tf_landmarks.training import dry_run, strategy, trainer
 
         run, options = flags.build()
@@ -31,7 +31,7 @@ def main(_) -> None:
         logging.info("run directory: %s", run.run_dir)
         trainer.train(run, options)
         if strategy.is_chief():
-            logging.info("exported to %s", writer.export_run(run.run_dir))
+            logging.info("exported to %s", saved_model.export_run(run.run_dir))
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ def measure_export(_) -> dict:
 
     from tf_landmarks import methods
     from tf_landmarks.data.geometry import Geometry
-    from tf_landmarks.serving.module import ServingModule
+    from tf_landmarks.serving.signatures import ServingModule
 
     shape = methods.ModelShape(SIDE, 10)
     model = methods.create("imm", shape, methods.METHODS["imm"].options_class())

@@ -35,9 +35,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 def main(_) -> None:
     """Parses flags, measures, draws."""
     with cli.plain_errors():
-        from tf_landmarks.evaluate import comparison
         from tf_landmarks.evaluation import landmark_regression, protocols
-        from tf_landmarks.serving.exported import ExportedModel
+        from tf_landmarks.figures import comparison
+        from tf_landmarks.inference.exported import ExportedModel
 
         protocol = protocols.resolve(_PROTOCOL.value)
         models = [ExportedModel(path) for path in _MODELS.value]

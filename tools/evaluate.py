@@ -53,9 +53,9 @@ _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if
 def main(_) -> None:
     """Parses flags, evaluates, prints and writes."""
     with cli.plain_errors():
-        from tf_landmarks.evaluate import report, report_pictures
         from tf_landmarks.evaluation import landmark_regression, protocols
-        from tf_landmarks.serving.exported import ExportedModel
+        from tf_landmarks.inference.exported import ExportedModel
+        from tf_landmarks.report import panels, report
 
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
         model = ExportedModel(_MODEL.value)
@@ -73,7 +73,7 @@ def main(_) -> None:
             json.dump(result.metrics, file, indent=1)
         path = os.path.join(folder, "report.html")
         report.write(path, model, result)
-        overview = report_pictures.overview(result)
+        overview = panels.overview(result)
         cv2.imwrite(os.path.join(folder, "overview.png"), overview[..., ::-1])
         logging.info("wrote %s, metrics.json and overview.png", path)
 

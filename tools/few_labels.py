@@ -37,7 +37,7 @@ def main(_) -> None:
     with cli.plain_errors():
         from tf_landmarks.data.geometry import Geometry
         from tf_landmarks.evaluation import landmark_regression, protocols, supervised
-        from tf_landmarks.serving.exported import ExportedModel
+        from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.visualize import charts
 
         protocol = protocols.resolve(_PROTOCOL.value)

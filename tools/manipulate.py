@@ -39,8 +39,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 def main(_) -> None:
     """Parses flags, redraws, writes."""
     with cli.plain_errors():
-        from tf_landmarks.serving import manipulation
-        from tf_landmarks.serving.exported import ExportedModel
+        from tf_landmarks.figures import manipulation
+        from tf_landmarks.inference.exported import ExportedModel
 
         model = ExportedModel(_MODEL.value)
         chosen = manipulation.parse_numbers(_LANDMARKS.value, model.num_landmarks)

@@ -31,8 +31,8 @@ def main(_) -> None:
     """Parses flags, draws, writes."""
     with cli.plain_errors():
         from tf_landmarks.data import image_files, sources
-        from tf_landmarks.serving import sheets
-        from tf_landmarks.serving.exported import ExportedModel
+        from tf_landmarks.figures import model_grids
+        from tf_landmarks.inference.exported import ExportedModel
 
         model = ExportedModel(_MODEL.value)
         source = sources.open_source(_DATA.value, prefer_train=False, classes=_CLASSES.value)
@@ -47,12 +47,12 @@ def main(_) -> None:
             raise ValueError(f"--data={_DATA.value} holds no image that can be read")
         few = images[:: max(1, len(images) // ROWS)][:ROWS]
         drawn = {
-            "landmarks": sheets.landmarks(model, images),
-            "warps": sheets.warps(model, few),
-            "heatmaps": sheets.maps(model, few),
+            "landmarks": model_grids.landmarks(model, images),
+            "warps": model_grids.warps(model, few),
+            "heatmaps": model_grids.maps(model, few),
         }
         if model.has_generator:
-            drawn["redrawn"] = sheets.redrawn(model, images[:16])
+            drawn["redrawn"] = model_grids.redrawn(model, images[:16])
         os.makedirs(_OUTPUT.value, exist_ok=True)
         for name, picture in drawn.items():
             path = os.path.join(_OUTPUT.value, f"{name}.png")

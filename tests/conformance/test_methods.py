@@ -12,8 +12,8 @@ from tf_landmarks import flags, methods
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
-from tf_landmarks.serving import writer
-from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.serving import saved_model
 from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
@@ -94,7 +94,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
         ]
     )
     trainer.train(run, options)
-    exported = ExportedModel(writer.export_run(run.run_dir))
+    exported = ExportedModel(saved_model.export_run(run.run_dir))
     model = models.make_float32_model(run, options)
     checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
     image = image_files.read_image(f"{folder}/0_3.png")

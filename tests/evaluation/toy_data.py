@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_landmarks import coordinates
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.serving.exported import ExportedModel, Prediction
+from tf_landmarks.inference.exported import ExportedModel, Prediction
 
 NAMES = ("left", "right", "tail")
 

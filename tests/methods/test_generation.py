@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from tf_landmarks import flags
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.figures import samples
 from tf_landmarks.methods import base, generation
 from tf_landmarks.methods.generation import Generation, GenerationOptions
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints, samples
+from tf_landmarks.training import checkpoints
 
 OPTIONS = {"latent": 8, "width": 4, "code": 8, "control_rate": 0.5}
 

@@ -18,9 +18,9 @@ import tf_landmarks
 from tf_landmarks import coordinates, flags, run_directory
 from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.options import RunOptions
-from tf_landmarks.serving import writer
-from tf_landmarks.serving.module import ServingModule
-from tf_landmarks.training import checkpoints, models, trainer
+from tf_landmarks.serving import saved_model
+from tf_landmarks.serving.signatures import ServingModule
+from tf_landmarks.training import checkpoints, models, trainer, untrained
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 OPTIONS = ImmOptions(width=8, regressor_width=16, regressor_min_width=8, softargmax="joint")
@@ -80,7 +80,7 @@ def run(tmp_path_factory) -> RunOptions:
     make_lively(model)
     model.steps_done.assign(3)
     saved.save()
-    assert writer.export_run(run.run_dir) == os.path.join(run.run_dir, "export", "3")
+    assert saved_model.export_run(run.run_dir) == os.path.join(run.run_dir, "export", "3")
     return run
 
 
@@ -316,9 +316,9 @@ def test_predict_keeps_the_order_of_images_of_many_sizes(exported):
 
 
 def test_the_untrained_network_is_another_one_with_calibrated_statistics(run, model, exported):
-    untrained = exported.predict_untrained(IMAGES)
-    assert untrained.landmarks.shape == (5, K, 2)
-    assert np.abs(untrained.landmarks - exported.predict(IMAGES).landmarks).max() > 0.1
+    before = exported.predict_untrained(IMAGES)
+    assert before.landmarks.shape == (5, K, 2)
+    assert np.abs(before.landmarks - exported.predict(IMAGES).landmarks).max() > 0.1
     other = models.make_float32_model(run, OPTIONS)
     untrained.load(run.run_dir, other)
     for norm in other.submodules:
@@ -330,8 +330,8 @@ def test_the_untrained_network_is_another_one_with_calibrated_statistics(run, mo
     frames, _ = trainer.read_data(run)
     untrained.calibrate(other, frames)
     want = np.stack([expected(run, other, image)[0] for image in IMAGES])
-    np.testing.assert_allclose(untrained.landmarks, want, atol=1e-3)
-    assert np.ptp(untrained.landmarks[0], axis=0).max() > 3 * np.ptp(raw[0], axis=0).max()
+    np.testing.assert_allclose(before.landmarks, want, atol=1e-3)
+    assert np.ptp(before.landmarks[0], axis=0).max() > 3 * np.ptp(raw[0], axis=0).max()
 
 
 def test_views_are_what_the_network_sees(run, exported):
@@ -386,16 +386,16 @@ def test_a_run_its_export_and_a_version_are_all_paths_of_the_model(run, export, 
 
 def test_a_run_without_a_checkpoint_cannot_be_exported(run, tmp_path):
     with pytest.raises(ValueError, match=r"is no run directory: it holds no flags\.cfg"):
-        writer.export_run(str(tmp_path))
+        saved_model.export_run(str(tmp_path))
     flags.write(str(tmp_path / "flags.cfg"), run, OPTIONS)
     with pytest.raises(ValueError, match="holds no checkpoint; train first"):
-        writer.export_run(str(tmp_path))
+        saved_model.export_run(str(tmp_path))
 
 
 def test_an_export_needs_no_training_data(run, tmp_path):
     other = shutil.copytree(run.run_dir, tmp_path / "run")
     flags.write(str(other / "flags.cfg"), dataclasses.replace(run, data="/gone"), OPTIONS)
-    assert os.path.exists(writer.export_run(str(other), str(tmp_path / "out")))
+    assert os.path.exists(saved_model.export_run(str(other), str(tmp_path / "out")))
 
 
 IN_THE_LOADER = """
@@ -528,7 +528,7 @@ def test_views_with_a_border_are_seen_as_they_are(tmp_path):
         image_size=32, border=4, border_value=1.0, num_landmarks=K, precision="float32",
     )  # fmt: skip
     trainer.train(run, OPTIONS)
-    exported = tf_landmarks.load(writer.export_run(run.run_dir))
+    exported = tf_landmarks.load(saved_model.export_run(run.run_dir))
     images = [drawn(number, 24, 24) for number in range(3)]
     views = exported.views(images) / np.float32(255)
     assert (views[:, :4] == 1.0).all()

@@ -15,7 +15,7 @@ from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods.colorization import ColorizationOptions
 from tf_landmarks.metrics import unsupervised
 from tf_landmarks.options import RunOptions
-from tf_landmarks.serving import writer
+from tf_landmarks.serving import saved_model
 from tf_landmarks.training import monitor, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
@@ -85,7 +85,7 @@ def test_the_best_evaluation_is_exported(tmp_path, monkeypatch):
     trainer.train(
         run, options
     )  # evaluates before its first step, which never counts, at 2 and at 4
-    assert writer.export_run(str(tmp_path)) == str(tmp_path / "export" / "2")
+    assert saved_model.export_run(str(tmp_path)) == str(tmp_path / "export" / "2")
     facts = json.loads((tmp_path / "export" / "2" / "assets.extra" / "facts.json").read_text())
     assert facts["step"] == 2
     last = dataclasses.replace(run, keep_best=False)

@@ -18,7 +18,7 @@ from tf_landmarks.data import sources
 from tf_landmarks.layers import pretrained
 from tf_landmarks.methods.colorization import LAYERS, ColorizationOptions
 from tf_landmarks.options import RunOptions
-from tf_landmarks.serving import writer
+from tf_landmarks.serving import saved_model
 from tf_landmarks.training import checkpoints, models, pretraining, trainer
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -130,7 +130,7 @@ def test_a_run_with_other_flags_is_refused(done):
 
 def test_it_has_no_export(done):
     with pytest.raises(ValueError, match="finds no landmarks and has no export"):
-        writer.export_run(str(done.folder))
+        saved_model.export_run(str(done.folder))
 
 
 def flat(red: int, green: int = 0, blue: int = 0) -> np.ndarray:

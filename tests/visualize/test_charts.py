@@ -1,6 +1,7 @@
 import pytest
 
-from tf_landmarks.visualize import charts, page
+from tf_landmarks.report import html
+from tf_landmarks.visualize import charts
 
 pytestmark = pytest.mark.core
 
@@ -32,7 +33,7 @@ def test_several_lines_share_the_axis_and_are_named():
 @pytest.mark.parametrize("values", [(5e4, 200.0), (3.0, 2.5), (1.0, 1.0), (0.2, 0.001)])
 def test_a_logarithmic_axis_has_plain_labels_for_any_span(values):
     figure = charts.curves({"training": ([1, 2], values)}, "loss")
-    text = page.chart_tag(figure, "loss")
+    text = html.chart_tag(figure, "loss")
     axes = figure.axes[0]
     assert axes.get_yscale() == "log"
     low, high = axes.get_ylim()

@@ -23,10 +23,10 @@ from tf_landmarks.augment import annotated
 from tf_landmarks.data import annotations, image_files, videos
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.evaluation import attribution, flip_ambiguity, protocols, regression
+from tf_landmarks.inference.exported import BATCH, ExportedModel
 from tf_landmarks.methods import METHODS
 from tf_landmarks.methods.base import LandmarkModel
 from tf_landmarks.metrics import landmark_errors, unsupervised
-from tf_landmarks.serving.exported import BATCH, ExportedModel
 
 # Images of the test part on which the health of the landmarks is measured.
 HEALTH_IMAGES = 256

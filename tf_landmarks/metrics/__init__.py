@@ -1,0 +1,1 @@
+"""Numbers of what was found: arrays in, numbers out; no model, no file."""

@@ -1,1 +1,1 @@
-"""The SavedModel: what it holds, how it is written, how it is used from Python."""
+"""The SavedModel: what it holds and how it is written."""

@@ -11,7 +11,7 @@ from tf_landmarks.metrics import unsupervised
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints
 from tf_landmarks.training.input_pipeline import ImageSet
-from tf_landmarks.visualize import pictures
+from tf_landmarks.visualize import summaries
 
 NUM_BATCHES = 4
 NUM_VIEWS = 96
@@ -81,4 +81,4 @@ class Evaluator:
     def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
         """Names and `[H, W, 3]` uint8 pictures; none of a model that finds no landmarks."""
         if self._copy.finds_landmarks:
-            yield from pictures.of_training(self._copy, self._batches[0])
+            yield from summaries.of_training(self._copy, self._batches[0])

@@ -6,8 +6,9 @@ import numpy as np
 
 from tf_landmarks.evaluation import attribution, landmark_regression
 from tf_landmarks.evaluation.landmark_regression import Result
-from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.visualize import grids, heatmaps, overlays, page
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.report import html
+from tf_landmarks.visualize import grids, heatmaps, overlays
 
 # Sides in pixels of the page: of a picture by itself, and of one in a table.
 SIDE = 180
@@ -38,17 +39,17 @@ def discovered(model: ExportedModel, result: Result) -> str:
         image = result.test.images[i]
         picture = overlays.draw_landmarks(image, result.discovered[i], _factor(image, SIDE), 7)
         name = _name(result, i)
-        tiles.append(page.figure(page.image_tag(picture, f"landmarks found on {name}"), name))
-    legend = "".join(f"<li>{page.marker_tag(k)}{k}</li>" for k in range(model.num_landmarks))
+        tiles.append(html.figure(html.image_tag(picture, f"landmarks found on {name}"), name))
+    legend = "".join(f"<li>{html.marker_tag(k)}{k}</li>" for k in range(model.num_landmarks))
     return "\n".join(
         [
-            page.caption(
+            html.caption(
                 "The points the model found without any label, each with the same marker in every "
                 "picture: look for markers that stay on the same part of the object, whatever its "
                 "pose; of several on one spot only the last is seen, and the others add nothing."
             ),
             f'<ul class="legend">{legend}</ul>',
-            page.tiles(tiles),
+            html.tiles(tiles),
         ]
     )
 
@@ -61,21 +62,21 @@ def regressed(model: ExportedModel, result: Result) -> str:
         picture = overlays.draw_comparison(
             image, result.test.points[i], result.predicted[i], _factor(image, SIDE), 8
         )
-        tag = page.image_tag(picture, f"annotated and predicted points on {name}")
-        return page.figure(tag, name, first=f"{result.image_nme[i]:.1f} %")
+        tag = html.image_tag(picture, f"annotated and predicted points on {name}")
+        return html.figure(tag, name, first=f"{result.image_nme[i]:.1f} %")
 
     typical, worst = typical_and_worst(result.image_nme, 6)
     parts = [
-        page.caption(
+        html.caption(
             "White rings are the annotation, orange dots the prediction from the discovered points, "
             "joined by a line (a dot alone has no annotation): look for long lines, and for the "
             "parts of the object where they gather."
         ),
         "<h3>Typical: around the median error</h3>",
-        page.tiles([tile(i) for i in typical]),
+        html.tiles([tile(i) for i in typical]),
     ]
     if len(worst):
-        parts += ["<h3>Worst</h3>", page.tiles([tile(i) for i in worst])]
+        parts += ["<h3>Worst</h3>", html.tiles([tile(i) for i in worst])]
     return "\n".join(parts)
 
 
@@ -91,7 +92,7 @@ def correlations(model: ExportedModel, result: Result) -> str:
         picture = overlays.draw_arrows(
             image, result.discovered[i], result.test.points[i], arrows, _factor(image, SIDE), 6
         )
-        tiles.append(page.figure(page.image_tag(picture, f"arrows over {name}"), name))
+        tiles.append(html.figure(html.image_tag(picture, f"arrows over {name}"), name))
     strong = len({a for _, a, _ in arrows})
     words = (
         "An arrow goes from a discovered landmark to each annotated point (ring) of whose weights it "
@@ -99,7 +100,7 @@ def correlations(model: ExportedModel, result: Result) -> str:
         f"{len(result.attribution)} points have any: look for arrows from nearby, for one across the "
         "object says that the map has found a coincidence."
     )
-    return page.caption(words) + page.tiles(tiles)
+    return html.caption(words) + html.tiles(tiles)
 
 
 def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -126,30 +127,30 @@ def blended_heatmaps(model: ExportedModel, result: Result) -> str:
     names = [_name(result, i) for i in chosen]
     views, maps = model.views(images), model.heatmaps(images)
     blended = [
-        page.figure(
-            page.image_tag(heatmaps.blend(_enlarge(v, SIDE), m), f"all heatmaps over {name}"), name
+        html.figure(
+            html.image_tag(heatmaps.blend(_enlarge(v, SIDE), m), f"all heatmaps over {name}"), name
         )
         for name, v, m in zip(names, views, maps, strict=True)
     ]
     single = []
     for k in range(model.num_landmarks):
         picture = heatmaps.with_marginals(maps[0, ..., k])
-        tag = page.image_tag(picture, f"heatmap of landmark {k}", density=1, photo=False)
-        single.append(page.figure(tag, f"landmark {k}"))
+        tag = html.image_tag(picture, f"heatmap of landmark {k}", density=1, photo=False)
+        single.append(html.figure(tag, f"landmark {k}"))
     return "\n".join(
         [
-            page.caption(
+            html.caption(
                 "Where the model believes each landmark to be, in the colour of its marker: look "
                 "for one small spot per landmark; a wide, split or missing glow means that it is "
                 "unsure."
             ),
-            page.tiles(blended),
-            f"<h3>Each landmark's heatmap on {page.text(names[0])}</h3>",
-            page.caption(
+            html.tiles(blended),
+            f"<h3>Each landmark's heatmap on {html.text(names[0])}</h3>",
+            html.caption(
                 "Bright is likely, and the grey profiles are the sums over columns (above) and rows "
                 "(left): look for one peak in each."
             ),
-            page.tiles(single, "small"),
+            html.tiles(single, "small"),
         ]
     )
 
@@ -174,7 +175,7 @@ def reconstructions(model: ExportedModel, result: Result) -> str:
         "the object in the second row; where the object is grey, blurred or in the same pose "
         "everywhere, the landmarks are ignored or carry too little."
     )
-    return page.caption(words) + page.matrix(rows, ["picture", "redrawn"])
+    return html.caption(words) + html.matrix(rows, ["picture", "redrawn"])
 
 
 def swaps(model: ExportedModel, result: Result) -> str:
@@ -187,7 +188,7 @@ def swaps(model: ExportedModel, result: Result) -> str:
     points = landmark_regression.to_network(model.geometry, result.test, result.discovered)
     factor = _factor(views[poses[0]], CELL)
     head = [
-        page.image_tag(
+        html.image_tag(
             overlays.draw_landmarks(views[i], points[i], factor, 4.5),
             f"{_name(result, i)} with its landmarks, the pose of its column",
         )
@@ -209,7 +210,7 @@ def swaps(model: ExportedModel, result: Result) -> str:
         "picture on top of its column: look for one pose down each column and one look along each "
         "row; where the pose follows the picture at the left, the landmarks are ignored."
     )
-    return page.caption(words) + page.matrix(rows, [""] * len(rows))
+    return html.caption(words) + html.matrix(rows, [""] * len(rows))
 
 
 def _spread(count: int, wanted: int) -> np.ndarray:
@@ -223,7 +224,7 @@ def _name(result: Result, index: int) -> str:
 
 def _factor(image: np.ndarray, side: int) -> float:
     """The factor that makes an image's longer side `side` pixels of the page."""
-    return page.DENSITY * side / max(image.shape[:2])
+    return html.DENSITY * side / max(image.shape[:2])
 
 
 def _enlarge(image: np.ndarray, side: int) -> np.ndarray:
@@ -231,4 +232,4 @@ def _enlarge(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _cell(picture: np.ndarray, words: str) -> str:
-    return page.image_tag(_enlarge(picture, CELL), words)
+    return html.image_tag(_enlarge(picture, CELL), words)

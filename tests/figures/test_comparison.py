@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
-from tf_landmarks.evaluate import comparison
 from tf_landmarks.evaluation import landmark_regression, protocols
+from tf_landmarks.figures import comparison
 
 
 def measure(folder, model):

@@ -12,8 +12,8 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks.data import image_files, sources, videos
-from tf_landmarks.serving.exported import BATCH, ExportedModel
-from tf_landmarks.visualize import films, overlays
+from tf_landmarks.inference.exported import BATCH, ExportedModel
+from tf_landmarks.visualize import overlays, video_writer
 
 FORMATS = ("csv", "json", "coco", "overlay")
 
@@ -184,7 +184,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
     Of a video `overlays/<file>.mp4`, with as many frames: where one could not be read, the last
     picture stays.
     """
-    film = films.Film("take another --format")
+    film = video_writer.VideoWriter("take another --format")
 
     def write(row: Row) -> None:
         picture = None

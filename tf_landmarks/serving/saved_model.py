@@ -7,8 +7,8 @@ import os
 import shutil
 
 from tf_landmarks import flags, methods, run_directory
-from tf_landmarks.serving.module import ServingModule
-from tf_landmarks.training import checkpoints, models
+from tf_landmarks.serving.signatures import ServingModule
+from tf_landmarks.training import checkpoints, models, untrained
 
 
 def export_run(run_dir: str, output: str | None = None) -> str:

@@ -5,8 +5,8 @@ import pytest
 
 from tf_landmarks import coordinates
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.serving import manipulation
-from tf_landmarks.serving.exported import ExportedModel, Prediction
+from tf_landmarks.figures import manipulation
+from tf_landmarks.inference.exported import ExportedModel, Prediction
 
 pytestmark = pytest.mark.core
 

@@ -9,11 +9,11 @@ import pathlib
 
 import numpy as np
 
-from tf_landmarks.evaluate import report_pictures
 from tf_landmarks.evaluation.landmark_regression import Result
+from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.metrics import unsupervised
-from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.visualize import charts, page
+from tf_landmarks.report import html, panels
+from tf_landmarks.visualize import charts
 
 _NOT_LOSSES = ("step", "steps_per_second", "bad_files")
 # In front of what a training recorded of its health, see metrics/unsupervised.py.
@@ -46,31 +46,31 @@ def write(path: str, model: ExportedModel, result: Result) -> None:
         model: What was evaluated.
         result: What `evaluation.evaluate` returned for it.
     """
-    panels = {name: panel(model, result) for name, panel in _PANELS.items()}
-    panels = {name: content for name, content in panels.items() if content}
-    anchors = {name: name.lower().replace(" ", "-") for name in panels}
-    html = _PAGE.format(
-        title=page.text(f"Landmarks on {result.test.title or 'test images'}"),
+    shown = {name: panel(model, result) for name, panel in _PANELS.items()}
+    shown = {name: content for name, content in shown.items() if content}
+    anchors = {name: name.lower().replace(" ", "-") for name in shown}
+    page = _PAGE.format(
+        title=html.text(f"Landmarks on {result.test.title or 'test images'}"),
         style=pathlib.Path(__file__).with_suffix(".css").read_text(encoding="utf-8"),
         facts=_facts(model, result),
-        links="\n".join(f'<a href="#{anchors[name]}">{name}</a>' for name in panels),
+        links="\n".join(f'<a href="#{anchors[name]}">{name}</a>' for name in shown),
         sections="\n".join(
             f'<section id="{anchors[name]}">\n<h2>{name}</h2>\n{content}\n</section>'
-            for name, content in panels.items()
+            for name, content in shown.items()
         ),
     )
     # File names may hold bytes that are no text.
-    pathlib.Path(path).write_text(html, encoding="utf-8", errors="backslashreplace")
+    pathlib.Path(path).write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _facts(model: ExportedModel, result: Result) -> str:
     protocol = result.metrics["protocol"]
     return (
-        f'<p class="facts">Method <b>{page.text(model.facts["method"])}</b>, step '
-        f"{model.facts['step']:,}, {page.count(model.num_landmarks, 'discovered landmark')}, network "
+        f'<p class="facts">Method <b>{html.text(model.facts["method"])}</b>, step '
+        f"{model.facts['step']:,}, {html.count(model.num_landmarks, 'discovered landmark')}, network "
         f"input {protocol['image_size']}×{protocol['image_size']} pixels; "
-        f"{page.count(protocol['num_train'], 'labelled training image')}, "
-        f"{page.count(protocol['num_test'], 'test image')}.</p>"
+        f"{html.count(protocol['num_train'], 'labelled training image')}, "
+        f"{html.count(protocol['num_test'], 'test image')}.</p>"
     )
 
 
@@ -83,7 +83,7 @@ def _scores(model: ExportedModel, result: Result) -> str:
     unit = _unit(scores["protocol"]["normalizer"])
     return "\n".join(
         [
-            page.caption(
+            html.caption(
                 "The error (NME) is the mean distance between predicted and annotated points in "
                 f"percent of {unit}: the model has learned something useful where its bar is clearly "
                 "shorter than that of the mean shape, which looks at no image, and that of the "
@@ -95,7 +95,7 @@ def _scores(model: ExportedModel, result: Result) -> str:
             f"<p>{_verdict(scores['nme_percent'], high, _baselines(scores))}</p>",
             *(f'<p class="warning">{line}</p>' for line in _warnings(scores["protocol"])),
             '<div class="side"><div>',
-            page.chart_tag(chart, f"Bar chart of the errors: {words}"),
+            html.chart_tag(chart, f"Bar chart of the errors: {words}"),
             "<h3>How this was measured</h3>",
             f"<p>{_protocol(scores['protocol'], model)}</p>",
             f"</div><div>{_score_table(scores['per_landmark'])}</div></div>",
@@ -129,7 +129,7 @@ def _warnings(protocol: dict) -> list[str]:
         "num_unreadable": ("annotated image", "left out: the file cannot be read"),
     }
     return [
-        f"{page.count(protocol[key], noun)} {reason}."
+        f"{html.count(protocol[key], noun)} {reason}."
         for key, (noun, reason) in reasons.items()
         if protocol[key]
     ]
@@ -141,12 +141,12 @@ def _protocol(protocol: dict, model: ExportedModel) -> str:
         ridge = f"chosen by cross-validation over blocks of neighbours ({' to '.join(f'{r:.1g}' for r in chosen[:: max(1, len(chosen) - 1)])})"
     how = f"ridge {ridge}" if protocol["fit"] == "closed" else "by gradient over warped images"
     return (
-        f"A linear map from the {page.count(model.num_landmarks, 'discovered landmark')} to the "
-        f"annotated points was fitted on {page.count(protocol['num_train'], 'labelled image')} "
-        f"({page.text(protocol['train'])}) and measured on {protocol['num_test']:,} others "
-        f"({page.text(protocol['test'])}); both baselines got the same labels, and the network before "
-        f"training such a map of its own. Protocol <b>{page.text(protocol['name'])}</b> "
-        f"({page.text(protocol['source'])}): {'with' if protocol['bias'] else 'no'} bias, {how}, "
+        f"A linear map from the {html.count(model.num_landmarks, 'discovered landmark')} to the "
+        f"annotated points was fitted on {html.count(protocol['num_train'], 'labelled image')} "
+        f"({html.text(protocol['train'])}) and measured on {protocol['num_test']:,} others "
+        f"({html.text(protocol['test'])}); both baselines got the same labels, and the network before "
+        f"training such a map of its own. Protocol <b>{html.text(protocol['name'])}</b> "
+        f"({html.text(protocol['source'])}): {'with' if protocol['bias'] else 'no'} bias, {how}, "
         f"coordinates from the {protocol['origin'].replace('_', ' ')}. The interval covers "
         "the choice of test images, not the chance in training."
     )
@@ -163,8 +163,8 @@ def _score_table(per_landmark: dict[str, dict]) -> str:
     lines = []
     for place, (name, values) in enumerate(ordered):
         cells = "".join(f"<td>{'–' if v is None else f'{v:.1f}'}</td>" for v in values)
-        bar = page.bar((values[0] or 0) / max(*measured, 1e-9))
-        name = page.text(name) + notes.get(place, "")
+        bar = html.bar((values[0] or 0) / max(*measured, 1e-9))
+        name = html.text(name) + notes.get(place, "")
         lines.append(f"<tr><th>{name}</th>{cells}<td>{bar}</td></tr>")
     return (
         '<div class="scroll"><table class="scores">\n<thead><tr><th>error in %, best first</th>'
@@ -186,13 +186,13 @@ def _losses(model: ExportedModel, result: Result) -> str:
                 series[label] = tuple(zip(*points, strict=True))
         if name not in _NOT_LOSSES and not name.startswith(_HEALTH):
             chart = charts.curves(series, name)
-            figures.append(page.figure(page.chart_tag(chart, f"{name} over the steps of training")))
+            figures.append(html.figure(html.chart_tag(chart, f"{name} over the steps of training")))
     words = (
         "The loss and its terms over the steps of training, on logarithmic scales: look for curves "
         "that fall and level out; one that still falls at the end asks for more steps, and held-out "
         "images on which it rises again ask for more images or an earlier end."
     )
-    return page.caption(words) + page.tiles(figures, "wide") if figures else ""
+    return html.caption(words) + html.tiles(figures, "wide") if figures else ""
 
 
 def _few_labels(model: ExportedModel, result: Result) -> str:
@@ -205,11 +205,11 @@ def _few_labels(model: ExportedModel, result: Result) -> str:
         "labelled images", "error (NME), %",
     )  # fmt: skip
     words = ", ".join(f"{n}: {mean:.1f} %" for n, mean in zip(numbers, means, strict=True))
-    return page.caption(
+    return html.caption(
         "The error when the linear map is fitted on fewer labelled images (mean and standard deviation "
         "of random draws), beside the baselines with all labels: look for where the curve flattens, "
         "for annotating more images than that brings little."
-    ) + page.figure(page.chart_tag(chart, f"Error by number of labelled images: {words}"))
+    ) + html.figure(html.chart_tag(chart, f"Error by number of labelled images: {words}"))
 
 
 def _health(model: ExportedModel, result: Result) -> str:
@@ -223,15 +223,15 @@ def _health(model: ExportedModel, result: Result) -> str:
     half = -(-len(rows) // 2) if len(rows) > 8 else len(rows)
     return "\n".join(
         [
-            page.caption(
-                f"Measured without annotations on {page.count(found['num_images'], 'test image')}, each "
+            html.caption(
+                f"Measured without annotations on {html.count(found['num_images'], 'test image')}, each "
                 "also warped in a known way. Trust points that move from image to image and follow the "
                 "warp: one that follows exactly misses 0 % of its shift, one that stays misses 100 %. "
                 "Confidence says how narrow a point's heatmap is; contrast, how many places of the "
                 "image show less than the point's surroundings (half of them, for a point put anywhere)."
             ),
             f"<p>{_health_verdict(found)}</p>",
-            *(f'<p class="warning">{page.text(_sentence(w))}</p>' for w in found["warnings"]),
+            *(f'<p class="warning">{html.text(_sentence(w))}</p>' for w in found["warnings"]),
             f"<p>{_generator_words(found)}</p>" if found["shuffle_ratio"] is not None else "",
             '<div class="side">',
             *(f"<div>{_health_table(part)}</div>" for part in (rows[:half], rows[half:]) if part),
@@ -245,7 +245,7 @@ def _health_verdict(found: dict) -> str:
     if found["collapsed"]:
         return "<b>Collapsed: there are no landmarks to work with.</b>"
     good = sum(not _remarks(found, k) for k in range(len(found["points"])))
-    whole = page.count(len(found["points"]), "landmark")
+    whole = html.count(len(found["points"]), "landmark")
     return f"<b>{good:,} of {whole}</b> move, follow the object and repeat no other."
 
 
@@ -271,10 +271,10 @@ def _health_row(k: int, point: dict, confidence: float, remarks: list[str]) -> s
     def cell(value: float | None, words: str) -> str:
         return f"<td>{'–' if value is None else words.format(value)}</td>"
 
-    remark = f'<span class="remark">{page.text(", ".join(remarks))}</span>'
+    remark = f'<span class="remark">{html.text(", ".join(remarks))}</span>'
     return (
-        f'<tr><th><span class="point">{page.marker_tag(k)}{k}</span></th>'
-        f'<td class="share">{page.bar(confidence)}{confidence:.2f}</td>'
+        f'<tr><th><span class="point">{html.marker_tag(k)}{k}</span></th>'
+        f'<td class="share">{html.bar(confidence)}{confidence:.2f}</td>'
         + cell(point["spread_percent"], "±{:.1f} %")
         + cell(point["lag"] and 100 * point["lag"], "{:.0f} %")
         + cell(100 * point["contrast"], "{:.0f} %")
@@ -300,8 +300,8 @@ def _health_curves(model: ExportedModel) -> str:
         points = [(row["step"], row[key]) for row in rows if key in row]
         name = key.removeprefix(_HEALTH).replace("_", " ")
         chart = charts.curves({name: tuple(zip(*points, strict=True))}, name)
-        figures.append(page.figure(page.chart_tag(chart, f"{name} over the steps of training")))
-    return "<h3>Over the steps of training</h3>" + page.tiles(figures, "wide") if figures else ""
+        figures.append(html.figure(html.chart_tag(chart, f"{name} over the steps of training")))
+    return "<h3>Over the steps of training</h3>" + html.tiles(figures, "wide") if figures else ""
 
 
 def _sentence(words: str) -> str:
@@ -317,12 +317,12 @@ def _unit(normalizer: str) -> str:
 
 _PANELS = {
     "Score": _scores,
-    "Discovered landmarks": report_pictures.discovered,
-    "Prediction and annotation": report_pictures.regressed,
-    "What predicts what": report_pictures.correlations,
-    "Heatmaps": report_pictures.blended_heatmaps,
-    "Reconstructions": report_pictures.reconstructions,
-    "Look and pose exchanged": report_pictures.swaps,
+    "Discovered landmarks": panels.discovered,
+    "Prediction and annotation": panels.regressed,
+    "What predicts what": panels.correlations,
+    "Heatmaps": panels.blended_heatmaps,
+    "Reconstructions": panels.reconstructions,
+    "Look and pose exchanged": panels.swaps,
     "Losses": _losses,
     "Number of labels": _few_labels,
     "Health": _health,

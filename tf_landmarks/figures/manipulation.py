@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tf_landmarks.data import image_files, sources
-from tf_landmarks.serving.exported import ExportedModel
-from tf_landmarks.visualize import films, grids, overlays
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.visualize import grids, overlays, video_writer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -222,7 +222,7 @@ def write_video(
             strict=True,
         )
     ]
-    film = films.Film()
+    film = video_writer.VideoWriter()
     for strip in strips:
         film.write(path, 20.0, strip)
     film.close()

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
-from tf_landmarks.evaluate import report, report_pictures
 from tf_landmarks.evaluation import landmark_regression, protocols
+from tf_landmarks.report import panels, report
 
 pytestmark = pytest.mark.core
 
@@ -204,6 +204,6 @@ def test_the_verdict_heeds_the_interval(error, high, baselines, expected):
     ],
 )
 def test_typical_images_are_around_the_median_and_the_worst_apart(errors, typical, worst):
-    found = report_pictures.typical_and_worst(np.array(errors, float), 6)
+    found = panels.typical_and_worst(np.array(errors, float), 6)
     np.testing.assert_array_equal(found[0], typical)
     np.testing.assert_array_equal(found[1], worst)

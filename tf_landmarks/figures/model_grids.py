@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks.augment import tps
-from tf_landmarks.serving.exported import ExportedModel
+from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
 ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees (FSE, figure 3)

@@ -1,1 +1,0 @@
-"""Measuring discovered landmarks against annotations."""

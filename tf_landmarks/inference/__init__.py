@@ -1,0 +1,1 @@
+"""An export at work: from Python, over folders and videos, into files."""
