@@ -16,7 +16,7 @@ from tf_landmarks.visualize import grids, overlays, video_writer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Edit:
+class LandmarkEdit:
     """A picture and where its landmarks go.
 
     Attributes:
@@ -40,7 +40,7 @@ def make_edit(
     towards: np.ndarray | None,
     moves: str,
     chosen: Sequence[int],
-) -> Edit:
+) -> LandmarkEdit:
     """Finds the landmarks of a picture and their targets.
 
     Args:
@@ -73,7 +73,7 @@ def make_edit(
         chosen = [k for k in chosen if np.isfinite(table[k]).all()]
     end = start.copy()
     end[list(chosen)] = targets[list(chosen)]
-    return Edit(view, start, end)
+    return LandmarkEdit(view, start, end)
 
 
 def read_moves(path: str, num_landmarks: int) -> tuple[np.ndarray, bool]:
@@ -164,7 +164,7 @@ def open_reader(data: str) -> Callable[[str], np.ndarray]:
     return read_name
 
 
-def draw_sheet(model: ExportedModel, edits: Sequence[Edit], amounts: Sequence[float]) -> np.ndarray:
+def draw_sheet(model: ExportedModel, edits: Sequence[LandmarkEdit], amounts: Sequence[float]) -> np.ndarray:
     """A row for each edit: the picture with the way of its landmarks, and redrawn at each amount.
 
     Returns:
@@ -185,7 +185,7 @@ def draw_sheet(model: ExportedModel, edits: Sequence[Edit], amounts: Sequence[fl
 
 
 def write_video(
-    path: str, model: ExportedModel, edits: Sequence[Edit], amounts: Sequence[float], frames: int
+    path: str, model: ExportedModel, edits: Sequence[LandmarkEdit], amounts: Sequence[float], frames: int
 ) -> None:
     """Writes a video of the motion there and back, the edits side by side.
 
@@ -235,7 +235,7 @@ def _find(model: ExportedModel, image: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return view, model.to_view(image.shape[:2], found)
 
 
-def _render(model: ExportedModel, edit: Edit, amounts: Sequence[float]) -> np.ndarray:
+def _render(model: ExportedModel, edit: LandmarkEdit, amounts: Sequence[float]) -> np.ndarray:
     """`[A, S, S, 3]` uint8, the picture with its landmarks at each amount."""
     points = np.stack([edit.at(amount) for amount in amounts])
     views = np.repeat(edit.view[np.newaxis] / np.float32(255), len(points), axis=0)

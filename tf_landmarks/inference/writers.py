@@ -18,7 +18,7 @@ from tf_landmarks.visualize import overlays, video_writer
 FORMATS = ("csv", "json", "coco", "overlay")
 
 
-class Row(NamedTuple):
+class PredictionRow(NamedTuple):
     """The result of one image or frame: its landmarks, or why there are none."""
 
     file: str
@@ -70,11 +70,11 @@ def predict_folder(
     return counts[True], counts[False]
 
 
-def _predict(model: ExportedModel, source: sources.Source) -> Iterator[Row]:
+def _predict(model: ExportedModel, source: sources.Source) -> Iterator[PredictionRow]:
     for start in range(0, len(source), BATCH):
         rows = []
         for index in range(start, min(start + BATCH, len(source))):
-            row = Row(*_file_and_frame(source, index))
+            row = PredictionRow(*_file_and_frame(source, index))
             try:
                 image = source.read(index)
                 rows.append(row._replace(size=image.shape[:2], image=image))
@@ -107,7 +107,7 @@ def _csv(output: str, num_landmarks: int, source: sources.Source):
         columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
         table.writerow(["file", *(["frame"] if in_videos else []), *columns, "error"])
 
-        def write(row: Row) -> None:
+        def write(row: PredictionRow) -> None:
             cells = [""] * len(columns)
             if row.landmarks is not None:
                 values = np.column_stack([row.landmarks, row.confidence]).ravel()
@@ -122,7 +122,7 @@ def _json(output: str, num_landmarks: int, source: sources.Source):
     """`landmarks.json`: a list with one object per image or frame."""
     rows = []
 
-    def write(row: Row) -> None:
+    def write(row: PredictionRow) -> None:
         place = {"file": row.file} if row.frame is None else {"file": row.file, "frame": row.frame}
         if row.landmarks is None:
             rows.append({**place, "error": row.error})
@@ -147,7 +147,7 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
     """
     images, annotations = [], []
 
-    def write(row: Row) -> None:
+    def write(row: PredictionRow) -> None:
         height, width = row.size
         number = len(images) + 1
         name = row.file if row.frame is None else videos.frame_name(row.file, row.frame)
@@ -186,7 +186,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
     """
     film = video_writer.VideoWriter("take another --format")
 
-    def write(row: Row) -> None:
+    def write(row: PredictionRow) -> None:
         picture = None
         if row.image is not None:
             factor = max(1, 256 // max(row.size))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 
-class Film:
+class VideoWriter:
     """The video that is being written; the next file's begins when this one's ends.
 
     Args:
