@@ -25,12 +25,12 @@ _POSES = flags.DEFINE_integer("poses", 1, "pictures of each face", lower_bound=1
 def main(_) -> None:
     """Parses flags, writes, says how to normalise."""
     with cli.plain_errors():
-        from tf_landmarks.data import made_faces
+        from tf_landmarks.data import synthetic_faces
 
-        made_faces.write_dataset(
+        synthetic_faces.write_dataset(
             _OUTPUT.value, _TRAIN.value, _TEST.value, _SIZE.value, poses=_POSES.value
         )
-        pair = ",".join(made_faces.NORMALIZER)
+        pair = ",".join(synthetic_faces.NORMALIZER)
         logging.info("faces are in %s; evaluate with --normalizer=%s", _OUTPUT.value, pair)
 
 

@@ -7,17 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tf_landmarks.data import made_faces
-from tf_landmarks.data.made_faces import (
-    LANDMARKS,
-    Look,
-    Pose,
-    draw_face,
-    face_landmarks,
-    make_face,
-    random_look,
-    random_pose,
-)
+from tf_landmarks.data import synthetic_faces
+from tf_landmarks.data.synthetic_faces import LANDMARKS, make_face
+from tf_landmarks.data.synthetic_faces.appearance import Look, Pose, random_look, random_pose
+from tf_landmarks.data.synthetic_faces.drawing import draw_face, face_landmarks
+from tf_landmarks.data.synthetic_faces.shape import curve
 
 pytestmark = pytest.mark.core
 
@@ -122,8 +116,8 @@ def test_brow_landmarks_are_the_ends_of_the_brows():
 
 def test_curves_pass_through_their_points():
     points = np.random.default_rng(0).normal(size=(7, 2))
-    np.testing.assert_allclose(made_faces._curve(points)[::6], points)
-    np.testing.assert_allclose(made_faces._curve(points, closed=True)[::6], points)
+    np.testing.assert_allclose(curve(points)[::6], points)
+    np.testing.assert_allclose(curve(points, closed=True)[::6], points)
 
 
 def test_shift_roll_and_scale_move_landmarks_by_the_known_amount():
@@ -156,7 +150,7 @@ def test_a_small_picture_is_the_large_one_at_half_the_size():
 
 def test_written_set_holds_the_faces_and_their_landmarks(tmp_path):
     folder = tmp_path / "new" / "faces"
-    made_faces.write_dataset(folder, num_train=3, num_test=2, size=32, seed=1, poses=2)
+    synthetic_faces.write_dataset(folder, num_train=3, num_test=2, size=32, seed=1, poses=2)
     assert sorted(path.name for path in folder.parent.iterdir()) == ["faces"]
     for part, indices in (("train", (0, 1, 2)), ("test", (3, 4))):
         with open(folder / part / "landmarks.csv", newline="") as file:
@@ -171,16 +165,16 @@ def test_written_set_holds_the_faces_and_their_landmarks(tmp_path):
 
 
 def test_a_complete_set_is_left_as_it_is(tmp_path):
-    made_faces.write_dataset(tmp_path, num_train=2, num_test=1, size=32)
+    synthetic_faces.write_dataset(tmp_path, num_train=2, num_test=1, size=32)
     image = next((tmp_path / "train" / "images").iterdir())
     image.write_bytes(b"touched")
-    made_faces.write_dataset(tmp_path, num_train=2, num_test=1, size=32)
+    synthetic_faces.write_dataset(tmp_path, num_train=2, num_test=1, size=32)
     assert image.read_bytes() == b"touched"
 
 
 def test_a_folder_with_anything_else_is_refused(tmp_path):
-    made_faces.write_dataset(tmp_path / "faces", num_train=1, num_test=1, size=32)
+    synthetic_faces.write_dataset(tmp_path / "faces", num_train=1, num_test=1, size=32)
     with pytest.raises(ValueError, match=r"\"size\": 32.*name another folder"):
-        made_faces.write_dataset(tmp_path / "faces", num_train=1, num_test=1, size=64)
+        synthetic_faces.write_dataset(tmp_path / "faces", num_train=1, num_test=1, size=64)
     with pytest.raises(ValueError, match=r"holds other files.*name another folder"):
-        made_faces.write_dataset(tmp_path, num_train=1, num_test=1, size=32)
+        synthetic_faces.write_dataset(tmp_path, num_train=1, num_test=1, size=32)

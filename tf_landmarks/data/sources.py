@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tf_landmarks.data import idx, image_files, made_faces, tfrecords, videos
+from tf_landmarks.data import idx, image_files, synthetic_faces, tfrecords, videos
 
 MADE_FACES = "made_faces"
 GROUPS = ("sequence", "frame")
@@ -228,7 +228,7 @@ class MadeFaces(Source):
         self.names = [f"look{i // 2:05d}_pose{i % 2}" for i in numbers]
 
     def read(self, index: int) -> np.ndarray:
-        image, _ = made_faces.make_face(self._seed, index // 2, index % 2, self._size)
+        image, _ = synthetic_faces.make_face(self._seed, index // 2, index % 2, self._size)
         return image
 
 

@@ -164,7 +164,9 @@ def open_reader(data: str) -> Callable[[str], np.ndarray]:
     return read_name
 
 
-def draw_sheet(model: ExportedModel, edits: Sequence[LandmarkEdit], amounts: Sequence[float]) -> np.ndarray:
+def draw_sheet(
+    model: ExportedModel, edits: Sequence[LandmarkEdit], amounts: Sequence[float]
+) -> np.ndarray:
     """A row for each edit: the picture with the way of its landmarks, and redrawn at each amount.
 
     Returns:
@@ -185,7 +187,11 @@ def draw_sheet(model: ExportedModel, edits: Sequence[LandmarkEdit], amounts: Seq
 
 
 def write_video(
-    path: str, model: ExportedModel, edits: Sequence[LandmarkEdit], amounts: Sequence[float], frames: int
+    path: str,
+    model: ExportedModel,
+    edits: Sequence[LandmarkEdit],
+    amounts: Sequence[float],
+    frames: int,
 ) -> None:
     """Writes a video of the motion there and back, the edits side by side.
 
