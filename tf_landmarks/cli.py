@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterator
 
 from absl import app, logging
 
+from tf_landmarks.errors import UserError
 from tf_landmarks.training.preemption import EXIT_CODE, InterruptedTraining, WorkerLostError
 
 if typing.TYPE_CHECKING:  # commands that take no such options start without TensorFlow
     from tf_landmarks.options import RunOptions
-
-
-_PACKAGE = os.path.dirname(os.path.abspath(__file__))
-_OURS = (_PACKAGE, os.path.join(os.path.dirname(_PACKAGE), "tools"))
 
 
 def run(main: Callable) -> None:
@@ -44,8 +41,8 @@ def run(main: Callable) -> None:
 def plain_errors() -> Iterator[None]:
     """Turns the errors that a user can mend into a message and exit code 2, without a traceback.
 
-    These are errors of the operating system, and ValueErrors that this package raises itself; one
-    that comes out of TensorFlow is a fault of the program, and keeps its traceback.
+    These are `UserError` and errors of the operating system. Any other is a fault of this project: it keeps
+    its traceback, a line says whose it is, and the exit code is 1.
     """
     try:
         yield
@@ -59,12 +56,17 @@ def plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError) as error:
-        origin = traceback.extract_tb(error.__traceback__)[-1].filename
-        if isinstance(error, ValueError) and not origin.startswith(_OURS):
-            raise
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        traceback.print_exc()
+        print(
+            f"error: {type(error).__name__} inside tf_landmarks, which is a fault of ours and not of your "
+            "command; please report it with the lines above",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def settled(run: "RunOptions") -> "RunOptions":

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from absl import flags
 
 from tf_landmarks import run_directory
+from tf_landmarks.errors import UserError
 from tf_landmarks.methods import METHODS, TRAINED
 from tf_landmarks.methods.base import TrainedModel
 from tf_landmarks.options import RunOptions
@@ -52,18 +53,18 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     """Reads what `write` wrote.
 
     Raises:
-        ValueError: If there is no such file, or a line of it is no flag that this version knows.
+        UserError: If there is no such file, or a line of it is no flag that this version knows.
     """
     if not os.path.isfile(path):
-        raise ValueError(f"{os.path.dirname(path)} is no run directory: it holds no flags.cfg")
+        raise UserError(f"{os.path.dirname(path)} is no run directory: it holds no flags.cfg")
     values = flags.FlagValues()
     define(values, TRAINED)
     try:
         _, *rest = values(["tf_landmarks", f"--flagfile={path}"])
     except flags.Error as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     if rest:  # absl would pass over it
-        raise ValueError(f"{path}: {rest[0]!r} is no flag; flags start with --")
+        raise UserError(f"{path}: {rest[0]!r} is no flag; flags start with --")
     return build(values)
 
 

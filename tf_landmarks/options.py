@@ -6,6 +6,7 @@ from typing import Literal
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP
+from tf_landmarks.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
@@ -106,7 +107,7 @@ class RunOptions:
         )
 
     def check(self) -> None:
-        """Raises ValueError, naming the flag, for a value that cannot work."""
+        """Raises UserError, naming the flag, for a value that cannot work."""
         for name in (
             "steps",
             "batch_size",
@@ -119,13 +120,13 @@ class RunOptions:
             "save_every",
         ):
             if getattr(self, name) < 1:
-                raise ValueError(f"--{name}={getattr(self, name)} must be at least 1")
+                raise UserError(f"--{name}={getattr(self, name)} must be at least 1")
         if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed={self.seed} must be in [0, 2147483647]")
+            raise UserError(f"--seed={self.seed} must be in [0, 2147483647]")
         if not 0.0 <= self.max_bad_fraction <= 1.0:
-            raise ValueError(f"--max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
+            raise UserError(f"--max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
         if self.max_gap < self.min_gap:
-            raise ValueError(f"--max_gap={self.max_gap} must be at least --min_gap={self.min_gap}")
+            raise UserError(f"--max_gap={self.max_gap} must be at least --min_gap={self.min_gap}")
         if self.frame_pattern:
             sources.compile_frame_pattern(self.frame_pattern)
         _ = self.geometry

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from typing import IO
 
+from tf_landmarks.errors import UserError
+
 FLAGS = "flags.cfg"
 METRICS = "metrics.jsonl"
 PARTS = ("training", "validation")  # of "<part>_images.txt"
@@ -33,7 +35,7 @@ def find_version(path: str) -> str:
         The version folder.
 
     Raises:
-        ValueError: If there is none; says how to make one.
+        UserError: If there is none; says how to make one.
     """
     for folder in (path, os.path.join(path, EXPORT)):
         if os.path.isfile(os.path.join(folder, "saved_model.pb")):
@@ -42,7 +44,7 @@ def find_version(path: str) -> str:
             versions = [int(name) for name in os.listdir(folder) if name.isdecimal()]
             if versions:
                 return os.path.join(folder, str(max(versions)))
-    raise ValueError(
+    raise UserError(
         f"{path} holds no exported model; training ends with one, and "
         "python -m tf_landmarks.export --run_dir=DIR writes one from a run's last checkpoint"
     )

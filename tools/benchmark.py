@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.augment import tps
 from tf_landmarks.data import unreadable
+from tf_landmarks.errors import UserError
 from tf_landmarks.training import input_pipeline
 
 _SECTIONS = flags.DEFINE_list(
@@ -51,7 +52,7 @@ def main(_) -> None:
         }
         unknown = set(_SECTIONS.value) - set(sections)
         if unknown:
-            raise ValueError(f"--sections={','.join(unknown)}: they are {', '.join(sections)}")
+            raise UserError(f"--sections={','.join(unknown)}: they are {', '.join(sections)}")
         import tensorflow as tf
 
         found = {

@@ -21,6 +21,7 @@ from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli, run_directory
+from tf_landmarks.errors import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _KILLS = flags.DEFINE_integer("kills", 20, "how often to kill -9", lower_bound=1)
@@ -42,7 +43,7 @@ def main(_) -> None:
     """Runs, kills, compares."""
     with cli.plain_errors():
         if os.path.exists(_OUTPUT.value):
-            raise ValueError(f"--output={_OUTPUT.value} is there already; give a new folder")
+            raise UserError(f"--output={_OUTPUT.value} is there already; give a new folder")
         os.makedirs(_OUTPUT.value)
         whole, killed = (os.path.join(_OUTPUT.value, name) for name in ("whole", "killed"))
         extra = shlex.split(_FLAGS.value) or _SMALL
@@ -104,7 +105,7 @@ def _run_whole(folder: str, extra: list[str]) -> tuple[float, float]:
         if first is None and line.startswith("step "):
             first = time.monotonic()
     if process.wait():
-        raise ValueError(f"the run failed:\n{''.join(said)}")
+        raise UserError(f"the run failed:\n{''.join(said)}")
     return (first or began) - began, time.monotonic() - (first or began)
 
 
@@ -121,13 +122,13 @@ def _run_with_kills(folder: str, extra: list[str], start: float) -> None:
             time.sleep(moments.uniform(0.0, 0.3))  # between two steps, while it saves, evaluates
         process.send_signal(signal.SIGKILL)
         if process.wait() == 0:
-            raise ValueError(f"the run ended before kill {kill}; give more --steps")
+            raise UserError(f"the run ended before kill {kill}; give more --steps")
         process.stdout.close()
         logging.info("kill %d; last checkpoint at step %d", kill, _last_checkpoint(folder))
     process = _start(folder, extra)
     said, _ = process.communicate()
     if process.returncode:
-        raise ValueError(f"the run failed:\n{said}")
+        raise UserError(f"the run failed:\n{said}")
 
 
 def _wait_for_step(process: subprocess.Popen, step: float) -> None:
@@ -136,7 +137,7 @@ def _wait_for_step(process: subprocess.Popen, step: float) -> None:
         said.append(line)
         if line.startswith("step ") and int(line.split()[1].split("/")[0]) >= step:
             return
-    raise ValueError(f"the run ended before step {step:.0f}:\n{''.join(said)}")
+    raise UserError(f"the run ended before step {step:.0f}:\n{''.join(said)}")
 
 
 def _last_checkpoint(folder: str) -> int:

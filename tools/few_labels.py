@@ -16,6 +16,7 @@ from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
+from tf_landmarks.errors import UserError
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
 _DATA = flags.DEFINE_string(
@@ -42,12 +43,10 @@ def main(_) -> None:
 
         protocol = protocols.resolve(_PROTOCOL.value)
         if not all(c == "all" or (c.isdecimal() and int(c)) for c in _COUNTS.value):
-            raise ValueError(
-                f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all"
-            )
+            raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
         unknown = set(_SUPERVISED.value) - {"A", "B"}
         if unknown:
-            raise ValueError(f"--supervised={','.join(_SUPERVISED.value)} must be A, B or both")
+            raise UserError(f"--supervised={','.join(_SUPERVISED.value)} must be A, B or both")
         models = [ExportedModel(path) for path in _MODELS.value]
         train, test = landmark_regression.read_parts(_DATA.value, "test", models[0])
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]

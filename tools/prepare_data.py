@@ -19,6 +19,7 @@ from PIL import Image
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.data import unreadable
+from tf_landmarks.errors import UserError
 
 _DATA = flags.DEFINE_string("data", None, "what --data of training takes", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -107,7 +108,7 @@ def _check_plan(source) -> None:
             before = json.load(file)
         other = [name for name, value in plan.items() if before.get(name) != value]
         if other:
-            raise ValueError(
+            raise UserError(
                 f"--output={_OUTPUT.value} was begun with other {', '.join(other)}; take them again, "
                 "or another --output"
             )

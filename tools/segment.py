@@ -17,6 +17,7 @@ from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
+from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "a run of FSE", required=True)
 _DATA = flags.DEFINE_string("data", None, "see above", required=True)
@@ -43,7 +44,7 @@ def main(_) -> None:
         )
         largest = max(int(labels.max()) for part in (train, test) for labels in part.labels)
         if largest >= _CLASSES.value:
-            raise ValueError(
+            raise UserError(
                 f"--classes={_CLASSES.value}, and a label map holds {largest}; raise it, or --merge"
             )
         if _NUM_IMAGES.value:
@@ -76,7 +77,7 @@ def main(_) -> None:
 def _pair(word: str) -> list[str]:
     sides = word.split(":")
     if len(sides) != 2 or not all(side.isdecimal() for side in sides):
-        raise ValueError(f"--merge: {word!r} must be class:class, two numbers")
+        raise UserError(f"--merge: {word!r} must be class:class, two numbers")
     return sides
 
 

@@ -15,6 +15,7 @@ from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
+from tf_landmarks.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
@@ -44,7 +45,7 @@ def main(_) -> None:
             except image_files.UnreadableImageError as error:
                 logging.warning("skipped %s: %s", source.names[index], error)
         if not images:
-            raise ValueError(f"--data={_DATA.value} holds no image that can be read")
+            raise UserError(f"--data={_DATA.value} holds no image that can be read")
         few = images[:: max(1, len(images) // ROWS)][:ROWS]
         drawn = {
             "landmarks": model_grids.landmarks(model, images),

@@ -15,6 +15,7 @@ from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
+from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "the run", required=True)
 _PICTURE = flags.DEFINE_enum(
@@ -43,7 +44,7 @@ def main(_) -> None:
                     if value.tag == _PICTURE.value:
                         pictures[event.step] = value.tensor.string_val[2]
         if not pictures:
-            raise ValueError(
+            raise UserError(
                 f"--run_dir={_RUN_DIR.value} holds no pictures of {_PICTURE.value}; a run makes them at "
                 "every evaluation (--eval_every)"
             )

@@ -201,10 +201,16 @@ def test_errors_that_a_user_can_mend_are_one_line_and_exit_code_2(fail, message,
 @pytest.mark.parametrize(
     "fail", [lambda: 1 / 0, lambda: tf.zeros([2]) + tf.zeros([3]), lambda: int("x")]
 )
-def test_errors_of_the_code_keep_their_traceback(fail):
-    errors = (ZeroDivisionError, tf.errors.InvalidArgumentError, ValueError)
-    with pytest.raises(errors), cli.plain_errors():
+def test_errors_of_the_code_keep_their_traceback_and_are_called_ours(fail, capsys):
+    with pytest.raises(SystemExit) as left, cli.plain_errors():
         fail()
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last)") and "in <lambda>" in said
+    assert said.splitlines()[-1].endswith(
+        "inside tf_landmarks, which is a fault of ours and not of your command; please report it with "
+        "the lines above"
+    )
 
 
 @pytest.mark.parametrize(

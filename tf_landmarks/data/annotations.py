@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_landmarks.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Annotations:
@@ -54,7 +56,7 @@ class Annotations:
     def index(self, name: str) -> int:
         """The position of a landmark by its name."""
         if name not in self.names:
-            raise ValueError(f"No landmark {name!r}; the known ones are {', '.join(self.names)}.")
+            raise UserError(f"No landmark {name!r}; the known ones are {', '.join(self.names)}.")
         return self.names.index(name)
 
     def match(self, images: Sequence[str], allow_missing: bool = False) -> np.ndarray:
@@ -71,7 +73,7 @@ class Annotations:
             `[len(images)]` int64.
 
         Raises:
-            ValueError: An image has no row or fits several, or two images fit one row.
+            UserError: An image has no row or fits several, or two images fit one row.
         """
         if self.frames is not None:
             raise ValueError("These annotations belong to the frames of a video, not to images.")
@@ -86,15 +88,15 @@ class Annotations:
             longer = [f for f in by_name.get(_last_part(name), []) if f.endswith("/" + name)]
             found = [name] if name in row_of else longer
             if len(found) > 1:
-                raise ValueError(f"Image {image} fits several annotations: {', '.join(found)}.")
+                raise UserError(f"Image {image} fits several annotations: {', '.join(found)}.")
             if not found and not allow_missing:
-                raise ValueError(
+                raise UserError(
                     f"Image {image} has no annotation; annotated names look like {self.files[0]}. "
                     "Give it a row of blanks if it has no labels."
                 )
             for file in found:
                 if file in taken:
-                    raise ValueError(f"Images {taken[file]} and {image} both fit {file}.")
+                    raise UserError(f"Images {taken[file]} and {image} both fit {file}.")
                 taken[file] = image
                 rows[position] = row_of[file]
         return rows
@@ -105,7 +107,7 @@ def read_annotations(path: str | Path) -> Annotations:
 
     Raises:
         FileNotFoundError: There is nothing to read at `path`.
-        ValueError: The file cannot be understood; the message names line, column and value.
+        UserError: The file cannot be understood; the message names line, column and value.
     """
     path = Path(path)
     if path.is_dir():
@@ -119,7 +121,7 @@ def read_annotations(path: str | Path) -> Annotations:
     if first == "scorer":
         return _read_deeplabcut(path, rows)
     if first not in ("file", "frame"):
-        raise ValueError(
+        raise UserError(
             f"{path}: the first column is {first!r}; it must be `file` (images), `frame` (a video) "
             "or `scorer` (DeepLabCut), and commas must separate the columns."
         )
@@ -131,7 +133,7 @@ def find_annotations(folder: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: The folder holds none of them.
-        ValueError: Several files of the same kind are there.
+        UserError: Several files of the same kind are there.
     """
     folder = Path(folder)
     if (folder / "landmarks.csv").is_file():
@@ -145,7 +147,7 @@ def find_annotations(folder: str | Path) -> Path:
         )
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise ValueError(f"{folder} has several annotation files ({names}); give one of them.")
+        raise UserError(f"{folder} has several annotation files ({names}); give one of them.")
     return found[0]
 
 
@@ -155,18 +157,18 @@ def _read_landmarks_csv(path: Path, rows: list[tuple[int, list[str]]]) -> Annota
     for column, cell in enumerate(header[1:], 1):
         name, _, axis = cell.rpartition("_")
         if not name or axis not in ("x", "y"):
-            raise ValueError(
+            raise UserError(
                 f"{path}: column {cell!r} is not <name>_x or <name>_y; rename or remove it."
             )
         if axis in columns.setdefault(name, {}):
-            raise ValueError(f"{path}: column {cell!r} occurs twice; remove one.")
+            raise UserError(f"{path}: column {cell!r} occurs twice; remove one.")
         columns[name][axis] = column
     points = _read_points(path, body, columns, len(header))
     if header[0] == "file":
         return Annotations(_read_files(path, body, 1), list(columns), points)
     for line, row in body:
         if not row[0].isdecimal():
-            raise ValueError(f"{path}:{line}: frame {row[0]!r} is not a whole number from 0 up.")
+            raise UserError(f"{path}:{line}: frame {row[0]!r} is not a whole number from 0 up.")
     frames = [int(row[0]) for _, row in body]
     _check_unique(path, "frame", frames, [line for line, _ in body])
     return Annotations([path.stem] * len(body), list(columns), points, np.array(frames, np.int64))
@@ -180,12 +182,12 @@ def find_video_annotations(folder: str | Path) -> list[Path]:
 def _read_deeplabcut(path: Path, rows: list[tuple[int, list[str]]]) -> Annotations:
     heads = [row[0] for _, row in rows[:4]]
     if "individuals" in heads:
-        raise ValueError(
+        raise UserError(
             f"{path}: a DeepLabCut file with several animals (header row `individuals`) cannot be "
             "read; crop the images to one animal each and write one row per crop."
         )
     if heads[:3] != ["scorer", "bodyparts", "coords"]:
-        raise ValueError(
+        raise UserError(
             f"{path}: the first cells are {', '.join(heads[:3])}; a DeepLabCut file starts with "
             "the header rows scorer, bodyparts, coords."
         )
@@ -196,12 +198,12 @@ def _read_deeplabcut(path: Path, rows: list[tuple[int, list[str]]]) -> Annotatio
     for column in range(first, len(parts)):
         axis = axes[column] if column < len(axes) else ""
         if axis not in ("x", "y"):
-            raise ValueError(
+            raise UserError(
                 f"{path}: column {column + 1} has coords {axis!r}, expected x or y; predictions "
                 "(with a likelihood) are not annotations: use the CollectedData file."
             )
         if axis in columns.setdefault(parts[column], {}):
-            raise ValueError(f"{path}: {parts[column]!r} has two {axis} columns; remove one.")
+            raise UserError(f"{path}: {parts[column]!r} has two {axis} columns; remove one.")
         columns[parts[column]][axis] = column
     points = _read_points(path, body, columns, len(parts))
     return Annotations(_read_files(path, body, first), list(columns), points)
@@ -211,38 +213,38 @@ def _read_coco(path: Path) -> Annotations:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        raise UserError(f"{path} is not JSON: {error}") from error
     if not _looks_like_coco(content):
-        raise ValueError(
+        raise UserError(
             f"{path} is not COCO keypoints: it needs images, annotations, and a category whose "
             "`keypoints` lists the landmark names."
         )
     if len(content["categories"]) > 1:
         kinds = ", ".join(str(category.get("name")) for category in content["categories"])
-        raise ValueError(f"{path} has several categories ({kinds}); keep one kind of object.")
+        raise UserError(f"{path} has several categories ({kinds}); keep one kind of object.")
     names = [str(name) for name in content["categories"][0]["keypoints"]]
     try:
         files = [_normal_name(image["file_name"]) for image in content["images"]]
         row_of = {image["id"]: row for row, image in enumerate(content["images"])}
         labels = [(label["image_id"], label["keypoints"]) for label in content["annotations"]]
     except KeyError as missing:
-        raise ValueError(f"{path}: an image or annotation has no {missing}.") from missing
+        raise UserError(f"{path}: an image or annotation has no {missing}.") from missing
     _check_unique(path, "image", files, range(len(files)))
     points = np.full((len(files), len(names), 2), np.nan)
     seen = set()
     for image_id, values in labels:
         if image_id not in row_of:
-            raise ValueError(f"{path}: image_id {image_id!r} is not among the images.")
+            raise UserError(f"{path}: image_id {image_id!r} is not among the images.")
         row = row_of[image_id]
         if row in seen:
-            raise ValueError(
+            raise UserError(
                 f"{path}: image {files[row]} has several annotations; one object per image is "
                 "needed, so crop the image to each object."
             )
         seen.add(row)
         numeric = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
         if not numeric or len(values) != 3 * len(names):
-            raise ValueError(
+            raise UserError(
                 f"{path}: image {files[row]} has {len(values)} keypoint values, expected 3 finite "
                 f"numbers (x, y, v) for each of {len(names)} names; the values are {values}."
             )
@@ -277,29 +279,29 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     rows = [(line, row) for line, row in rows if any(row)]
     if not rows:
-        raise ValueError(f"{path} is empty; its first line must name the columns.")
+        raise UserError(f"{path} is empty; its first line must name the columns.")
     return rows
 
 
 def _read_points(path: Path, body, columns: dict[str, dict[str, int]], width: int) -> np.ndarray:
     """`[rows, landmarks, 2]` from the columns {landmark: {"x": column, "y": column}}."""
     if not columns:
-        raise ValueError(f"{path} has no landmark columns; it needs <name>_x,<name>_y pairs.")
+        raise UserError(f"{path} has no landmark columns; it needs <name>_x,<name>_y pairs.")
     for name, axes in columns.items():
         if len(axes) < 2:
             here, other = ("x", "y") if "x" in axes else ("y", "x")
-            raise ValueError(f"{path}: landmark {name!r} has {here} but no {other} column.")
+            raise UserError(f"{path}: landmark {name!r} has {here} but no {other} column.")
     if not body:
-        raise ValueError(f"{path} has a header but no rows.")
+        raise UserError(f"{path} has a header but no rows.")
     points = np.full((len(body), len(columns), 2), np.nan)
     for position, (line, row) in enumerate(body):
         if len(row) != width:
-            raise ValueError(f"{path}:{line}: {len(row)} cells, but the header has {width}.")
+            raise UserError(f"{path}:{line}: {len(row)} cells, but the header has {width}.")
         for landmark, (name, axes) in enumerate(columns.items()):
             x = _read_cell(path, line, f"{name} x", row[axes["x"]])
             y = _read_cell(path, line, f"{name} y", row[axes["y"]])
             if math.isnan(x) != math.isnan(y):
-                raise ValueError(
+                raise UserError(
                     f"{path}:{line}: {name} has only one of x and y; fill both or leave both blank."
                 )
             points[position, landmark] = x, y
@@ -312,7 +314,7 @@ def _read_cell(path: Path, line: int, column: str, cell: str) -> float:
     except ValueError:
         value = math.inf
     if math.isinf(value):
-        raise ValueError(
+        raise UserError(
             f"{path}:{line}: {column} is {cell!r}, not a number of pixels; leave it blank if missing."
         )
     return value
@@ -329,9 +331,9 @@ def _check_unique(path: Path, kind: str, values: Sequence, places: Sequence[int]
     first: dict = {}
     for value, place in zip(values, places, strict=True):
         if value == "":
-            raise ValueError(f"{path}:{place}: the {kind} is blank.")
+            raise UserError(f"{path}:{place}: the {kind} is blank.")
         if value in first:
-            raise ValueError(
+            raise UserError(
                 f"{path}:{place}: {kind} {value} was already at {first[value]}; keep one of them."
             )
         first[value] = place

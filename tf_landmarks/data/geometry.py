@@ -10,6 +10,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from tf_landmarks.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
@@ -33,13 +35,13 @@ class Geometry:
 
     def __post_init__(self):
         if not 0.0 < self.crop <= 1.0:
-            raise ValueError(f"--crop={self.crop} must be above 0 and at most 1")
+            raise UserError(f"--crop={self.crop} must be above 0 and at most 1")
         if self.border and not 0 < 2 * self.border <= self.size - 2:
-            raise ValueError(
+            raise UserError(
                 f"--border={self.border} must be at least 0 and leave pixels of --image_size={self.size}"
             )
         if not 0.0 <= self.border_value <= 1.0:
-            raise ValueError(f"--border_value={self.border_value} must be in [0, 1]")
+            raise UserError(f"--border_value={self.border_value} must be in [0, 1]")
 
     @property
     def frame_size(self) -> int:

@@ -10,6 +10,8 @@ import zlib
 
 import numpy as np
 
+from tf_landmarks.errors import UserError
+
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 _UNSIGNED_BYTE = 8
 
@@ -37,21 +39,21 @@ def read(path: str) -> np.ndarray:
         An array of uint8: `[N, H, W]` of images, `[N]` of labels.
 
     Raises:
-        ValueError: If it is no such file, or cut short.
+        UserError: If it is no such file, or cut short.
     """
     opener = gzip.open if path.endswith(".gz") else open
     try:
         with opener(path, "rb") as file:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read: {error}; fetch it again") from error
+        raise UserError(f"{path} cannot be read: {error}; fetch it again") from error
     num_axes = data[3] if len(data) > 3 else 0
     start = 4 + 4 * num_axes
     if len(data) < start or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTE or not num_axes:
-        raise ValueError(f"{path} is no idx file of bytes, or damaged at its start; fetch it again")
+        raise UserError(f"{path} is no idx file of bytes, or damaged at its start; fetch it again")
     shape = np.frombuffer(data, ">u4", num_axes, 4).astype(np.int64)
     if len(data) - start != shape.prod():
-        raise ValueError(
+        raise UserError(
             f"{path} should hold {shape.prod()} values and holds {len(data) - start}; fetch it again"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tf_landmarks.data import idx, image_files, synthetic_faces, tfrecords, videos
+from tf_landmarks.errors import UserError
 
 MADE_FACES = "made_faces"
 GROUPS = ("sequence", "frame")
@@ -61,7 +62,7 @@ class ImageFolder(Source):
         frame_pattern: Finds sequence and frame in the names, see `parse_names`; none if empty.
 
     Raises:
-        ValueError: If there is no image, or the pattern does not fit the names.
+        UserError: If there is no image, or the pattern does not fit the names.
     """
 
     def __init__(self, root: str, flag: str = "--data", frame_pattern: str = ""):
@@ -71,7 +72,7 @@ class ImageFolder(Source):
         if not self.names:
             others = Counter(_ending(name) or "no ending" for name in files)
             found = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
-            raise ValueError(
+            raise UserError(
                 f"{flag}={root} holds no image or video (found: {found or 'nothing'}); it should "
                 f"hold {', '.join(image_files.EXTENSIONS)} files, or {', '.join(videos.EXTENSIONS)}, "
                 "at any depth"
@@ -140,7 +141,7 @@ class IdxFiles(Source):
         classes: Labels to take, with commas; all if empty.
 
     Raises:
-        ValueError: If a file is damaged, or none of its images has such a label.
+        UserError: If a file is damaged, or none of its images has such a label.
     """
 
     def __init__(self, paths: list[str], root: str, flag: str = "--data", classes: str = ""):
@@ -151,12 +152,12 @@ class IdxFiles(Source):
             labels_path = idx.labels_path(path)
             labels = idx.read(labels_path) if os.path.exists(labels_path) else None
             if labels is None and classes:
-                raise ValueError(
+                raise UserError(
                     f"--classes={classes} needs labels, and {labels_path} is not there; fetch it, or "
                     "leave --classes out"
                 )
             if labels is not None and labels.shape != every.shape[:1]:
-                raise ValueError(
+                raise UserError(
                     f"{labels_path} holds {labels.size} labels for {len(every)} images; fetch it again"
                 )
             rows = np.arange(len(every))
@@ -168,9 +169,9 @@ class IdxFiles(Source):
             self.names += names
             images.append(every[rows])
         if not self.names:
-            raise ValueError(f"{flag}={root} holds no image of --classes={classes}")
+            raise UserError(f"{flag}={root} holds no image of --classes={classes}")
         if len({part.shape[1:] for part in images}) > 1:
-            raise ValueError(
+            raise UserError(
                 f"{flag}={root} holds idx files of different image sizes; name one of them"
             )
         self._images = np.concatenate(images)
@@ -187,14 +188,14 @@ class RecordFiles(Source):
         flag: The flag that named them, for messages.
 
     Raises:
-        ValueError: If there is no such file, or one is damaged where its records start and end.
+        UserError: If there is no such file, or one is damaged where its records start and end.
     """
 
     def __init__(self, pattern: str, flag: str = "--data"):
         self.root = tfrecords.PREFIX + pattern
         paths = sorted(p for p in glob.glob(pattern) if not p.endswith((".npz", ".part")))
         if not paths:
-            raise ValueError(
+            raise UserError(
                 f"{flag}={self.root} matches no file; write them with tools/prepare_data.py "
                 "--data=FOLDER --output=PREFIX"
             )
@@ -253,7 +254,7 @@ def open_source(
         The source.
 
     Raises:
-        ValueError: If there is no such thing, or no image in it; says what to do.
+        UserError: If there is no such thing, or no image in it; says what to do.
     """
     if os.path.isfile(data) and idx.is_images(data):
         return IdxFiles([data], os.path.dirname(data) or os.curdir, flag, classes)
@@ -264,7 +265,7 @@ def open_source(
         if files:
             return IdxFiles([os.path.join(data, name) for name in files], data, flag, classes)
     if classes:
-        raise ValueError(
+        raise UserError(
             f"--classes={classes} is for idx files with labels, and {flag}={data} is none; leave it out"
         )
     if data.startswith(tfrecords.PREFIX):
@@ -272,10 +273,10 @@ def open_source(
     numbered = f"{flag}={data} numbers its frames itself; leave --frame_pattern={frame_pattern} out"
     if data == MADE_FACES:
         if frame_pattern:
-            raise ValueError(numbered)
+            raise UserError(numbered)
         return MadeFaces()
     if not os.path.exists(data):
-        raise ValueError(
+        raise UserError(
             f"{flag}={data} does not exist; it takes a folder of images, a video, a folder of videos or "
             f"of idx files, or {MADE_FACES} for drawn faces that need no files"
         )
@@ -285,19 +286,19 @@ def open_source(
     num_videos = sum(videos.is_video(name) for name in files)
     num_images = sum(_ending(name) in image_files.EXTENSIONS for name in files)
     if os.path.isfile(data) and not num_videos:
-        raise ValueError(
+        raise UserError(
             f"{flag}={data} is a file; it takes the folder that holds the images, or a video "
             f"({', '.join(videos.EXTENSIONS)})"
         )
     if num_videos and num_images:
-        raise ValueError(
+        raise UserError(
             f"{flag}={folder} holds {num_images} images and {num_videos} videos; give a folder that "
             "holds one of the two"
         )
     if not num_videos:
         return ImageFolder(folder, flag, frame_pattern)
     if frame_pattern:
-        raise ValueError(numbered)
+        raise UserError(numbered)
     return VideoFolder(folder)
 
 
@@ -305,15 +306,15 @@ def compile_frame_pattern(pattern: str) -> re.Pattern:
     """Compiles `--frame_pattern`.
 
     Raises:
-        ValueError: If it is no regular expression, or lacks one of its two groups.
+        UserError: If it is no regular expression, or lacks one of its two groups.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"--frame_pattern={pattern} is no regular expression: {error}") from error
+        raise UserError(f"--frame_pattern={pattern} is no regular expression: {error}") from error
     missing = [f"(?P<{group}>...)" for group in GROUPS if group not in compiled.groupindex]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"--frame_pattern={pattern} lacks {' and '.join(missing)}; for walk1_f0012.jpg it could "
             f"be {EXAMPLE_PATTERN}"
         )
@@ -334,20 +335,20 @@ def parse_names(names: list[str], pattern: str) -> tuple[np.ndarray, np.ndarray]
         `[N]` int64 sequences and `[N]` int64 frame numbers.
 
     Raises:
-        ValueError: If it does not fit a name; says which.
+        UserError: If it does not fit a name; says which.
     """
     compiled = compile_frame_pattern(pattern)
     sequences, places = {}, np.zeros((len(names), 2), np.int64)
     for row, name in enumerate(names):
         match = compiled.search(name)
         if not match:
-            raise ValueError(
+            raise UserError(
                 f"--frame_pattern={pattern} does not match the name {name}; extend it, if need be by "
                 "an alternative without groups (|) for images that stand alone"
             )
         sequence, frame = (match[group] for group in GROUPS)
         if frame is not None and not re.fullmatch("[0-9]{1,18}", frame):
-            raise ValueError(
+            raise UserError(
                 f"--frame_pattern={pattern} finds the frame {frame!r} in {name}, which is not a whole "
                 r"number; its group should be like (?P<frame>\d+)"
             )
@@ -375,15 +376,15 @@ def split(
         Indices for training and for validation, both ascending.
 
     Raises:
-        ValueError: If the fraction is out of range, or leaves one of the two parts empty.
+        UserError: If the fraction is out of range, or leaves one of the two parts empty.
     """
     if not 0.0 <= validation_fraction < 1.0:
-        raise ValueError(f"--validation_fraction={validation_fraction} must be in [0, 1)")
+        raise UserError(f"--validation_fraction={validation_fraction} must be in [0, 1)")
     blocks = np.array_split(np.arange(len(names)), max(1, len(names) // neighbours))
     order = np.random.default_rng(seed).permutation(len(blocks))
     wanted = round(validation_fraction * len(blocks))
     if validation_fraction and not 0 < wanted < len(blocks):
-        raise ValueError(
+        raise UserError(
             f"--validation_fraction={validation_fraction} of {len(names)} images leaves a part "
             "empty; give more images or set it to 0"
         )
@@ -395,7 +396,7 @@ def split(
 def _class_numbers(classes: str) -> list[int]:
     numbers = [part.strip() for part in classes.split(",")]
     if not all(number.isdecimal() for number in numbers):
-        raise ValueError(
+        raise UserError(
             f"--classes={classes} must be whole numbers with commas, for instance 3 or 2,9"
         )
     return [int(number) for number in numbers]

@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import run_directory
+from tf_landmarks.errors import UserError
 
 PREFIX = "tfrecord:"
 _HEAD = struct.Struct("<QI")  # length, and a checksum of the length
@@ -37,7 +38,7 @@ class Shard:
         path: The file.
 
     Raises:
-        ValueError: See `read_index`.
+        UserError: See `read_index`.
     """
 
     def __init__(self, path: str):
@@ -129,7 +130,7 @@ def read_index(path: str) -> dict[str, np.ndarray]:
         (crc32, -1 if not known), `names`, `sequences` and `frame_numbers` (-1 for single images).
 
     Raises:
-        ValueError: If the index does not fit the shard, or the shard cannot be scanned.
+        UserError: If the index does not fit the shard, or the shard cannot be scanned.
     """
     size = os.path.getsize(path)
     if not os.path.exists(index_path(path)):
@@ -138,10 +139,10 @@ def read_index(path: str) -> dict[str, np.ndarray]:
         with np.load(index_path(path), allow_pickle=False) as file:
             found = {field: file[field] for field in FIELDS}
     except Exception as error:  # a zip file can be damaged in many ways
-        raise ValueError(f"{index_path(path)} is damaged ({error}); remove it") from error
+        raise UserError(f"{index_path(path)} is damaged ({error}); remove it") from error
     end = int((found["offsets"] + found["lengths"]).max()) + 4 if len(found["offsets"]) else 0
     if end != size:
-        raise ValueError(
+        raise UserError(
             f"{path} has {size} bytes, and its index says {end}: one of the two is cut short or of "
             "another shard; write it again with tools/prepare_data.py, or remove the index"
         )
@@ -168,7 +169,7 @@ def _records(path: str, size: int) -> Iterator[tuple[int, int]]:
             length = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else size
             end = position + _HEAD.size + length + 4
             if end > size:
-                raise ValueError(f"{path} is no TFRecord file, or cut short at byte {position}")
+                raise UserError(f"{path} is no TFRecord file, or cut short at byte {position}")
             yield position + _HEAD.size, length
             position = end
 

@@ -4,8 +4,10 @@ import threading
 
 from absl import logging
 
+from tf_landmarks.errors import UserError
 
-class TooManyBadFilesError(ValueError):
+
+class TooManyBadFilesError(UserError):
     """More files cannot be read than `--max_bad_fraction` allows; the message lists them."""
 
 
@@ -17,12 +19,12 @@ class BadFiles:
         max_fraction: Largest tolerated share, in [0, 1].
 
     Raises:
-        ValueError: If the share is out of range.
+        UserError: If the share is out of range.
     """
 
     def __init__(self, total: int, max_fraction: float):
         if not 0.0 <= max_fraction <= 1.0:
-            raise ValueError(f"--max_bad_fraction={max_fraction} must be in [0, 1]")
+            raise UserError(f"--max_bad_fraction={max_fraction} must be in [0, 1]")
         self._total, self._max_fraction = total, max_fraction
         self._reasons: dict[str, str] = {}
         self._lock = threading.Lock()

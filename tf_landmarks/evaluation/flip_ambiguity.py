@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import regression
 from tf_landmarks.metrics import landmark_errors
 
@@ -73,12 +74,12 @@ def fit(
         ridge: See there.
 
     Raises:
-        ValueError: If no image is frontal, or as `fit_linear`.
+        UserError: If no image is frontal, or as `fit_linear`.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     front = frontal(y, pairs)
     if not front.any():
-        raise ValueError(
+        raise UserError(
             "no image shows its left points on the right: the pairs may be given the wrong way round"
         )
     regressor = regression.fit_linear(x[front], y[front], bias=bias, ridge=ridge)
@@ -114,12 +115,12 @@ def parse_pairs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
     """Reads `--mirror_pairs`: `left_knee:right_knee,left_hip:right_hip`, or `human36m` for its 32 joints.
 
     Raises:
-        ValueError: Naming the pair that is none.
+        UserError: Naming the pair that is none.
     """
     pairs = name_pairs(words, names, "--mirror_pairs", HUMAN36M_PAIRS)
     used = [index for pair in pairs for index in pair]
     if len(set(used)) != len(used):
-        raise ValueError(f"--mirror_pairs={words} names a landmark twice")
+        raise UserError(f"--mirror_pairs={words} names a landmark twice")
     return pairs
 
 
@@ -129,18 +130,18 @@ def name_pairs(
     """Reads pairs of landmarks, `knee:hip,hip:spine`, or those that `human36m` means.
 
     Raises:
-        ValueError: Naming the flag and the pair that is none.
+        UserError: Naming the flag and the pair that is none.
     """
     if words == "human36m":
         if len(names) != 32:
-            raise ValueError(f"{flag}=human36m is for its 32 joints; there are {len(names)}")
+            raise UserError(f"{flag}=human36m is for its 32 joints; there are {len(names)}")
         return list(human36m)
     pairs = []
     for word in words.split(","):
         ends = [end.strip() for end in word.split(":")]
         unknown = [end for end in ends if end not in names]
         if len(ends) != 2 or unknown or ends[0] == ends[1]:
-            raise ValueError(
+            raise UserError(
                 f"{flag}: {word!r} must be name:name, two of the landmarks {', '.join(names)}"
             )
         pairs.append((names.index(ends[0]), names.index(ends[1])))

@@ -22,6 +22,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated
 from tf_landmarks.data import annotations, image_files, videos
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import attribution, flip_ambiguity, protocols, regression
 from tf_landmarks.inference.exported import BATCH, ExportedModel
 from tf_landmarks.methods import METHODS
@@ -107,7 +108,7 @@ def read_part(folder: str) -> Part:
         The labelled images; unreadable ones are named, counted and left out.
 
     Raises:
-        ValueError: If there are no annotations, or no labelled image.
+        UserError: If there are no annotations, or no labelled image.
     """
     known, paths = _labelled(folder)
     opened: dict[str, videos.Video | Exception] = {}
@@ -120,7 +121,7 @@ def read_part(folder: str) -> Part:
             continue
         kept.append(row)
     if not kept:
-        raise ValueError(f"{folder} holds no labelled image that can be read")
+        raise UserError(f"{folder} holds no labelled image that can be read")
     title = "/".join(os.path.abspath(folder).split(os.sep)[-2:])
     return Part(
         [paths[row] for row in kept],
@@ -145,12 +146,12 @@ def read_parts(data: str, part: str, model: ExportedModel) -> tuple[Part, Part]:
         The two parts.
 
     Raises:
-        ValueError: If a part is missing or empty.
+        UserError: If a part is missing or empty.
     """
     train_folder, test_folder = os.path.join(data, "train"), os.path.join(data, "test")
     for folder in (train_folder, *([test_folder] if part == "test" else [])):
         if not os.path.isdir(folder):
-            raise ValueError(
+            raise UserError(
                 f"--data={data} has no {os.path.basename(folder)}/ inside; an evaluation fits the "
                 "regressor on train/ and measures on test/, each with images and annotations"
             )
@@ -159,7 +160,7 @@ def read_parts(data: str, part: str, model: ExportedModel) -> tuple[Part, Part]:
         return train, read_part(test_folder)
     rows = _listed(model, "validation", train)
     if not rows.any() or rows.all():
-        raise ValueError(
+        raise UserError(
             "--part=validation needs a model trained with --validation_fraction on the images of "
             f"{train_folder}; of its labelled images, {rows.sum()} of {len(rows)} were held out"
         )
@@ -196,7 +197,7 @@ def evaluate(
         Scores, and what pictures need.
 
     Raises:
-        ValueError: If the parts do not fit each other, or the test images were trained on.
+        UserError: If the parts do not fit each other, or the test images were trained on.
     """
     trained_on = check_parts(model, train, test, allow_training_images)
     size = model.geometry.size
@@ -206,7 +207,7 @@ def evaluate(
 
     pairs = flip_ambiguity.parse_pairs(mirror_pairs, test.names) if mirror_pairs else []
     if pairs and protocol.fit != "closed":
-        raise ValueError(
+        raise UserError(
             f"--mirror_pairs goes with a fit in closed form, and protocol {protocol.name} is by gradient; "
             "take another --protocol"
         )
@@ -299,7 +300,7 @@ def few_labels(
     """The error of a model by the number of labelled images; see `regression.few_label_curve`.
 
     Raises:
-        ValueError: As `check_parts`.
+        UserError: As `check_parts`.
     """
     check_parts(model, train, test)
     size = model.geometry.size
@@ -437,7 +438,7 @@ def _video_frames(tables: Sequence[pathlib.Path]) -> tuple[annotations.Annotatio
     for table in tables:
         part = annotations.read_annotations(table)
         if parts and part.names != parts[0].names:
-            raise ValueError(
+            raise UserError(
                 f"{table} has the landmarks {part.names}, {tables[0]} has {parts[0].names}; give all "
                 "videos of a folder the same columns"
             )
@@ -445,7 +446,7 @@ def _video_frames(tables: Sequence[pathlib.Path]) -> tuple[annotations.Annotatio
         found = [p for p in sorted(table.parent.glob("*")) if p.stem == table.stem]
         found = [str(path) for path in found if videos.is_video(path.name)]
         if len(found) != 1:
-            raise ValueError(
+            raise UserError(
                 f"{table} numbers the frames of a video, of which there should be one of the same name "
                 f"beside it; found: {', '.join(found) or 'none'}"
             )
@@ -486,13 +487,13 @@ def check_parts(
         `[N]` bool: which test images the model was trained on.
 
     Raises:
-        ValueError: If the parts do not fit each other, or test images were trained on and that is not
+        UserError: If the parts do not fit each other, or test images were trained on and that is not
             allowed.
     """
     _check_parts(train, test)
     trained_on = _listed(model, "training", test)
     if trained_on.any() and not allow_training_images:
-        raise ValueError(
+        raise UserError(
             f"{trained_on.sum()} of {len(test)} test images were trained on, "
             f"{test.paths[np.argmax(trained_on)]} for one; measure on others, or pass "
             "--allow_training_images where that is what you mean"
@@ -502,18 +503,18 @@ def check_parts(
 
 def _check_parts(train: Part, test: Part) -> None:
     if train.names != test.names:
-        raise ValueError(f"train has the landmarks {train.names}, test has {test.names}")
+        raise UserError(f"train has the landmarks {train.names}, test has {test.names}")
     fitted = {videos.real_path(path) for path in train.paths}
     shared = [path for path in test.paths if videos.real_path(path) in fitted]
     if shared:
-        raise ValueError(
+        raise UserError(
             f"{len(shared)} images are in both parts, {shared[0]} for one: the regressor would be "
             "measured on what it was fitted to; take them out of one part"
         )
     labelled = (~np.isnan(train.points).any(axis=-1)).any(axis=0)
     if not labelled.all():
         never = ", ".join(train.names[index] for index in np.flatnonzero(~labelled))
-        raise ValueError(
+        raise UserError(
             f"no readable training image labels {never}, so nothing can be fitted to it; label it "
             "in some of them, or remove its columns from the annotations of both parts"
         )
@@ -531,21 +532,21 @@ def normalizer_lengths(
         size: Side of the network's input.
 
     Raises:
-        ValueError: If it is neither, or no image has both points.
+        UserError: If it is neither, or no image has both points.
     """
     if normalizer == "edge":
         return np.full(len(truth), float(size))
     pair = [[n.strip() for n in group.split("+")] for group in normalizer.split(",")]
     unknown = [name for group in pair for name in group if name not in names]
     if unknown or len(pair) != 2 or set(pair[0]) == set(pair[1]):
-        raise ValueError(
+        raise UserError(
             f"--normalizer={normalizer} must be edge, or two of the landmarks with a comma: "
             f"{', '.join(names)}; a + b stands for the point between a and b"
         )
     indices = tuple([names.index(name) for name in group] for group in pair)
     lengths = landmark_errors.normalizer_lengths(truth, indices)
     if not (lengths > 0).any():
-        raise ValueError(
+        raise UserError(
             f"--normalizer={normalizer}: no test image labels both points, at a distance; "
             "take two others, or edge"
         )

@@ -14,6 +14,8 @@ import dataclasses
 
 import numpy as np
 
+from tf_landmarks.errors import UserError
+
 ORIGINS = ("centre", "top_left")
 
 
@@ -45,11 +47,11 @@ class Protocol:
 
     def __post_init__(self):
         if self.origin not in ORIGINS:
-            raise ValueError(f"origin={self.origin!r} is unknown; choose {' or '.join(ORIGINS)}.")
+            raise UserError(f"origin={self.origin!r} is unknown; choose {' or '.join(ORIGINS)}.")
         if self.ridge != "auto" and not (
             isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")
         ):
-            raise ValueError(f"ridge={self.ridge!r} must be 'auto' or a number from 0 up.")
+            raise UserError(f"ridge={self.ridge!r} must be 'auto' or a number from 0 up.")
 
 
 _ALL = (
@@ -117,18 +119,16 @@ def resolve(name: str, bias: bool | None = None, ridge=None, origin: str | None 
     """The named protocol, with the given fields in place of its own.
 
     Raises:
-        ValueError: The name, ridge or origin is unknown.
+        UserError: The name, ridge or origin is unknown.
     """
     if name not in PROTOCOLS:
-        raise ValueError(
-            f"protocol={name!r} is unknown; the known ones are {', '.join(PROTOCOLS)}."
-        )
+        raise UserError(f"protocol={name!r} is unknown; the known ones are {', '.join(PROTOCOLS)}.")
     given = {"bias": bias, "ridge": ridge, "origin": origin}
     if ridge not in (None, "auto"):
         try:
             given["ridge"] = float(ridge)
         except ValueError as error:
-            raise ValueError(f"ridge={ridge!r} must be 'auto' or a number from 0 up.") from error
+            raise UserError(f"ridge={ridge!r} must be 'auto' or a number from 0 up.") from error
     changes = {field: value for field, value in given.items() if value is not None}
     return dataclasses.replace(PROTOCOLS[name], **changes)
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tf_landmarks import flags, run_directory
 from tf_landmarks.data import image_files
+from tf_landmarks.errors import UserError
 from tf_landmarks.methods.fse import Fse
 from tf_landmarks.training import checkpoints, models, untrained
 
@@ -62,14 +63,14 @@ def read_part(folder: str, merge: Sequence[tuple[int, int]] = ()) -> LabelledIma
         merge: (class, class that it counts as) each, such as hair as background.
 
     Raises:
-        ValueError: If there are no images, or one has no label map of its size.
+        UserError: If there are no images, or one has no label map of its size.
     """
     found = LabelledImages([], [])
     root = os.path.join(folder, "images")
     names = sorted(os.listdir(root)) if os.path.isdir(root) else []
     names = [name for name in names if name.lower().endswith(image_files.EXTENSIONS)]
     if not names:
-        raise ValueError(f"{folder} holds no images/ with images")
+        raise UserError(f"{folder} holds no images/ with images")
     for name in names:
         path = os.path.join(folder, "labels", os.path.splitext(name)[0] + ".png")
         try:
@@ -77,9 +78,9 @@ def read_part(folder: str, merge: Sequence[tuple[int, int]] = ()) -> LabelledIma
             with Image.open(path) as file:  # a palette image's numbers, not its colours
                 labels = np.asarray(file).astype(np.int32)
         except (OSError, image_files.UnreadableImageError) as error:
-            raise ValueError(f"{name} and its label map {path} cannot be read: {error}") from error
+            raise UserError(f"{name} and its label map {path} cannot be read: {error}") from error
         if labels.shape != image.shape[:2]:
-            raise ValueError(
+            raise UserError(
                 f"{path} is of {list(labels.shape)}, its image of {list(image.shape[:2])} pixels; a "
                 "label map holds one number for each pixel"
             )
@@ -112,11 +113,11 @@ def load(run_dir: str, mode: Mode) -> Fse:
     """The network of a run: as trained, or, from scratch, as it was before.
 
     Raises:
-        ValueError: If it is no run of FSE.
+        UserError: If it is no run of FSE.
     """
     run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
     if run.method != "fse":
-        raise ValueError(f"--run_dir={run_dir} is a run of {run.method}; its trunk is not FSE's")
+        raise UserError(f"--run_dir={run_dir} is a run of {run.method}; its trunk is not FSE's")
     model = models.make_float32_model(run, options)
     if mode == "scratch":
         untrained.load(run_dir, model)

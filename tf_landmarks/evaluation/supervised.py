@@ -15,6 +15,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated, tps
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import landmark_regression, regression
 from tf_landmarks.layers import blocks
 from tf_landmarks.methods import fse
@@ -54,7 +55,7 @@ class SupervisedNetwork(tf.keras.Model):
     def __init__(self, kind: Kind, num_points: int, **kwargs):
         super().__init__(**kwargs)
         if kind not in _POOLED_AFTER:
-            raise ValueError(
+            raise UserError(
                 f"a supervised network is one of {', '.join(_POOLED_AFTER)}, not {kind!r}"
             )
         self._pooled_after = _POOLED_AFTER[kind]

@@ -24,7 +24,7 @@ def parse_limbs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
     """Reads `--limbs`: `hip:knee,knee:foot`, or `human36m` for its 32 joints; "" is none.
 
     Raises:
-        ValueError: Naming the pair that is none.
+        UserError: Naming the pair that is none.
     """
     return flip_ambiguity.name_pairs(words, names, "--limbs", HUMAN36M_LIMBS) if words else []
 

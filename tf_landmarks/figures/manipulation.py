@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tf_landmarks.data import image_files, sources
+from tf_landmarks.errors import UserError
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, overlays, video_writer
 
@@ -51,14 +52,14 @@ def make_edit(
         chosen: The landmarks that move.
 
     Raises:
-        ValueError: If the model has no generator, or there is not one kind of targets.
+        UserError: If the model has no generator, or there is not one kind of targets.
     """
     if not model.has_generator:
-        raise ValueError(
+        raise UserError(
             f"{model.path} is of method {model.facts['method']}, which has no generator and cannot redraw"
         )
     if (towards is None) == (not moves):
-        raise ValueError("give either --towards, a picture, or --moves, a table of targets")
+        raise UserError("give either --towards, a picture, or --moves, a table of targets")
     view, start = _find(model, image)
     if towards is not None:
         _, targets = _find(model, towards)
@@ -87,17 +88,17 @@ def read_moves(path: str, num_landmarks: int) -> tuple[np.ndarray, bool]:
         `[K, 2]` (x, y), NaN for landmarks that it does not name; and whether these are shifts.
 
     Raises:
-        ValueError: Naming the file and the row that cannot be used.
+        UserError: Naming the file and the row that cannot be used.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise ValueError(f"--moves={path} cannot be read: {error.strerror}") from error
+        raise UserError(f"--moves={path} cannot be read: {error.strerror}") from error
     columns = set(rows[0]) if rows else set()
     kinds = [names for names in (("dx", "dy"), ("x", "y")) if {"landmark", *names} <= columns]
     if not kinds:
-        raise ValueError(
+        raise UserError(
             f"--moves={path} needs rows, and the columns landmark, dx, dy or landmark, x, y"
         )
     targets = np.full((num_landmarks, 2), np.nan)
@@ -108,7 +109,7 @@ def read_moves(path: str, num_landmarks: int) -> tuple[np.ndarray, bool]:
         except (TypeError, ValueError):
             index, values = -1, [math.nan]
         if not 0 <= index < num_landmarks or not np.isfinite(values).all():
-            raise ValueError(
+            raise UserError(
                 f"--moves={path}, line {number}: needs a landmark from 0 to {num_landmarks - 1} and two "
                 f"numbers, has {','.join(str(v) for v in row.values())}"
             )
@@ -121,7 +122,7 @@ def parse_numbers(words: Sequence[str], num_landmarks: int) -> list[int]:
     if not words:
         return list(range(num_landmarks))
     if not all(w.strip().isdecimal() and int(w) < num_landmarks for w in words):
-        raise ValueError(
+        raise UserError(
             f"--landmarks={','.join(words)} must be numbers from 0 to {num_landmarks - 1}, with commas"
         )
     return [int(word) for word in words]
@@ -134,9 +135,7 @@ def parse_amounts(words: Sequence[str]) -> list[float]:
     except ValueError:
         amounts = []
     if not amounts or not np.isfinite(amounts).all():
-        raise ValueError(
-            f"--amounts={','.join(words)} must be numbers with commas, such as 0,0.5,1"
-        )
+        raise UserError(f"--amounts={','.join(words)} must be numbers with commas, such as 0,0.5,1")
     return amounts
 
 
@@ -148,7 +147,7 @@ def open_reader(data: str) -> Callable[[str], np.ndarray]:
             try:
                 return image_files.read_image(path)
             except image_files.UnreadableImageError as error:
-                raise ValueError(f"{path} cannot be read: {error}") from error
+                raise UserError(f"{path} cannot be read: {error}") from error
 
         return read_file
     source = sources.open_source(data, prefer_train=False)
@@ -156,7 +155,7 @@ def open_reader(data: str) -> Callable[[str], np.ndarray]:
 
     def read_name(name: str) -> np.ndarray:
         if name not in rows:
-            raise ValueError(
+            raise UserError(
                 f"--data={data} holds no {name}; its names are {', '.join(source.names[:3])} ..."
             )
         return source.read(rows[name])

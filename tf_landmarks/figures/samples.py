@@ -25,7 +25,7 @@ def write(path: str, run: RunOptions, options) -> None:
         options: The method's.
 
     Raises:
-        ValueError: If the run has no checkpoint.
+        UserError: If the run has no checkpoint.
     """
     model = models.make_float32_model(run, options)
     folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)

@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks.data import image_files, sources, videos
+from tf_landmarks.errors import UserError
 from tf_landmarks.inference.exported import BATCH, ExportedModel
 from tf_landmarks.visualize import overlays, video_writer
 
@@ -31,10 +32,10 @@ class PredictionRow(NamedTuple):
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises ValueError for a format that is not one of `FORMATS`."""
+    """Raises UserError for a format that is not one of `FORMATS`."""
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise ValueError(f"--format={','.join(unknown)} is unknown; it takes {', '.join(FORMATS)}")
+        raise UserError(f"--format={','.join(unknown)} is unknown; it takes {', '.join(FORMATS)}")
 
 
 def predict_folder(
@@ -52,7 +53,7 @@ def predict_folder(
         How many images were read, and how many could not be.
 
     Raises:
-        ValueError: If there is no image, or a format is unknown.
+        UserError: If there is no image, or a format is unknown.
     """
     check_formats(formats)
     source = sources.open_source(folder, flag="--input", prefer_train=False)

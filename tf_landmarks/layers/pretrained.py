@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import run_directory
+from tf_landmarks.errors import UserError
 
 Arrays = dict[str, np.ndarray]
 
@@ -38,7 +39,7 @@ class FrozenNetwork:
         arrays: `<layer>/kernel` and `<layer>/bias` for each layer.
 
     Raises:
-        ValueError: If layers are missing, or do not fit one another.
+        UserError: If layers are missing, or do not fit one another.
     """
 
     def __init__(self, arrays: Arrays):
@@ -51,7 +52,7 @@ class FrozenNetwork:
             if f"{layer}/{part}" not in arrays
         ]
         if missing:
-            raise ValueError(f"it lacks {', '.join(missing[:4])}")
+            raise UserError(f"it lacks {', '.join(missing[:4])}")
         self.is_grey = arrays[f"{self.layers[0]}/kernel"].shape[2] == 1
         _check_chain(self.layers, arrays)
         self._weights = {
@@ -135,12 +136,12 @@ def load(path: str, flag: str = "--imm_loss_network") -> FrozenNetwork:
         The network.
 
     Raises:
-        ValueError: If there is no such file, or no network that is known in it; says what to do.
+        UserError: If there is no such file, or no network that is known in it; says what to do.
     """
     try:
         return FrozenNetwork(_download() if path == IMAGENET else read_arrays(path))
     except (ValueError, OSError) as error:
-        raise ValueError(
+        raise UserError(
             f"{flag}={path} is no loss network: {error}. It takes the weights of a VGG-16 or VGG-19 "
             "(.h5 or .npz), of SqueezeNet v1.1 (.h5), or what python -m tf_landmarks.pretrain "
             "--data=FOLDER learns from your own colour images; without it, pixels are compared"
@@ -154,7 +155,7 @@ def read_arrays(path: str) -> Arrays:
     conv1_1.
 
     Raises:
-        ValueError: If the file's ending is unknown or nothing in it has such a name.
+        UserError: If the file's ending is unknown or nothing in it has such a name.
         OSError: If it cannot be read.
     """
     found: Arrays = {}
@@ -179,9 +180,9 @@ def read_arrays(path: str) -> Arrays:
                 lambda name, item: add(name, item[()]) if isinstance(item, h5py.Dataset) else None
             )
     else:
-        raise ValueError(f"its ending is {ending or 'missing'}, not .h5 or .npz")
+        raise UserError(f"its ending is {ending or 'missing'}, not .h5 or .npz")
     if not found:
-        raise ValueError("none of its arrays has the name of a layer of VGG or SqueezeNet")
+        raise UserError("none of its arrays has the name of a layer of VGG or SqueezeNet")
     return found
 
 
@@ -211,13 +212,13 @@ def _check_chain(layers: list[str], arrays: Arrays) -> None:
     """Refuses kernels that do not take what the layer before them gives."""
     width = arrays[f"{layers[0]}/kernel"].shape[2]
     if width not in (1, 3):
-        raise ValueError(f"{layers[0]} takes {width} channels, not 3 (colour) or 1 (grey)")
+        raise UserError(f"{layers[0]} takes {width} channels, not 3 (colour) or 1 (grey)")
     squeezed = 0
     for layer in layers:
         kernel, bias = arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]
         taken = squeezed if "/expand" in layer else width
         if kernel.shape[2] != taken or bias.shape != kernel.shape[3:]:
-            raise ValueError(
+            raise UserError(
                 f"{layer} has a kernel {list(kernel.shape)} and a bias {list(bias.shape)}; the layer "
                 f"before it gives {taken} channels"
             )
@@ -231,7 +232,7 @@ def _download() -> Arrays:
     try:
         network = tf.keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # whatever the network, the cache folder or a proxy makes of it
-        raise ValueError(f"Keras could not download VGG-19 ({error})") from error
+        raise UserError(f"Keras could not download VGG-19 ({error})") from error
     arrays: Arrays = {}
     for layer in network.layers:
         for part, values in zip(("kernel", "bias"), layer.get_weights(), strict=False):

@@ -152,11 +152,11 @@ class TrainedModel(tf.keras.Model):
 
     @classmethod
     def check_shape(cls, shape: ModelShape, options) -> None:
-        """Raises ValueError, naming the flag, if the networks cannot be built for this shape."""
+        """Raises UserError, naming the flag, if the networks cannot be built for this shape."""
 
     @classmethod
     def check_files(cls, options) -> None:
-        """Raises ValueError, naming the flag, if a file that training needs is not as it should be."""
+        """Raises UserError, naming the flag, if a file that training needs is not as it should be."""
 
     @property
     def stages(self) -> list[Stage]:

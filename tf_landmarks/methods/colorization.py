@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import pretrained
 from tf_landmarks.losses import colorization
 from tf_landmarks.methods import base
@@ -165,19 +166,17 @@ class Colorizer(base.TrainedModel):
     def check_shape(cls, shape: base.ModelShape, options: ColorizationOptions) -> None:
         """Any size from 32 px on will do."""
         if shape.image_size < MIN_SIZE:
-            raise ValueError(
+            raise UserError(
                 f"--image_size={shape.image_size} is too small for the five levels of VGG-16; "
                 f"colorization takes {MIN_SIZE} or more"
             )
         for name in ("width", "head_width", "points"):
             if getattr(options, name) < 1:
-                raise ValueError(
+                raise UserError(
                     f"--colorization_{name}={getattr(options, name)} must be at least 1"
                 )
         if not options.learning_rate > 0.0:
-            raise ValueError(
-                f"--colorization_learning_rate={options.learning_rate} must be above 0"
-            )
+            raise UserError(f"--colorization_learning_rate={options.learning_rate} must be above 0")
 
     @property
     def stages(self) -> list[base.Stage]:

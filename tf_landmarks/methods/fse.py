@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import known_warp_pairs, sampling, tps
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers import soft_argmax as points
 from tf_landmarks.losses import structure
@@ -113,7 +114,7 @@ class Fse(base.LandmarkModel):
     def check_shape(cls, shape: base.ModelShape, options: FseOptions) -> None:
         """The map has half the image's side and must hold a block of the diversity."""
         if shape.image_size // 2 < max(options.pool, 2):
-            raise ValueError(
+            raise UserError(
                 f"--image_size={shape.image_size} gives a map of {shape.image_size // 2} cells a side, "
                 f"less than --fse_pool={options.pool}"
             )

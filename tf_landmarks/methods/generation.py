@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 from tf_landmarks.methods import base, schedules
 from tf_landmarks.methods.lmdis import Lmdis
 
@@ -167,7 +168,7 @@ class Generation(base.TrainedModel):
         theirs = self.landmarks.shape_spec
         for flag in ("image_size", "num_landmarks"):
             if getattr(shape, flag) != getattr(theirs, flag):
-                raise ValueError(
+                raise UserError(
                     f"--{flag}={getattr(shape, flag)}, and the model of --generation_detector="
                     f"{options.detector} has {getattr(theirs, flag)}; take the same"
                 )
@@ -188,7 +189,7 @@ class Generation(base.TrainedModel):
     def check_shape(cls, shape: base.ModelShape, options: GenerationOptions) -> None:
         """Pictures are halved four times."""
         if shape.image_size % 2**_HALVINGS:
-            raise ValueError(
+            raise UserError(
                 f"--image_size={shape.image_size} must be a multiple of {2**_HALVINGS} for generation"
             )
 
@@ -270,10 +271,10 @@ class Generation(base.TrainedModel):
 
 
 def check_geometry(geometry: Geometry, options: GenerationOptions) -> None:
-    """Raises ValueError if images come otherwise than to the detector when it was trained."""
+    """Raises UserError if images come otherwise than to the detector when it was trained."""
     run, _ = _read_flags(options.detector)
     if run.geometry != geometry:
-        raise ValueError(
+        raise UserError(
             f"images become {geometry}, and for --generation_detector={options.detector} they became "
             f"{run.geometry}; take its --image_size, --crop, --keep_aspect, --border and --border_value"
         )
@@ -283,7 +284,7 @@ def load_detector(run_dir: str) -> Lmdis:
     """The model of an LMDIS run, in float32, with its latest weights.
 
     Raises:
-        ValueError: If it is no such run, or one that draws at half the image's size.
+        UserError: If it is no such run, or one that draws at half the image's size.
     """
     # A method stands before all that knows of runs; this one alone starts from one.
     from tf_landmarks import run_directory
@@ -295,10 +296,10 @@ def load_detector(run_dir: str) -> Lmdis:
         model = models.make_float32_model(run, options)
         folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
         checkpoints.load_latest(folder, model, best=run.keep_best)
-    except ValueError as error:
-        raise ValueError(f"{flag}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{flag}: {error}") from error
     if model.rendered_size != run.image_size:
-        raise ValueError(f"{flag}: the large networks draw at half the image's size; take others")
+        raise UserError(f"{flag}: the large networks draw at half the image's size; take others")
     return model
 
 
@@ -308,10 +309,10 @@ def _read_flags(run_dir: str):
 
     try:
         run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
-    except ValueError as error:
-        raise ValueError(f"--generation_detector={run_dir}: {error}") from error
+    except UserError as error:
+        raise UserError(f"--generation_detector={run_dir}: {error}") from error
     if run.method != "lmdis":
-        raise ValueError(
+        raise UserError(
             f"--generation_detector={run_dir}: it is a run of {run.method}; generation takes one of lmdis"
         )
     return run, options

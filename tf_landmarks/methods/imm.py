@@ -23,6 +23,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks.augment import augmentation, frame_pairs, tps, warped_pairs
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import blocks, pretrained
 from tf_landmarks.layers import soft_argmax as points
 from tf_landmarks.losses import perceptual
@@ -255,7 +256,7 @@ class Imm(base.LandmarkModel):
         """IMM takes its grid times a power of two: 32, 64, 128 or 256 px with 16 cells."""
         sizes = [options.grid * 2**n for n in range(1, 5)]
         if shape.image_size not in sizes:
-            raise ValueError(
+            raise UserError(
                 f"--image_size={shape.image_size} does not fit --imm_grid={options.grid} cells; "
                 f"IMM then takes {', '.join(map(str, sizes))}"
             )

@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import padded_pairs
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers.hourglass import Hourglass, Level
 from tf_landmarks.layers.soft_argmax import CONFIDENCE_STD
@@ -190,17 +191,15 @@ class Lmdis(base.LandmarkModel):
         size, kind = canvas_side(shape, options), architecture(shape, options)
         image_cells, canvas_cells = _MULTIPLES[kind]
         if shape.image_size % image_cells or size % canvas_cells:
-            raise ValueError(
+            raise UserError(
                 f"--image_size={shape.image_size} with --lmdis_canvas_size={size}: the {kind} networks take "
                 f"multiples of {image_cells} and {canvas_cells}"
             )
         for flag, least in (("flow_interval", 1), ("flow_window", 3)):
             if options.flow and getattr(options, flag) < least:
-                raise ValueError(
-                    f"--lmdis_{flag}={getattr(options, flag)} must be at least {least}"
-                )
+                raise UserError(f"--lmdis_{flag}={getattr(options, flag)} must be at least {least}")
         if size < shape.image_size or (size - shape.image_size) % 2:
-            raise ValueError(
+            raise UserError(
                 f"--lmdis_canvas_size={size} must exceed --image_size={shape.image_size} by an even number"
             )
 
@@ -485,7 +484,7 @@ def canvas_side(shape: base.ModelShape, options: LmdisOptions) -> int:
         return options.canvas_size
     if shape.image_size not in _CANVASES:
         known = ", ".join(map(str, sorted(_CANVASES)))
-        raise ValueError(
+        raise UserError(
             f"--image_size={shape.image_size} has no canvas by default (only {known} have); "
             "give its side by --lmdis_canvas_size"
         )

@@ -7,6 +7,7 @@ import os
 import shutil
 
 from tf_landmarks import flags, methods, run_directory
+from tf_landmarks.errors import UserError
 from tf_landmarks.serving.signatures import ServingModule
 from tf_landmarks.training import checkpoints, models, untrained
 
@@ -24,11 +25,11 @@ def export_run(run_dir: str, output: str | None = None) -> str:
         The version folder, `<output>/<step>`.
 
     Raises:
-        ValueError: If the run directory is none, or holds no checkpoint.
+        UserError: If the run directory is none, or holds no checkpoint.
     """
     run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
     if not methods.TRAINED[run.method].finds_landmarks:
-        raise ValueError(
+        raise UserError(
             f"{run_dir} holds a run of {run.method}, which finds no landmarks and has no export"
         )
     folder = os.path.join(run_dir, run_directory.CHECKPOINTS)

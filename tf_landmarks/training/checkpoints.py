@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import run_directory
+from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import TrainedModel
 
 KEPT = 3
@@ -47,7 +48,7 @@ class Checkpoints:
         """Saves the run at its current step and returns the checkpoint's path.
 
         Raises:
-            ValueError: If it cannot be written, for want of space for instance; the earlier ones stay.
+            UserError: If it cannot be written, for want of space for instance; the earlier ones stay.
         """
         step = int(self._model.steps_done.numpy())
         path = self._write(f"ckpt-{step}", self._checkpoint)
@@ -83,7 +84,7 @@ class Checkpoints:
         """Restores the newest checkpoint that can be read, if there is one; returns the steps done.
 
         Raises:
-            ValueError: If there are some, but none can be read.
+            UserError: If there are some, but none can be read.
         """
 
         def read(path: str) -> None:
@@ -105,7 +106,7 @@ class Checkpoints:
             _remove(path)
             kept = [step for step, _ in _numbered(self._folder, "ckpt")]
             there = f"the one of step {kept[0]} is kept" if kept else "there is none before it"
-            raise ValueError(
+            raise UserError(
                 f"the checkpoint {path} could not be written ({_first_line(error)}); {there}. Make room, "
                 "and the same command goes on from there"
             ) from error
@@ -123,12 +124,12 @@ def load_latest(folder: str, model: TrainedModel, best: bool = False) -> int:
         The step it was saved at.
 
     Raises:
-        ValueError: If there is no checkpoint that can be read.
+        UserError: If there is no checkpoint that can be read.
     """
     if best and _read_newest(folder, lambda path: read_weights(path, model), "best"):
         return int(model.steps_done.numpy())
     if not _read_newest(folder, lambda path: read_weights(path, model)):
-        raise ValueError(f"{folder} holds no checkpoint; train first")
+        raise UserError(f"{folder} holds no checkpoint; train first")
     return int(model.steps_done.numpy())
 
 
@@ -154,7 +155,7 @@ def _read_newest(folder: str, read: Callable[[str], None], kind: str = "ckpt") -
             continue
         return True
     if found:
-        raise ValueError(
+        raise UserError(
             f"none of the {len(found)} checkpoints in {folder} can be read; the oldest: {failed}. "
             "Remove the folder to start anew"
         )

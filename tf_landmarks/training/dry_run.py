@@ -29,7 +29,7 @@ def estimate(run: RunOptions, options) -> list[str]:
         Lines of text.
 
     Raises:
-        ValueError: If the data cannot be used.
+        UserError: If the data cannot be used.
     """
     chosen = trainer.make_strategy(run)
     replicas = chosen.num_replicas_in_sync

@@ -20,6 +20,7 @@ from tf_landmarks.data.image_files import UnreadableImageError
 from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP, Clips, FramePairs
 from tf_landmarks.data.sources import Source
 from tf_landmarks.data.unreadable import BadFiles
+from tf_landmarks.errors import UserError
 
 
 class ImageSet:
@@ -35,7 +36,7 @@ class ImageSet:
 
     Raises:
         TooManyBadFilesError: If too many files cannot be read, as far as they were.
-        ValueError: If the set is empty, or nothing in it can be read.
+        UserError: If the set is empty, or nothing in it can be read.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class ImageSet:
         gaps: tuple[int, int] = (MIN_GAP, MAX_GAP),
     ):
         if not len(indices):
-            raise ValueError(f"--data={source.root} leaves no image to train on")
+            raise UserError(f"--data={source.root} leaves no image to train on")
         self.source, self.indices, self.geometry = source, np.asarray(indices), geometry
         #: The names of the set's images, the unreadable ones included.
         self.names = [source.names[i] for i in self.indices]
@@ -75,7 +76,7 @@ class ImageSet:
 
         Raises:
             TooManyBadFilesError: If too many files cannot be read.
-            ValueError: If nothing in the set can be read.
+            UserError: If nothing in the set can be read.
         """
         if self._memory is not None:
             return self._memory[self._row[index]]
@@ -106,7 +107,7 @@ class ImageSet:
                 worker for instance. `count` divides the batch.
 
         Raises:
-            ValueError: If the pairing needs two views of an object and there are none.
+            UserError: If the pairing needs two views of an object and there are none.
         """
         steps = tf.data.Dataset.range(step, tf.int64.max)
         partners = self.partners(pairing)
@@ -168,12 +169,12 @@ class ImageSet:
         """Which images make the pairs that a pairing takes; None where it takes single images.
 
         Raises:
-            ValueError: If the images of this set do not come in pairs.
+            UserError: If the images of this set do not come in pairs.
         """
         if pairing.frames_per_sample == 1:
             return None
         if self.source.sequences is None:
-            raise ValueError(
+            raise UserError(
                 f"--data={self.source.root} holds single images, and frame pairs need two views of one "
                 "object; take a pairing by warps, or videos, or name the frames by --frame_pattern"
             )
@@ -181,7 +182,7 @@ class ImageSet:
         if pairing.interval:
             chains = Clips(*places, pairing.interval, pairing.frames_per_sample)
             if not len(chains.rows):
-                raise ValueError(
+                raise UserError(
                     f"of {len(self.indices)} images of --data={self.source.root}, none is followed by "
                     f"{pairing.frames_per_sample - 1} others of its sequence, {pairing.interval} frames "
                     "from each to the next; give longer sequences, or a smaller interval"
@@ -190,7 +191,7 @@ class ImageSet:
         partners = FramePairs(*places, *self._gaps)
         if not len(partners.rows):
             low, high = self._gaps
-            raise ValueError(
+            raise UserError(
                 f"of {len(self.indices)} images of --data={self.source.root}, no two are of one "
                 f"sequence and --min_gap={low} to --max_gap={high} frames apart; widen these, or give "
                 "longer sequences (in all, or held out by --validation_fraction)"
@@ -272,8 +273,8 @@ class ImageSet:
         self.indices = self.indices[kept]
         self._row = {int(index): row for row, index in enumerate(self.indices)}
 
-    def _nothing_left(self) -> ValueError:
-        return ValueError(
+    def _nothing_left(self) -> UserError:
+        return UserError(
             f"none of {len(self.indices)} images of --data={self.source.root} can be read"
         )
 

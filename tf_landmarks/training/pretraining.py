@@ -17,6 +17,7 @@ from absl import logging
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.data.image_files import UnreadableImageError
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import pretrained
 from tf_landmarks.losses import colorization
 from tf_landmarks.methods.colorization import Colorizer
@@ -56,7 +57,7 @@ def check_colours(run: RunOptions) -> None:
     It looks at a sample of the files as they are, before TensorFlow is asked for anything.
 
     Raises:
-        ValueError: If the data cannot be opened, or their mean chroma is below `MIN_CHROMA`.
+        UserError: If the data cannot be opened, or their mean chroma is below `MIN_CHROMA`.
     """
     source = sources.open_source(run.data, frame_pattern=run.frame_pattern, classes=run.classes)
     chosen = np.unique(np.linspace(0, len(source) - 1, NUM_CHECKED).astype(int))
@@ -68,7 +69,7 @@ def check_colours(run: RunOptions) -> None:
             chroma.append(np.ptp(image[::stride, ::stride] / 255.0, axis=-1).mean())
     grey = sum(value < MIN_CHROMA for value in chroma)
     if chroma and np.mean(chroma) < MIN_CHROMA:
-        raise ValueError(
+        raise UserError(
             f"--data={run.data} has next to no colour: the mean chroma of {len(chroma)} images is "
             f"{np.mean(chroma):.4f}, below {MIN_CHROMA} ({grey} of them are grey), and grey images "
             "cannot teach a network by their colours. Train without one (--imm_loss=l2), or pre-train on "
@@ -91,7 +92,7 @@ def write_network(run: RunOptions, options) -> str:
         The file of weights.
 
     Raises:
-        ValueError: If there is no checkpoint.
+        UserError: If there is no checkpoint.
     """
     model = models.make_float32_model(run, options)
     folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from tf_landmarks.errors import UserError
 from tf_landmarks.options import Precision, StrategyName
 
 # What a collective operation raises, of whatever kind, when another worker is no longer there.
@@ -34,7 +35,7 @@ def make_strategy(name: StrategyName, replicas: int, batch_size: int) -> tf.dist
         The strategy.
 
     Raises:
-        ValueError: If there are fewer devices than replicas, the batch does not divide by them, or
+        UserError: If there are fewer devices than replicas, the batch does not divide by them, or
             `TF_CONFIG` is missing or wrong.
     """
     gpus = tf.config.list_physical_devices("GPU")
@@ -46,7 +47,7 @@ def make_strategy(name: StrategyName, replicas: int, batch_size: int) -> tf.dist
         return tf.distribute.get_strategy()
     count = replicas or len(gpus) or 1
     if gpus and count > len(gpus):
-        raise ValueError(f"--replicas={count} exceeds the {len(gpus)} GPUs of this machine")
+        raise UserError(f"--replicas={count} exceeds the {len(gpus)} GPUs of this machine")
     _check_batch(batch_size, count)
     if gpus:
         return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(count)])
@@ -56,7 +57,7 @@ def make_strategy(name: StrategyName, replicas: int, batch_size: int) -> tf.dist
             cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
     if len(tf.config.list_logical_devices("CPU")) < count:
-        raise ValueError(
+        raise UserError(
             f"--replicas={count} needs as many logical CPUs, and TensorFlow was already started "
             "with fewer in this process"
         )
@@ -70,7 +71,7 @@ def worker() -> tuple[int, int]:
     """This process' place among the workers that `TF_CONFIG` lists, and their number; (0, 1) alone.
 
     Raises:
-        ValueError: If `TF_CONFIG` is no such list.
+        UserError: If `TF_CONFIG` is no such list.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text:
@@ -82,7 +83,7 @@ def worker() -> tuple[int, int]:
     except (ValueError, KeyError, TypeError):
         known = False
     if not known:
-        raise ValueError(
+        raise UserError(
             f"TF_CONFIG={text} is not understood; it takes the form "
             '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
             '"task": {"type": "worker", "index": 0}}, with another index on each machine'
@@ -135,7 +136,7 @@ def set_precision(precision: Precision) -> None:
 
 def _make_multi_worker(batch_size: int) -> tf.distribute.Strategy:
     if "TF_CONFIG" not in os.environ:
-        raise ValueError(
+        raise UserError(
             "--strategy=multi_worker needs TF_CONFIG, which lists the workers and says which one this "
             "is; WORKSPACE.md has an example"
         )
@@ -147,4 +148,4 @@ def _make_multi_worker(batch_size: int) -> tf.distribute.Strategy:
 
 def _check_batch(batch_size: int, replicas: int) -> None:
     if batch_size % replicas:
-        raise ValueError(f"--batch_size={batch_size} does not divide by {replicas} replicas")
+        raise UserError(f"--batch_size={batch_size} does not divide by {replicas} replicas")

@@ -13,6 +13,7 @@ from absl import logging
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.data.unreadable import BadFiles
+from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models, numerics, strategy, untrained, warm_start
@@ -27,11 +28,11 @@ def check(run: RunOptions, options) -> None:
     """Checks all that can be checked without reading an image.
 
     Raises:
-        ValueError: Naming the flag, the value and the remedy.
+        UserError: Naming the flag, the value and the remedy.
     """
     run.check()
     if os.path.exists(run.run_dir) and not os.path.isdir(run.run_dir):
-        raise ValueError(
+        raise UserError(
             f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
         )
     method = methods.TRAINED[run.method]
@@ -42,7 +43,7 @@ def check(run: RunOptions, options) -> None:
     if os.path.exists(path):
         different = flags.differences(flags.read(path), (run, options))
         if different:
-            raise ValueError(
+            raise UserError(
                 f"{run.run_dir} holds a run with other flags:\n  " + "\n  ".join(different) + "\n"
                 "continue it with the same flags, or give another --run_dir"
             )
@@ -56,7 +57,7 @@ def train(run: RunOptions, options) -> None:
         options: The method's options.
 
     Raises:
-        ValueError: If the data cannot be used, a loss is not finite or a checkpoint cannot be written.
+        UserError: If the data cannot be used, a loss is not finite or a checkpoint cannot be written.
         WorkerLostError: If another worker is gone.
         InterruptedTraining: If it was asked to stop, after it has saved.
     """
@@ -131,12 +132,12 @@ def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
     """Makes a run's strategy; see `strategy.make_strategy`.
 
     Raises:
-        ValueError: If it cannot be made here, or a replica's batch cannot be cut as `--accumulate` asks.
+        UserError: If it cannot be made here, or a replica's batch cannot be cut as `--accumulate` asks.
     """
     chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
     share = run.batch_size // chosen.num_replicas_in_sync
     if share % run.accumulate:
-        raise ValueError(
+        raise UserError(
             f"--accumulate={run.accumulate} does not divide the {share} images of a replica's batch"
         )
     return chosen
@@ -192,7 +193,7 @@ def _plain_step_errors(
         batch = next(iter(frames.batches(stage.pairing, run.batch_size, run.seed, step)))
         names = frames.names_of_batch(stage.pairing, run.batch_size, run.seed, step)
         reason = numerics.explain(model, batch, names)
-        raise ValueError(f"step {step + 1} failed: {reason}") from error
+        raise UserError(f"step {step + 1} failed: {reason}") from error
     except strategy.WORKER_ERRORS as error:
         _, count = strategy.worker()
         if count == 1:
@@ -237,7 +238,7 @@ def _check_same_images(run: RunOptions, frames: ImageSet) -> None:
         before = [os.path.basename(line) for line in file.read().splitlines()]
     now = [os.path.basename(name) for name in frames.names]
     if before != now:
-        raise ValueError(
+        raise UserError(
             f"{run.run_dir} was trained on {len(before)} images that are not the {len(now)} of "
             f"--data={run.data}; give another --run_dir, or the same images"
         )

@@ -6,6 +6,7 @@ import os
 from absl import logging
 
 from tf_landmarks import flags, run_directory
+from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import TrainedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models
@@ -15,16 +16,16 @@ def check(run: RunOptions) -> None:
     """Checks that `--init_from` names a run of the same method.
 
     Raises:
-        ValueError: Naming the flag and what is wrong with it.
+        UserError: Naming the flag and what is wrong with it.
     """
     if not run.init_from:
         return
     try:
         source, _ = flags.read(os.path.join(run.init_from, run_directory.FLAGS))
-    except ValueError as error:
-        raise ValueError(f"--init_from={run.init_from}: {error}") from error
+    except UserError as error:
+        raise UserError(f"--init_from={run.init_from}: {error}") from error
     if source.method != run.method:
-        raise ValueError(
+        raise UserError(
             f"--init_from={run.init_from} is a run of --method={source.method}, and this is one of "
             f"{run.method}; weights do not carry over"
         )
@@ -41,7 +42,7 @@ def load_weights(run: RunOptions, model: TrainedModel) -> None:
         model: The run's model with its variables.
 
     Raises:
-        ValueError: If the other run has no weights, or they are of other networks.
+        UserError: If the other run has no weights, or they are of other networks.
     """
     other, options = flags.read(os.path.join(run.init_from, run_directory.FLAGS))
     other = dataclasses.replace(other, sync_batch_norm=run.sync_batch_norm)
@@ -69,8 +70,8 @@ def load_weights(run: RunOptions, model: TrainedModel) -> None:
     logging.info("weights are those of %s at step %d", run.init_from, step)
 
 
-def _other_networks(run: RunOptions, what: str) -> ValueError:
-    return ValueError(
+def _other_networks(run: RunOptions, what: str) -> UserError:
+    return UserError(
         f"--init_from={run.init_from} has other networks: {what}; take the same --image_size and options "
         "of the method, and as many --num_landmarks"
     )

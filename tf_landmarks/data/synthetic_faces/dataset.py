@@ -10,6 +10,7 @@ import cv2
 
 from tf_landmarks.data.synthetic_faces.appearance import LANDMARKS, NORMALIZER
 from tf_landmarks.data.synthetic_faces.drawing import make_face
+from tf_landmarks.errors import UserError
 
 _STAMP = "made_faces.json"  # holds the parameters of a written set
 
@@ -39,7 +40,7 @@ def write_dataset(
         poses: Images of each look, named `face<look>_<pose>.png`.
 
     Raises:
-        ValueError: If `folder` holds another data set or other files.
+        UserError: If `folder` holds another data set or other files.
     """
     folder = pathlib.Path(folder)
     wanted = dict(num_train=num_train, num_test=num_test, size=size, seed=seed, poses=poses)
@@ -66,7 +67,7 @@ def _holds(folder: pathlib.Path, wanted: dict[str, int]) -> bool:
     found = stamp.read_text().strip() if stamp.exists() else "other files"
     if stamp.exists() and json.loads(found) == wanted:
         return True
-    raise ValueError(
+    raise UserError(
         f"{folder} holds {found}, not the made faces {json.dumps(wanted)}; "
         "name another folder or delete this one"
     )
