@@ -120,10 +120,10 @@ def reasons(text: str, names: list[str], before: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("memory_mib", [1024, 0])
-def test_a_fifth_may_be_broken_if_the_user_says_so_and_each_is_named(folder, tmp_path, memory_mib):
+@pytest.mark.parametrize("cache_mib", [1024, 0])
+def test_a_fifth_may_be_broken_if_the_user_says_so_and_each_is_named(folder, tmp_path, cache_mib):
     result = train(
-        *(f"--data={folder}", f"--run_dir={tmp_path / 'run'}", f"--memory_mib={memory_mib}"),
+        *(f"--data={folder}", f"--run_dir={tmp_path / 'run'}", f"--cache_mib={cache_mib}"),
         "--max_bad_fraction=0.2",
     )
     assert result.returncode == 0, result.stderr
@@ -136,10 +136,10 @@ def test_a_fifth_may_be_broken_if_the_user_says_so_and_each_is_named(folder, tmp
     assert all(len(reason) > 10 for reason in found.values())
 
 
-@pytest.mark.parametrize("memory_mib", [1024, 0])
-def test_by_default_it_stops_with_the_list(folder, tmp_path, memory_mib):
+@pytest.mark.parametrize("cache_mib", [1024, 0])
+def test_by_default_it_stops_with_the_list(folder, tmp_path, cache_mib):
     run_dir = tmp_path / "run"
-    result = train(f"--data={folder}", f"--run_dir={run_dir}", f"--memory_mib={memory_mib}")
+    result = train(f"--data={folder}", f"--run_dir={run_dir}", f"--cache_mib={cache_mib}")
     assert result.returncode == 2
     assert "Traceback" not in result.stdout + result.stderr
     assert "step 1/" not in result.stdout
@@ -147,7 +147,7 @@ def test_by_default_it_stops_with_the_list(folder, tmp_path, memory_mib):
     assert "images cannot be read, more than --max_bad_fraction=0.01 allows:\n  " in message
     assert message.rstrip().endswith("repair or remove them, or raise --max_bad_fraction")
     names = broken_names(folder)
-    if memory_mib:
+    if cache_mib:
         assert message.startswith("20 of 100 images")
         reasons(message, names, "  ")
         assert not run_dir.exists()

@@ -74,10 +74,10 @@ def test_without_flags_the_options_are_their_defaults():
 
 def test_flags_reach_the_options_with_their_types():
     run, options = parse(
-        "--steps=7", "--crop=0.5", "--nokeep_aspect", "--data=a folder", "--imm_blob=flat",
+        "--steps=7", "--crop_fraction=0.5", "--nokeep_aspect", "--data=a folder", "--imm_blob=flat",
         "--imm_output_affine",
     )  # fmt: skip
-    expected = RunOptions(steps=7, crop=0.5, keep_aspect=False, data="a folder")
+    expected = RunOptions(steps=7, crop_fraction=0.5, keep_aspect=False, data="a folder")
     assert (run, options) == (expected, ImmOptions(blob="flat", output_affine=True))
 
 
@@ -176,7 +176,7 @@ def test_only_fields_that_may_change_are_no_difference():
 def test_what_may_change_is_length_logging_and_place_alone():
     free = {f.name for f in dataclasses.fields(RunOptions) if f.metadata["may_change"]}
     assert free == {
-        *("steps", "data", "run_dir", "memory_mib", "strategy", "replicas"),
+        *("steps", "data", "run_dir", "cache_mib", "strategy", "replicas"),
         *("log_every", "eval_every", "save_every"),
     }
 

@@ -57,7 +57,7 @@ def test_evaluate_prints_a_table_and_writes_metrics_report_and_overview(folder):
 
 def test_evaluate_measures_on_held_out_images_of_the_training_part(folder):
     arguments = [f"--model={folder}/run", f"--data={folder}/faces", f"--output={folder}/held_out"]
-    run("tools/evaluate.py", *arguments, "--part=validation")
+    run("tools/evaluate.py", *arguments, "--split=validation")
     scores = json.loads((folder / "held_out" / "metrics.json").read_text())
     assert scores["protocol"]["num_train"] + scores["protocol"]["num_test"] == 20
 
@@ -104,12 +104,18 @@ def test_manipulate_writes_a_sheet_and_a_video(folder):
         f"--image={images[0]},{images[1]}",
         f"--output={folder}/moved",
     ]
-    run("tools/manipulate.py", *common, f"--towards={images[2]}", "--landmarks=0,2", "--frames=6")
+    run(
+        "tools/manipulate.py",
+        *common,
+        f"--target_image={images[2]}",
+        "--landmarks=0,2",
+        "--frames=6",
+    )
     assert cv2.imread(str(folder / "moved" / "sheet.png")).shape == (2 * 128 + 4, 7 * 132 - 4, 3)
     film = videos.Video(str(folder / "moved" / "motion.mp4"))
     assert len(film) == 6 and film.read(0).shape == (256, 256, 3)
     said = run("tools/manipulate.py", *common, code=2)
-    assert "give either --towards, a picture, or --moves" in said and "Traceback" not in said
+    assert "give either --target_image, a picture, or --moves" in said and "Traceback" not in said
 
 
 def test_timeline_shows_each_evaluation(folder):

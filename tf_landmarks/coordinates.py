@@ -1,10 +1,10 @@
-"""The convention for coordinates, and every conversion between its frames.
+"""The convention for coordinates, and every conversion between its two forms.
 
-Inside the code a point is (y, x) in [-1, 1], in one of two frames:
+Inside the code a point is (y, x) in [-1, 1], in one of two conventions:
 
 * `corner`: -1 and +1 are the centres of the first and the last pixel ("align corners"). What
   `represent` returns, what warps map, what `sampling.sample` takes. Unless a name says otherwise,
-  this is the frame.
+  this is the one.
 * `edge`: -1 and +1 are the outer edges of the first and the last pixel, so that
   `edge = corner * (n - 1) / n` on an axis of n pixels. For losses that a paper states in it.
 
@@ -19,7 +19,7 @@ import tensorflow as tf
 
 
 def corner_from_pixels(points, size):
-    """Converts pixels to the corner frame: `u = 2 p / (n - 1) - 1`.
+    """Converts pixels to the corner convention: `u = 2 p / (n - 1) - 1`.
 
     Args:
         points: `[..., 2]` float (y, x) in pixels.
@@ -32,18 +32,18 @@ def corner_from_pixels(points, size):
 
 
 def pixels_from_corner(points, size):
-    """Converts the corner frame to pixels, the inverse of `corner_from_pixels`."""
+    """Converts the corner convention to pixels, the inverse of `corner_from_pixels`."""
     return (points + 1.0) * ((_extent(size, points) - 1.0) / 2.0)
 
 
 def edge_from_corner(points, size):
-    """Converts the corner frame to the edge frame: `u_edge = u_corner (n - 1) / n`."""
+    """Converts the corner convention to the edge convention: `u_edge = u_corner (n - 1) / n`."""
     extent = _extent(size, points)
     return points * ((extent - 1.0) / extent)
 
 
 def corner_from_edge(points, size):
-    """Converts the edge frame to the corner frame, the inverse of `edge_from_corner`."""
+    """Converts the edge convention to the corner convention, the inverse of `edge_from_corner`."""
     extent = _extent(size, points)
     return points * (extent / (extent - 1.0))
 
@@ -54,7 +54,7 @@ def swap_xy(points):
 
 
 def corner_grid(size: tuple[int, int]) -> np.ndarray:
-    """Returns the corner-frame coordinates of every pixel centre, `[height, width, 2]` float64."""
+    """Returns the corner-convention coordinates of every pixel centre, `[height, width, 2]` float64."""
     axes = [np.linspace(-1.0, 1.0, n) for n in size]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 

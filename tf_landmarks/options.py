@@ -51,7 +51,7 @@ class RunOptions:
     batch_size: int = _option(32, "images per step, over all replicas together")
     image_size: int = _option(128, "side of the network's input, pixels")
     num_landmarks: int = _option(10, "landmarks to learn")
-    crop: float = _option(
+    crop_fraction: float = _option(
         1.0, "share of the image's side that the network sees, cut from the centre"
     )
     keep_aspect: bool = _option(True, "pad images to a square instead of squeezing them")
@@ -62,7 +62,7 @@ class RunOptions:
     border_value: float = _option(0.0, "grey of the border: 0 is black, 1 white")
     validation_fraction: float = _option(0.0, "share of the images held out for tuning")
     max_bad_fraction: float = _option(0.01, "share of unreadable files beyond which training stops")
-    memory_mib: float = _option(
+    cache_mib: float = _option(
         1024.0,
         "a data set of up to this many MiB is decoded once and kept in memory",
         may_change=True,
@@ -81,8 +81,9 @@ class RunOptions:
     )
     sync_batch_norm: bool = _option(False, "share batch statistics between replicas")
     seed: int = _option(0, "seed of everything that is random")
-    accumulate: int = _option(
-        1, "parts into which a replica's batch is cut where it does not fit into memory at once"
+    accumulation_steps: int = _option(
+        1,
+        "micro-batches into which a replica's batch is cut where it does not fit into memory at once",
     )
     deterministic: bool = _option(
         False,
@@ -103,7 +104,7 @@ class RunOptions:
     def geometry(self) -> Geometry:
         """How images become the network's input."""
         return Geometry(
-            self.image_size, self.crop, self.keep_aspect, self.border, self.border_value
+            self.image_size, self.crop_fraction, self.keep_aspect, self.border, self.border_value
         )
 
     def check(self) -> None:
@@ -114,7 +115,7 @@ class RunOptions:
             "image_size",
             "num_landmarks",
             "min_gap",
-            "accumulate",
+            "accumulation_steps",
             "log_every",
             "eval_every",
             "save_every",

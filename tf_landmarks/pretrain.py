@@ -12,7 +12,9 @@ from tf_landmarks import cli, flags, methods
 from tf_landmarks.options import RunOptions
 
 # Crops of 128 of 160 pixels; the verdict needs images that were not trained on.
-DEFAULTS = RunOptions(method="colorization", steps=20_000, crop=0.8, validation_fraction=0.1)
+DEFAULTS = RunOptions(
+    method="colorization", steps=20_000, crop_fraction=0.8, validation_fraction=0.1
+)
 
 
 def main(_) -> None:

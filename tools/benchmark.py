@@ -237,7 +237,7 @@ def measure_input(found: dict) -> dict:
     from tf_landmarks.data.geometry import Geometry
     from tf_landmarks.methods import imm
 
-    geometry = Geometry(SIDE, crop=0.8)
+    geometry = Geometry(SIDE, crop_fraction=0.8)
     pairing = imm.ImmOptions()
     with tempfile.TemporaryDirectory() as folder:
         faces = sources.MadeFaces(64, size=160)

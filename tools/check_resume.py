@@ -35,7 +35,7 @@ _SMALL = [
     *("--imm_width=4", "--imm_regressor_width=8", "--imm_regressor_min_width=4"),
     *("--imm_softargmax=joint", "--imm_output_affine", "--imm_loss=balanced"),
     *("--log_every=5", "--eval_every=20", "--validation_fraction=0.1", "--keep_best"),
-    "--memory_mib=0",  # drawing all faces takes longer than the run
+    "--cache_mib=0",  # drawing all faces takes longer than the run
 ]
 
 

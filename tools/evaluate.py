@@ -21,8 +21,8 @@ _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder",
 _DATA = flags.DEFINE_string(
     "data", None, "a folder with train/ and test/ and annotations", required=True
 )
-_PART = flags.DEFINE_enum(
-    "part", "test", ["test", "validation"],
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["test", "validation"],
     "measure on test/, or on the images of train/ that training held out",
 )  # fmt: skip
 _NORMALIZER = flags.DEFINE_string(
@@ -43,7 +43,7 @@ _OVERLAP = flags.DEFINE_bool(
     "allow_training_images", False, "measure even on images that were trained on"
 )
 _MIRROR_PAIRS = flags.DEFINE_string(
-    "mirror_pairs", "",
+    "flip_pairs", "",
     "left:right landmarks with commas (or human36m), where these cannot be told apart: errors are those "
     "against the nearer of annotation and mirrored annotation",
 )  # fmt: skip
@@ -59,7 +59,7 @@ def main(_) -> None:
 
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
         model = ExportedModel(_MODEL.value)
-        train, test = landmark_regression.read_parts(_DATA.value, _PART.value, model)
+        train, test = landmark_regression.read_parts(_DATA.value, _SPLIT.value, model)
         result = landmark_regression.evaluate(
             model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
             _MIRROR_PAIRS.value,

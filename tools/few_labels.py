@@ -58,12 +58,12 @@ def main(_) -> None:
                 model, train, test, _NORMALIZER.value, protocol, counts, _REPEATS.value, _SEED.value
             )
             _log(name, scores[name])
-        view = models[0].geometry
+        image = models[0].geometry
         for kind in _SUPERVISED.value:
-            size = 64 if kind == "B" else view.size
+            size = 64 if kind == "B" else image.size
             name = f"supervised {kind}"
-            border = round(view.border * size / view.size)
-            same = Geometry(size, view.crop, view.keep_aspect, border, view.border_value)
+            border = round(image.border * size / image.size)
+            same = Geometry(size, image.crop, image.keep_aspect, border, image.border_value)
             scores[name] = supervised.few_labels(
                 kind, train, test, same, _NORMALIZER.value,
                 [len(train) if c == "all" else c for c in counts], _SUPERVISED_REPEATS.value,

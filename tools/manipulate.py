@@ -1,6 +1,6 @@
 """Moves landmarks and redraws: towards another picture's, or by a table; as a sheet and a video.
 
-    python tools/manipulate.py --model=runs/mine --image=a.jpg --towards=b.jpg --output=runs/moved
+    python tools/manipulate.py --model=runs/mine --image=a.jpg --target_image=b.jpg --output=runs/moved
     python tools/manipulate.py --model=runs/mine --image=a.jpg --moves=moves.csv --output=runs/moved
 
 Landmarks go from where they are found in `--image` to their targets, `x(a) = x + a (target - x)`: a = 0
@@ -23,15 +23,15 @@ _MODEL = flags.DEFINE_string(
 _IMAGE = flags.DEFINE_list(
     "image", None, "pictures that give the look, one row each", required=True
 )
-_TOWARDS = flags.DEFINE_string("towards", "", "a picture whose landmarks are the targets")
+_TARGET_IMAGE = flags.DEFINE_string("target_image", "", "a picture whose landmarks are the targets")
 _MOVES = flags.DEFINE_string("moves", "", "a CSV of targets")
 _DATA = flags.DEFINE_string(
-    "data", "", "idx files or a folder: --image and --towards are then names in it, t10k_00012_2"
+    "data",
+    "",
+    "idx files or a folder: --image and --target_image are then names in it, t10k_00012_2",
 )
 _LANDMARKS = flags.DEFINE_list("landmarks", [], "numbers of those to move; all if empty")
-_AMOUNTS = flags.DEFINE_list(
-    "amounts", ["0", "0.25", "0.5", "0.75", "1"], "values of a on the sheet"
-)
+_ALPHAS = flags.DEFINE_list("alphas", ["0", "0.25", "0.5", "0.75", "1"], "values of a on the sheet")
 _FRAMES = flags.DEFINE_integer("frames", 40, "frames of the video, there and back", lower_bound=2)
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
@@ -44,20 +44,20 @@ def main(_) -> None:
 
         model = ExportedModel(_MODEL.value)
         chosen = manipulation.parse_numbers(_LANDMARKS.value, model.num_landmarks)
-        amounts = manipulation.parse_amounts(_AMOUNTS.value)
+        alphas = manipulation.parse_alphas(_ALPHAS.value)
         read = manipulation.open_reader(_DATA.value)
         edits = [
             manipulation.make_edit(
-                model, read(name), read(_TOWARDS.value) if _TOWARDS.value else None,
+                model, read(name), read(_TARGET_IMAGE.value) if _TARGET_IMAGE.value else None,
                 _MOVES.value, chosen,
             )
             for name in _IMAGE.value
         ]  # fmt: skip
         os.makedirs(_OUTPUT.value, exist_ok=True)
         sheet = os.path.join(_OUTPUT.value, "sheet.png")
-        cv2.imwrite(sheet, manipulation.draw_sheet(model, edits, amounts)[..., ::-1])
+        cv2.imwrite(sheet, manipulation.draw_sheet(model, edits, alphas)[..., ::-1])
         video = os.path.join(_OUTPUT.value, "motion.mp4")
-        manipulation.write_video(video, model, edits, amounts, _FRAMES.value)
+        manipulation.write_video(video, model, edits, alphas, _FRAMES.value)
         logging.info("wrote %s and %s", sheet, video)
 
 

@@ -16,11 +16,11 @@ def test_points_follow_the_spots_they_mark():
     pixels = np.array([[[12.0, 30.0], [33.0, 15.0]]] * 4)
     grid = np.stack(np.mgrid[:SIZE, :SIZE], axis=-1)
     spots = [np.exp(-((grid - p) ** 2).sum(-1) / 8) for p in pixels[0]]
-    views = np.tile(np.stack([*spots, np.zeros_like(spots[0])], -1), (4, 1, 1, 1))
+    inputs = np.tile(np.stack([*spots, np.zeros_like(spots[0])], -1), (4, 1, 1, 1))
     points = coordinates.corner_from_pixels(pixels, (SIZE, SIZE))
     strength = tps.WarpStrength(10.0, 0.05, 0.05, 1e-3, 1e-3)
     warped, moved = annotated.warp_annotated(
-        tf.constant(views, tf.float32),
+        tf.constant(inputs, tf.float32),
         tf.constant(points, tf.float32),
         strength,
         tf.constant([0, 1]),

@@ -79,7 +79,7 @@ def test_splines_follow_the_similarity():
 def test_points_and_images_are_warped_alike():
     # A blob at g(x) of the canvas appears at x of the warped one.
     size = 64
-    # Half a pixel, that between the corner and the edge frame, must show: weak bends, a centre of mass.
+    # Half a pixel, that between the corner and the edge convention, must show: weak bends, a centre of mass.
     pair = padded_pairs.PaddedPair(
         size, padded_pairs.PaddedWarpStrength(displacement=0.01, translation=0.15), 0.05, 3
     )
@@ -118,8 +118,8 @@ def test_draws_have_the_published_distributions():
 
 
 def test_a_batch_is_the_view_and_its_warped_canvas():
-    geometry = Geometry(16, crop=0.8)
-    frames = random_images(3, geometry.frame_size)[:, None]
+    geometry = Geometry(16, crop_fraction=0.8)
+    frames = random_images(3, geometry.load_size)[:, None]
     pair = padded_pairs.PaddedPair(
         24, padded_pairs.PaddedWarpStrength(0, 0, 0, 0), 0.05, 5, color_jitter=False
     )

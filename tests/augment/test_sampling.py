@@ -128,7 +128,7 @@ def test_gradients_agree_with_finite_differences(border):
 @core
 @each_border
 def test_gradient_at_a_pixel_centre_is_the_slope_to_the_next_pixel(border):
-    # Values 10 y + x; from one pixel to the next the corner frame moves by 1/2 and 2/4 on 5 x 5.
+    # Values 10 y + x; from one pixel to the next the corner convention moves by 1/2 and 2/4 on 5 x 5.
     rows, columns = np.mgrid[:5, :5].astype(np.float32)
     images = tf.constant((10 * rows + columns)[np.newaxis, ..., np.newaxis])
     points = tf.constant(corner([[[[1, 2], [3, 0], [0, 3]]]], (5, 5)))

@@ -21,23 +21,23 @@ STILL = WarpStrength()
 TARGET = WarpStrength(translation=0.1, coefficients=0.001, extra_coefficients=0.005)
 SOURCE = WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01)
 WILD = WarpStrength(20.0, 0.3, 0.3, 0.003, 0.02)
-WHOLE, CROPPED = Geometry(SIZE), Geometry(SIZE, crop=0.8)
+WHOLE, CROPPED = Geometry(SIZE), Geometry(SIZE, crop_fraction=0.8)
 
 each_frame = pytest.mark.parametrize("frame", ["zeros_mask", "margin"])
 each_geometry = pytest.mark.parametrize("geometry", [WHOLE, CROPPED], ids=["whole", "cropped"])
 
 
-def random_frames(geometry=WHOLE, batch=3, views=1) -> tf.Tensor:
-    shape = (batch, views, geometry.frame_size, geometry.frame_size, 3)
+def random_frames(geometry=WHOLE, batch=3, frames_each=1) -> tf.Tensor:
+    shape = (batch, frames_each, geometry.load_size, geometry.load_size, 3)
     return tf.constant(np.random.default_rng(0).uniform(0.1, 1, shape), tf.float32)
 
 
 def ramp_frames(geometry=WHOLE, batch=3) -> tf.Tensor:
-    """Frames whose colour says where a pixel comes from: corner frame of the view (y, x), then 1.
+    """Frames whose colour says where a pixel comes from: corner convention of the input (y, x), then 1.
 
     The coordinates stand there as u / 4 + 1 / 2, so that a margin stays above 0 as well.
     """
-    side = geometry.frame_size
+    side = geometry.load_size
     reach = (side - 1) / (geometry.size - 1)
     place = coordinates.corner_grid((side, side)) * reach / 4 + 0.5
     frame = np.concatenate([place, np.ones((side, side, 1))], axis=-1)
@@ -51,7 +51,7 @@ def places(images) -> tuple[np.ndarray, np.ndarray]:
 
 
 def white_frames(geometry=WHOLE, batch=8) -> tf.Tensor:
-    return tf.ones([batch, 1, geometry.frame_size, geometry.frame_size, 3])
+    return tf.ones([batch, 1, geometry.load_size, geometry.load_size, 3])
 
 
 def make(pairing, frames, geometry=WHOLE, seed=SEED) -> dict[str, np.ndarray]:
@@ -99,10 +99,10 @@ def test_small_masks_count_as_much_of_the_image_as_large_ones(size):
 @each_frame
 def test_still_pairs_show_the_centre_of_the_frame(frame, geometry):
     frames = random_frames(geometry)
-    batch = make(WarpedPair(STILL, STILL, frame=frame), frames, geometry)
-    view = geometry.centre(frames[:, 0])
-    np.testing.assert_allclose(batch["target"], view, atol=1e-4)
-    np.testing.assert_allclose(batch["source"], view, atol=1e-4)
+    batch = make(WarpedPair(STILL, STILL, border=frame), frames, geometry)
+    image = geometry.centre(frames[:, 0])
+    np.testing.assert_allclose(batch["target"], image, atol=1e-4)
+    np.testing.assert_allclose(batch["source"], image, atol=1e-4)
     mask = boundary_mask(SIZE) if frame == "zeros_mask" else np.ones((SIZE, SIZE, 1))
     np.testing.assert_allclose(batch["mask"], np.stack([mask] * 3), atol=1e-4)
 
@@ -139,7 +139,7 @@ def test_the_source_is_a_warp_of_the_target_or_of_the_image():
 
 @each_frame
 def test_composed_sources_sample_the_target_where_independent_ones_sample_the_image(frame):
-    pair = WarpedPair(TARGET, SOURCE, composed=True, frame=frame)
+    pair = WarpedPair(TARGET, SOURCE, composed=True, border=frame)
     composed = make(pair, ramp_frames())
     independent = make(dataclasses.replace(pair, composed=False), ramp_frames())
     points, inside = places(independent["source"])
@@ -163,7 +163,7 @@ def test_source_and_target_move_by_their_own_draws():
 
 @pytest.mark.parametrize("frame", ["zeros_mask", "margin"])
 def test_warped_pairs_are_pure_functions_of_the_seed(frame):
-    pair, frames = WarpedPair(TARGET, SOURCE, frame=frame), random_frames()
+    pair, frames = WarpedPair(TARGET, SOURCE, border=frame), random_frames()
     batch = make(pair, frames)
 
     dataset = tf.data.Dataset.from_tensor_slices(frames).batch(3)  # Of a size that is not known.
@@ -182,12 +182,12 @@ def test_warped_pairs_are_pure_functions_of_the_seed(frame):
 @each_geometry
 @pytest.mark.parametrize("composed", [True, False])
 def test_no_black_shows_within_a_margin(composed, geometry):
-    pair = WarpedPair(WILD, WILD, composed, frame="margin")
+    pair = WarpedPair(WILD, WILD, composed, border="margin")
     batch = make(pair, white_frames(geometry), geometry)
     for name, channels in (("source", 3), ("target", 3), ("mask", 1)):
         assert batch[name].shape == (8, SIZE, SIZE, channels)
         np.testing.assert_allclose(batch[name], np.ones_like(batch[name]), atol=1e-5)
-    zeros = make(dataclasses.replace(pair, frame="zeros_mask"), white_frames(geometry), geometry)
+    zeros = make(dataclasses.replace(pair, border="zeros_mask"), white_frames(geometry), geometry)
     assert min(zeros["source"].min(), zeros["target"].min()) == 0
 
 
@@ -195,7 +195,7 @@ def test_no_black_shows_within_a_margin(composed, geometry):
 def test_a_margin_changes_what_is_seen_and_not_how_much_it_moves(geometry):
     pair = WarpedPair(TARGET, SOURCE)
     zeros = make(pair, ramp_frames(geometry), geometry)
-    margin = make(dataclasses.replace(pair, frame="margin"), ramp_frames(geometry), geometry)
+    margin = make(dataclasses.replace(pair, border="margin"), ramp_frames(geometry), geometry)
     for name in ("target", "source"):
         points, inside = places(zeros[name])
         # The pixels at the rim are blends; those of the source have been sampled twice.
@@ -207,11 +207,11 @@ def test_a_margin_changes_what_is_seen_and_not_how_much_it_moves(geometry):
 @pytest.mark.parametrize("crop", [1.0, 0.8, 0.5])
 def test_a_margin_shows_the_pixels_of_the_frame_before_it_continues_edges(crop):
     geometry, grid = Geometry(SIZE, crop), coordinates.corner_grid((SIZE, SIZE))
-    pair = WarpedPair(WarpStrength(translation=0.5), STILL, frame="margin")
+    pair = WarpedPair(WarpStrength(translation=0.5), STILL, border="margin")
     points, _ = places(make(pair, ramp_frames(geometry), geometry)["target"])
     moved = grid + np.median(points - grid, axis=(1, 2), keepdims=True)
     assert 1.6 < np.abs(moved).max() < 1.9
-    reach = (geometry.frame_size - 1) / (SIZE - 1)
+    reach = (geometry.load_size - 1) / (SIZE - 1)
     np.testing.assert_allclose(points, np.clip(moved, -reach, reach), atol=2e-3)
 
 
@@ -220,11 +220,11 @@ def test_a_margin_shows_the_pixels_of_the_frame_before_it_continues_edges(crop):
 
 def kinds_of_pairs(pairing, geometry=WHOLE, batch=64) -> list[tuple[bool, bool]]:
     """(mirrored, swapped) of every sample, after checking that it is one of the four."""
-    frames = random_frames(geometry, batch, views=2)
+    frames = random_frames(geometry, batch, frames_each=2)
     made = make(pairing, frames, geometry)
     np.testing.assert_array_equal(made["mask"], np.ones((batch, SIZE, SIZE, 1)))
-    views, kinds = geometry.centre(frames).numpy(), []
-    for sample, source, target in zip(views, made["source"], made["target"], strict=True):
+    inputs, kinds = geometry.centre(frames).numpy(), []
+    for sample, source, target in zip(inputs, made["source"], made["target"], strict=True):
         for mirrored, swapped in ((0, 0), (0, 1), (1, 0), (1, 1)):
             turned = sample[:, :, ::-1] if mirrored else sample
             expected = turned[::-1] if swapped else turned
@@ -247,7 +247,7 @@ def test_frame_pairs_without_mirroring_keep_left_and_right():
 
 
 def test_frame_pairs_are_pure_functions_of_the_seed():
-    frames, batch = random_frames(views=2, batch=16), {}
+    frames, batch = random_frames(frames_each=2, batch=16), {}
     for seed in (1, 1, 2):
         made = make(FramePair(), frames, seed=tf.constant([7, seed]))["source"]
         batch.setdefault(seed, made)

@@ -98,7 +98,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
     model = models.make_float32_model(run, options)
     checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
     image = image_files.read_image(f"{folder}/0_3.png")
-    expected = model.represent(tf.constant(exported.views([image]) / np.float32(255)))
+    expected = model.represent(tf.constant(exported.to_inputs([image]) / np.float32(255)))
     heatmaps = exported.heatmaps([image])
     np.testing.assert_allclose(heatmaps, expected.heatmaps, atol=1e-3)
     assert exported.predict([image]).landmarks.shape == (1, run.num_landmarks, 2)

@@ -47,7 +47,7 @@ def start(command: list, count: int = 2) -> list[subprocess.Popen]:
 
 
 def train(run_dir, *arguments) -> list[subprocess.Popen]:
-    fixed = ["--data=made_faces", "--memory_mib=0", "--batch_size=4", "--precision=float32"]
+    fixed = ["--data=made_faces", "--cache_mib=0", "--batch_size=4", "--precision=float32"]
     command = [sys.executable, "-m", "tf_landmarks.train", *cases.CASES[1].of_stills.flags, *fixed]
     return start([*command, "--strategy=multi_worker", f"--run_dir={run_dir}", *arguments])
 

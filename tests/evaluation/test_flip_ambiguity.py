@@ -92,7 +92,7 @@ def test_pairs_by_name():
     names = ["nose", "hand_l", "hand_r", "foot_l", "foot_r"]
     assert flip_ambiguity.parse_pairs("hand_l:hand_r, foot_l:foot_r", names) == PAIRS
     for words in ("hand_l", "hand_l:arm_r", "hand_l:hand_l", "hand_l:hand_r,hand_r:foot_l"):
-        with pytest.raises(ValueError, match="--mirror_pairs"):
+        with pytest.raises(ValueError, match="--flip_pairs"):
             flip_ambiguity.parse_pairs(words, names)
 
 

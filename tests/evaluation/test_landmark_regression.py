@@ -66,11 +66,11 @@ def test_left_and_right_exchanged_in_the_annotation_cost_nothing_where_pairs_are
         (tmp_path / part / "landmarks.csv").write_text("\n".join([head, *rows]) + "\n")
     plain = measure(toy_data.DotModel(), tmp_path, normalizer="edge").metrics
     paired = measure(
-        toy_data.DotModel(), tmp_path, normalizer="edge", mirror_pairs="left:right"
+        toy_data.DotModel(), tmp_path, normalizer="edge", flip_pairs="left:right"
     ).metrics
     assert plain["nme_percent"] > 5
     assert paired["nme_percent"] < 0.1
-    assert paired["protocol"]["mirror_pairs"] == "left:right"
+    assert paired["protocol"]["flip_pairs"] == "left:right"
 
 
 def test_a_constant_detector_has_the_error_of_the_mean_shape(folder):
@@ -81,8 +81,8 @@ def test_a_constant_detector_has_the_error_of_the_mean_shape(folder):
 
 
 def test_errors_are_shares_of_the_network_view_for_any_picture_size(tmp_path):
-    # Mean shape (10, 10), 3 and 4 pixels off in a view of 32: 5 / 32. The second picture is twice as
-    # large, 64 high and 48 wide, and padded by 8 columns: view (13, 14) is (26.5 - 8, 28.5) there.
+    # Mean shape (10, 10), 3 and 4 pixels off in a input of 32: 5 / 32. The second picture is twice as
+    # large, 64 high and 48 wide, and padded by 8 columns: image (13, 14) is (26.5 - 8, 28.5) there.
     toy_data.write_part(tmp_path / "train", np.full((2, 3, 2), 10.0))
     toy_data.write_part(tmp_path / "test", np.full((1, 3, 2), (13.0, 14.0)))
     model = toy_data.DotModel(constant=(3.0, 3.0))

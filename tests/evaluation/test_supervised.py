@@ -24,10 +24,10 @@ def test_a_network_learns_to_point_at_a_spot():
     axis = np.linspace(-1, 1, 24, dtype=np.float32)
     squares = [(axis - points[..., i]) ** 2 for i in (0, 1)]  # [40, 24] each
     spots = np.exp(-20 * (squares[0][:, :, None] + squares[1][:, None]))
-    views = np.repeat(spots[..., None], 3, axis=-1)
+    inputs = np.repeat(spots[..., None], 3, axis=-1)
     how = supervised.Training(steps=60, batch_size=16, learning_rate=3e-3)
-    network = supervised.train("B", views, points, how, seed=0)
-    error = np.linalg.norm(network.predict(views, verbose=0) - points, axis=-1).mean()
+    network = supervised.train("B", inputs, points, how, seed=0)
+    error = np.linalg.norm(network.predict(inputs, verbose=0) - points, axis=-1).mean()
     nothing = np.linalg.norm(points - points.mean(axis=0), axis=-1).mean()
     assert error < 0.5 * nothing
 
@@ -38,8 +38,8 @@ def test_scores_are_of_the_draws_that_all_methods_get(tmp_path, monkeypatch):
     parts = [landmark_regression.read_part(str(tmp_path / part)) for part in ("train", "test")]
     seen = []
 
-    def train(kind, views, points, how, seed):
-        seen.append((len(views), points))
+    def train(kind, inputs, points, how, seed):
+        seen.append((len(inputs), points))
         network = supervised.SupervisedNetwork(kind, 3)
         network(tf.zeros([1, 32, 32, 3]))
         return network

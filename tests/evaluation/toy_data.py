@@ -102,18 +102,18 @@ class DotModel:
         self.rendered.append((images, landmarks))
         return np.full((len(images), 32, 32, 3), 128, np.uint8)
 
-    def find_in_views(self, views, untrained=False):
+    def predict_inputs(self, inputs, untrained=False):
         if untrained:
-            return np.full((len(views), 3, 2), -1, np.float32)
-        images = np.uint8(np.round(255 * views))
+            return np.full((len(inputs), 3, 2), -1, np.float32)
+        images = np.uint8(np.round(255 * inputs))
         points = np.array([self._find(image) for image in images], np.float32)
         return coordinates.corner_from_pixels(points[..., ::-1], (32, 32))
 
-    def render_views(self, views, landmarks):
-        return np.full_like(views, 0.5)
+    def render_inputs(self, inputs, landmarks):
+        return np.full_like(inputs, 0.5)
 
-    def views(self, images):
-        return ExportedModel.views(self, images)
+    def to_inputs(self, images):
+        return ExportedModel.to_inputs(self, images)
 
     def _find(self, image):
         if self._constant:

@@ -20,8 +20,8 @@ class Bright:
     has_generator = True
     geometry = Geometry(SIZE)
     path, facts = "bright", {"method": "bright"}
-    views, to_view, from_view_pixels = (
-        ExportedModel.views, ExportedModel.to_view, ExportedModel.from_view_pixels,
+    to_inputs, to_input_pixels, from_input_pixels = (
+        ExportedModel.to_inputs, ExportedModel.to_input_pixels, ExportedModel.from_input_pixels,
     )  # fmt: skip
 
     def predict(self, images):
@@ -31,8 +31,8 @@ class Bright:
         ]
         return Prediction(np.array(points, np.float32), np.ones((len(images), 3), np.float32))
 
-    def render_views(self, views, landmarks):
-        drawn = np.zeros_like(views)
+    def render_inputs(self, inputs, landmarks):
+        drawn = np.zeros_like(inputs)
         pixels = coordinates.pixels_from_corner(landmarks[:, 0], (SIZE, SIZE))
         for picture, (y, x) in zip(drawn, np.rint(pixels).astype(int), strict=True):
             picture[y, x] = 1.0
@@ -59,7 +59,7 @@ def test_chosen_landmarks_go_to_those_of_the_other_picture_and_the_others_stay()
 
 
 def test_tables_are_in_pixels_of_the_picture(tmp_path):
-    large = picture((4, 6), (20, 8), (10, 24), size=2 * SIZE)  # the view is half as large
+    large = picture((4, 6), (20, 8), (10, 24), size=2 * SIZE)  # the input is half as large
     (tmp_path / "shift.csv").write_text("landmark,dx,dy\n1,4,-2\n")
     edit = manipulation.make_edit(Bright(), large, None, str(tmp_path / "shift.csv"), [0, 1, 2])
     np.testing.assert_allclose(edit.end - edit.start, [[0, 0], [2, -1], [0, 0]], atol=1e-6)
@@ -101,9 +101,9 @@ def test_tables_that_cannot_be_used_are_named_with_their_line(tmp_path, table, w
 def test_flags_that_cannot_be_used_are_named():
     with pytest.raises(ValueError, match="--landmarks=0,3 must be numbers from 0 to 2"):
         manipulation.parse_numbers(["0", "3"], 3)
-    with pytest.raises(ValueError, match="--amounts=a must be numbers"):
-        manipulation.parse_amounts(["a"])
-    with pytest.raises(ValueError, match="give either --towards"):
+    with pytest.raises(ValueError, match="--alphas=a must be numbers"):
+        manipulation.parse_alphas(["a"])
+    with pytest.raises(ValueError, match="give either --target_image"):
         manipulation.make_edit(Bright(), A, B, "moves.csv", [0])
     silent = Bright()
     silent.has_generator = False

@@ -84,7 +84,7 @@ def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(parts):
     whole, expected = started().compute_gradients(values)
     model = Line()
     model.build_variables()
-    model.start_stage(model.stages[0], 100, accumulate=parts)
+    model.start_stage(model.stages[0], 100, accumulation_steps=parts)
     seen = []
     model.compute_losses = lambda b, training: (
         seen.append(b["x"]),
@@ -101,7 +101,7 @@ def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(parts):
 def test_parts_are_made_one_after_the_other_in_a_graph():
     model = Line()
     model.build_variables()
-    model.start_stage(model.stages[0], 100, accumulate=2)
+    model.start_stage(model.stages[0], 100, accumulation_steps=2)
     function = tf.function(lambda b: model.compute_gradients(b)[1])
     graph = function.get_concrete_function(batch(1.0, 2.0)).graph
     cuts = [op for op in graph.get_operations() if op.type == "StridedSlice"]

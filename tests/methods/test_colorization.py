@@ -71,7 +71,7 @@ def test_features_halve_from_block_to_block(model, size):
 def test_crops_move_as_far_as_the_frame_reaches_and_points_keep_to_the_inside():
     pairing = colorization.ColorizationPairing(points=400, mirror=False)
     geometry = Geometry(32, 0.8)
-    assert geometry.frame_size == 40
+    assert geometry.load_size == 40
     y, x = np.meshgrid(np.arange(40.0), np.arange(40.0), indexing="ij")
     frame = tf.constant(np.stack([y, x, 0 * y], axis=-1)[np.newaxis, np.newaxis], tf.float32)
     made = pairing(tf.tile(frame, [200, 1, 1, 1, 1]), tf.constant([1, 2]), geometry)

@@ -98,8 +98,8 @@ def test_scores_follow_a_shift_of_the_image():
 
 def test_the_correspondence_is_where_the_source_was_read():
     # Colours tell the place in the frame: source(v) must be target(g(v)).
-    geometry = Geometry(32, crop=0.8)
-    side = geometry.frame_size
+    geometry = Geometry(32, crop_fraction=0.8)
+    side = geometry.load_size
     place = coordinates.corner_grid((side, side)) / 4 + 0.5
     frame = np.concatenate([place, np.ones((side, side, 1))], axis=-1)[None, None]
     # Splines in both, for similarities alone would hardly tell g1 g2 from g2 g1.
@@ -127,16 +127,16 @@ def test_the_correspondence_is_where_the_source_was_read():
 
 
 def test_the_crop_zooms_the_warp_of_the_whole_frame():
-    geometry = Geometry(32, crop=0.8)
+    geometry = Geometry(32, crop_fraction=0.8)
     model = make_model(32)
     draws = model.stages[0].pairing.draw(tf.constant([3, 4]), 2)
-    made = model.stages[0].pairing.make(noise(geometry.frame_size), draws, geometry)
+    made = model.stages[0].pairing.make(noise(geometry.load_size), draws, geometry)
     whole = tps.Warp(tps.control_grid(10), draws["second"], "shifted")
     pixels = coordinates.pixels_from_corner(
         model._to_image(coordinates.corner_grid((16, 16)).reshape(-1, 2)), (32, 32)
     )
-    in_frame = coordinates.corner_from_pixels(pixels + geometry.margin, (geometry.frame_size,) * 2)
-    expected = coordinates.pixels_from_corner(whole(in_frame), (geometry.frame_size,) * 2)
+    in_frame = coordinates.corner_from_pixels(pixels + geometry.margin, (geometry.load_size,) * 2)
+    expected = coordinates.pixels_from_corner(whole(in_frame), (geometry.load_size,) * 2)
     found = coordinates.pixels_from_corner(made["correspondence"], (32, 32))
     np.testing.assert_allclose(found, expected - geometry.margin, atol=2e-3)
 
@@ -144,9 +144,9 @@ def test_the_crop_zooms_the_warp_of_the_whole_frame():
 @pytest.mark.parametrize("crop", [1.0, 0.8])
 def test_no_warp_changes_nothing_and_makes_both_images_equal_partners(crop, monkeypatch):
     still = tps.WarpStrength()
-    geometry = Geometry(32, crop=crop)
+    geometry = Geometry(32, crop_fraction=crop)
     model = make_model(32, first_warp=still, second_warp=still, pairing="frames")
-    frames = tf.concat([noise(geometry.frame_size, seed=s) for s in (1, 2)], axis=1)
+    frames = tf.concat([noise(geometry.load_size, seed=s) for s in (1, 2)], axis=1)
     made = pair(model, frames, geometry)
     cells = model._to_image(coordinates.corner_grid((16, 16)).reshape(-1, 2))
     np.testing.assert_allclose(made["target"], geometry.centre(frames[:, 0]), atol=1e-5)
@@ -190,8 +190,8 @@ def watch(model: Fse, colours: np.ndarray, monkeypatch) -> None:
 
 def test_an_oracle_is_aligned_and_the_wrong_way_round_it_is_not(monkeypatch):
     colours = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], np.float32)
-    geometry = Geometry(80, crop=0.8)
-    side = geometry.frame_size
+    geometry = Geometry(80, crop_fraction=0.8)
+    side = geometry.load_size
     frames = np.zeros((6, 1, side, side, 3), np.float32)
     random = np.random.default_rng(0)
     y, x = np.mgrid[:side, :side]

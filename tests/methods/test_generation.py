@@ -130,8 +130,8 @@ def test_shapes_other_than_the_detectors_are_refused(detector, shape, words):
 def test_images_must_come_as_they_came_to_the_detector(detector):
     options = GenerationOptions(detector=detector)
     generation.check_geometry(Geometry(32), options)
-    with pytest.raises(ValueError, match="take its --image_size, --crop"):
-        generation.check_geometry(Geometry(32, crop=0.8), options)
+    with pytest.raises(ValueError, match="take its --image_size, --crop_fraction"):
+        generation.check_geometry(Geometry(32, crop_fraction=0.8), options)
 
 
 def test_a_detector_that_is_none_is_named(tmp_path):

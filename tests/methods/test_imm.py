@@ -421,10 +421,10 @@ def test_options_reach_the_schedule():
 def test_options_choose_the_pairs():
     target = tps.WarpStrength(0.0, 0.0, 0.1, 0.001, 0.005)
     source = tps.WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01)
-    released = warped_pairs.WarpedPair(target, source, composed=True, frame="zeros_mask")
+    released = warped_pairs.WarpedPair(target, source, composed=True, border="zeros_mask")
     assert small().stages[0].pairing == released
-    other = small(pairing="independent", frame="margin").stages[0].pairing
-    assert other == warped_pairs.WarpedPair(target, source, composed=False, frame="margin")
+    other = small(pairing="independent", border="margin").stages[0].pairing
+    assert other == warped_pairs.WarpedPair(target, source, composed=False, border="margin")
     assert small(pairing="frames", mirror=False).stages[0].pairing == frame_pairs.FramePair(False)
 
 
@@ -501,7 +501,7 @@ def test_flagfiles_of_code_and_paper_differ_exactly_where_the_two_do():
     run = code[0]
     assert (run.image_size, run.num_landmarks, run.batch_size) == (128, 30, 50)
     # 160 x 160 with the aspect not kept, the middle 128 x 128.
-    assert (run.geometry.frame_size, run.geometry.margin, run.keep_aspect) == (160, 16, False)
+    assert (run.geometry.load_size, run.geometry.margin, run.keep_aspect) == (160, 16, False)
 
 
 @pytest.mark.core

@@ -152,7 +152,7 @@ def test_a_single_pixel_is_a_landmark_at_its_centre_without_spread(small, monkey
 def test_a_uniform_map_is_a_landmark_in_the_middle(small, monkeypatch):
     found = with_maps(small, np.full((1, 48, 48, 5), 0.2, np.float32), monkeypatch)
     np.testing.assert_allclose(found.places, 0, atol=1e-5)
-    # Per axis (1 - 1/n^2) / 12 of the canvas' side squared; the edge frame is 2 wide.
+    # Per axis (1 - 1/n^2) / 12 of the canvas' side squared; the edge convention is 2 wide.
     np.testing.assert_allclose(found.variances, 4 * (1 - 1 / 48**2) / 12, rtol=1e-4)
 
 

@@ -88,7 +88,7 @@ def test_points_found_where_the_warp_brought_them_have_no_error():
         warp, points, tps.inverse_points(warp, points).numpy()
     )
     np.testing.assert_allclose(errors, 0, atol=1e-5)
-    assert 0.1 < shifts.mean() < 0.3  # of a view of 2 units
+    assert 0.1 < shifts.mean() < 0.3  # of a input of 2 units
 
 
 def test_points_that_stay_miss_all_of_a_known_shift():
@@ -175,7 +175,7 @@ def test_a_point_on_the_border_is_named():
     assert only(found, 3)[0] == "on_border"
     assert found.border_share[3] == 1
     (warning,) = unsupervised.warnings(found, Imm.remedies)
-    assert warning.startswith("point 3: on the border") and "--imm_frame=margin" in warning
+    assert warning.startswith("point 3: on the border") and "--imm_border=margin" in warning
 
 
 def test_half_a_cell_is_the_width_of_the_border():
@@ -321,7 +321,7 @@ def test_points_are_named(numbers, words):
 
 
 def imm(num_landmarks):
-    options = ImmOptions(**{**cases.CASES[0].options, "frame": "margin", "learning_rate": 1e-2})
+    options = ImmOptions(**{**cases.CASES[0].options, "border": "margin", "learning_rate": 1e-2})
     model = methods.create("imm", methods.ModelShape(SIZE, num_landmarks), options)
     model.build_variables()
     find = tf.function(lambda images: model.represent(images).landmarks)

@@ -70,7 +70,7 @@ def run(tmp_path_factory) -> RunOptions:
         Image.fromarray(drawn(number, 40, 48)).save(images / f"{number:02d}.png")
     run = RunOptions(
         data=str(folder / "images"), run_dir=str(folder / "run"), steps=2, batch_size=4,
-        image_size=32, num_landmarks=K, crop=0.8, precision="float32", validation_fraction=0.5,
+        image_size=32, num_landmarks=K, crop_fraction=0.8, precision="float32", validation_fraction=0.5,
     )  # fmt: skip
     trainer.train(run, OPTIONS)
     model = models.make_float32_model(run, OPTIONS)
@@ -109,8 +109,8 @@ def signatures(export):
 
 def expected(run, model, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks `[K, 2]` (x, y) in pixels of `image` and confidences `[K]`, by the Keras model."""
-    view = run.geometry.centre(run.geometry.frame(tf.constant(image)))
-    found = model.represent(view[tf.newaxis])
+    seen = run.geometry.centre(run.geometry.load(tf.constant(image)))
+    found = model.represent(seen[tf.newaxis])
     pixels = coordinates.pixels_from_corner(found.landmarks[0].numpy(), (32, 32))
     return run.geometry.to_image(pixels, image.shape[:2])[:, ::-1], found.confidence[0].numpy()
 
@@ -266,7 +266,7 @@ def test_points_are_pixels_of_the_stored_image():
             heatmaps = tf.zeros([tf.shape(inputs)[0], 4, 4, K])
             return trainer.methods.base.Representation(landmarks, heatmaps, landmarks[..., 0])
 
-    geometry = dataclasses.replace(RunOptions(image_size=32), crop=0.8).geometry
+    geometry = dataclasses.replace(RunOptions(image_size=32), crop_fraction=0.8).geometry
     module = ServingModule(Fixed(), geometry)
     # 60 x 100 is padded by 20 above and below to 100, resized to 40, and 4 are cut all round:
     # x = (24 + 4 + 0.5) 100 / 40 - 0.5 = 70.75, y = (8 + 4 + 0.5) 2.5 - 0.5 - 20 = 10.75.
@@ -286,8 +286,8 @@ def test_render_takes_the_pixels_that_predict_gives(run, model, exported):
     own = exported.render(images, landmarks)
     assert own.shape == (2, 32, 32, 3) and own.dtype == np.uint8
     for image, rendered in zip(images, own, strict=True):
-        view = run.geometry.centre(run.geometry.frame(tf.constant(image)))[tf.newaxis]
-        want = 255.0 * model.render(view, model.represent(view).landmarks).numpy()[0]
+        seen = run.geometry.centre(run.geometry.load(tf.constant(image)))[tf.newaxis]
+        want = 255.0 * model.render(seen, model.represent(seen).landmarks).numpy()[0]
         np.testing.assert_allclose(rendered, want, atol=1.0)
     shifted = exported.render(images, landmarks + np.float32([5, 0]))
     assert np.abs(shifted.astype(int) - own).max() > 2
@@ -335,20 +335,20 @@ def test_the_untrained_network_is_another_one_with_calibrated_statistics(run, mo
 
 
 def test_views_are_what_the_network_sees(run, exported):
-    views = exported.views(IMAGES)
-    assert views.shape == (5, 32, 32, 3) and views.dtype == np.uint8
-    want = run.geometry.centre(run.geometry.frame(tf.constant(IMAGES[1]))).numpy()
-    np.testing.assert_allclose(views[1] / 255.0, want, atol=1.01 / 255)
+    inputs = exported.to_inputs(IMAGES)
+    assert inputs.shape == (5, 32, 32, 3) and inputs.dtype == np.uint8
+    want = run.geometry.centre(run.geometry.load(tf.constant(IMAGES[1]))).numpy()
+    np.testing.assert_allclose(inputs[1] / 255.0, want, atol=1.01 / 255)
 
 
 def test_views_are_not_cut_again_when_landmarks_are_found_in_them(run, model, exported):
-    assert run.crop < 1
-    views = exported.views(IMAGES) / np.float32(255)
-    want = model.represent(tf.constant(views)).landmarks.numpy()
-    np.testing.assert_allclose(exported.find_in_views(views), want, atol=1e-4)
-    rendered = model.render(tf.constant(views), tf.constant(want[::-1])).numpy()
+    assert run.crop_fraction < 1
+    inputs = exported.to_inputs(IMAGES) / np.float32(255)
+    want = model.represent(tf.constant(inputs)).landmarks.numpy()
+    np.testing.assert_allclose(exported.predict_inputs(inputs), want, atol=1e-4)
+    rendered = model.render(tf.constant(inputs), tf.constant(want[::-1])).numpy()
     assert np.ptp(rendered, axis=0).max() > 2 / 255
-    got = exported.render_views(views, want[::-1])
+    got = exported.render_inputs(inputs, want[::-1])
     np.testing.assert_allclose(got, rendered, atol=1.01 / 255)
 
 
@@ -530,14 +530,16 @@ def test_views_with_a_border_are_seen_as_they_are(tmp_path):
     trainer.train(run, OPTIONS)
     exported = tf_landmarks.load(saved_model.export_run(run.run_dir))
     images = [drawn(number, 24, 24) for number in range(3)]
-    views = exported.views(images) / np.float32(255)
-    assert (views[:, :4] == 1.0).all()
-    found = coordinates.pixels_from_corner(exported.find_in_views(views), (32, 32))
-    direct = [exported.to_view((24, 24), points) for points in exported.predict(images).landmarks]
+    inputs = exported.to_inputs(images) / np.float32(255)
+    assert (inputs[:, :4] == 1.0).all()
+    found = coordinates.pixels_from_corner(exported.predict_inputs(inputs), (32, 32))
+    direct = [
+        exported.to_input_pixels((24, 24), points) for points in exported.predict(images).landmarks
+    ]
     np.testing.assert_allclose(coordinates.swap_xy(found), direct, atol=0.02)
-    redrawn = exported.render_views(views, exported.find_in_views(views))
+    redrawn = exported.render_inputs(inputs, exported.predict_inputs(inputs))
     np.testing.assert_allclose(
         redrawn, exported.render(images, exported.predict(images).landmarks) / 255, atol=0.01
     )
-    before = exported.find_in_views(views, untrained=True)
+    before = exported.predict_inputs(inputs, untrained=True)
     assert before.shape == (3, K, 2)

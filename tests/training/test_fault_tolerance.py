@@ -32,7 +32,7 @@ pytestmark = pytest.mark.core
 
 
 def command(run_dir, *arguments) -> list[str]:
-    fixed = ["--data=made_faces", "--memory_mib=0", "--batch_size=4", "--precision=float32"]
+    fixed = ["--data=made_faces", "--cache_mib=0", "--batch_size=4", "--precision=float32"]
     start = [sys.executable, "-m", "tf_landmarks.train", *CASE.flags, *fixed]
     return [*start, f"--run_dir={run_dir}", *arguments]
 
@@ -244,7 +244,7 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path):
     options = cases.methods.METHODS["imm"].options_class(**CASE.options)
     run = RunOptions(
         data="made_faces", run_dir=str(tmp_path / "run"), batch_size=4, image_size=32,
-        num_landmarks=4, steps=7_200_000, precision="float32", memory_mib=0.0,
+        num_landmarks=4, steps=7_200_000, precision="float32", cache_mib=0.0,
     )  # fmt: skip
     began = time.monotonic()
     lines = dry_run.estimate(run, options)
@@ -261,5 +261,5 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path):
     folder.mkdir()
     for index in range(6):
         Image.fromarray(sources.MadeFaces(3).read(index)).save(folder / f"{index}.png")
-    few = dataclasses.replace(run, data=str(folder), memory_mib=1.0, image_size=128)
+    few = dataclasses.replace(run, data=str(folder), cache_mib=1.0, image_size=128)
     assert "0 MiB for 6 images" in dry_run.estimate(few, options)[3]

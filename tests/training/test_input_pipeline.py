@@ -21,7 +21,7 @@ SIZE = 8
 WARPED = warped_pairs.WarpedPair(
     tps.WarpStrength(0.0, 0.0, 0.1, 0.01, 0.01),
     tps.WarpStrength(20.0, 0.1, 0.1, 0.01, 0.01),
-    frame="margin",
+    border="margin",
 )
 
 
@@ -96,7 +96,7 @@ def test_batches_from_step_3_on_are_those_of_the_whole_sequence(memory):
 @pytest.mark.parametrize("pairing", [WARPED, frame_pairs.FramePair()])
 def test_warps_and_pairs_repeat_too_and_do_not_depend_on_where_the_images_lie(pairing):
     source = sources.MadeFaces(num_looks=5, size=24)
-    geometry = Geometry(16, crop=0.8)
+    geometry = Geometry(16, crop_fraction=0.8)
     runs = [
         take(make_frames(source, memory, geometry=geometry), pairing, 4, 2**31 + 1, step, 5 - step)
         for memory, step in ((True, 0), (True, 2), (False, 0), (False, 2))
@@ -398,14 +398,14 @@ def test_long_lists_of_bad_files_are_cut():
 
 @pytest.mark.parametrize("memory", [True, False])
 def test_a_sample_is_spread_over_the_set_as_the_network_sees_it(memory):
-    geometry = Geometry(SIZE, crop=0.8)
+    geometry = Geometry(SIZE, crop_fraction=0.8)
     source = sources.MadeFaces(num_looks=4, size=20)
     frames = make_frames(source, memory, geometry=geometry, indices=[1, 2, 3, 5, 6, 7])
     for count, chosen in ((9, (1, 2, 3, 5, 6, 7)), (3, (1, 3, 6))):
         images = frames.sample(count)
         assert images.shape == (len(chosen), SIZE, SIZE, 3) and images.dtype == np.float32
         for image, index in zip(images, chosen, strict=True):
-            want = geometry.centre(geometry.frame(tf.constant(source.read(index)))).numpy()
+            want = geometry.centre(geometry.load(tf.constant(source.read(index)))).numpy()
             # Kept as uint8 in between.
             np.testing.assert_allclose(image, want, atol=0.51 / 255)
 

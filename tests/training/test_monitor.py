@@ -22,7 +22,7 @@ from tf_landmarks.training.input_pipeline import ImageSet
 CASE = cases.CASES[1].of_stills
 RUN = RunOptions(
     data="made_faces", batch_size=4, image_size=32, num_landmarks=4, precision="float32",
-    memory_mib=0.0,
+    cache_mib=0.0,
 )  # fmt: skip
 
 pytestmark = pytest.mark.core
@@ -45,8 +45,8 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path
     for name in ("m_input", "mse"):
         mean = np.mean([terms[name] for terms in expected])
         assert found.values[f"val_{name}"] == pytest.approx(mean, rel=1e-4)
-    views = images.sample(96)
-    own = unsupervised.measure(views, lambda x: model.represent(x).landmarks, model.render)
+    inputs = images.sample(96)
+    own = unsupervised.measure(inputs, lambda x: model.represent(x).landmarks, model.render)
     logged = {k.removeprefix("health_"): v for k, v in found.values.items() if "health" in k}
     assert logged == pytest.approx(own.scalars(), rel=1e-3, abs=1e-3)
     assert found.warnings == unsupervised.warnings(own, model.remedies)

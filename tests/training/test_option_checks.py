@@ -83,7 +83,7 @@ def test_gaps_and_patterns_that_cannot_work_are_refused(tmp_path):
 def test_frame_pairs_of_single_images_are_refused_before_there_is_a_run(tmp_path):
     data = make_images(tmp_path / "images", 8)
     run = dataclasses.replace(RUN, run_dir=str(tmp_path / "run"), data=data)
-    with pytest.raises(ValueError, match="holds single images, and frame pairs need two views"):
+    with pytest.raises(ValueError, match="holds single images, and frame pairs need two frames"):
         trainer.train(run, dataclasses.replace(OPTIONS, pairing="frames"))
     run = dataclasses.replace(run, frame_pattern=r"(?P<sequence>)(?P<frame>\d+)", min_gap=8)
     with pytest.raises(ValueError, match="no two are of one sequence and --min_gap=8 to --max_gap"):
@@ -99,7 +99,10 @@ def test_a_share_of_bad_files_out_of_range_is_refused(tmp_path, value):
 
 @pytest.mark.parametrize("value", [0.0, -0.5, 1.2, float("nan")])
 def test_a_crop_out_of_range_is_refused(tmp_path, value):
-    assert refusal(tmp_path, crop=value) == f"--crop={value} must be above 0 and at most 1"
+    assert (
+        refusal(tmp_path, crop_fraction=value)
+        == f"--crop_fraction={value} must be above 0 and at most 1"
+    )
 
 
 @pytest.mark.parametrize("value", [-1, 2**31])
@@ -108,7 +111,7 @@ def test_a_seed_out_of_range_is_refused(tmp_path, value):
 
 
 def test_the_largest_seed_works():
-    data = dataclasses.replace(RUN, seed=2**31 - 1, validation_fraction=0.1, memory_mib=0.0)
+    data = dataclasses.replace(RUN, seed=2**31 - 1, validation_fraction=0.1, cache_mib=0.0)
     frames, held_out = trainer.read_data(data)
     (stage,) = models.make_float32_model(data, OPTIONS).stages
     for part, seed in ((frames, data.seed), (held_out, data.seed + 1_000_003)):
@@ -129,7 +132,7 @@ def test_a_run_directory_with_other_flags_is_refused_with_the_difference(tmp_pat
     trainer.flags.write(os.path.join(tmp_path, "flags.cfg"), run, OPTIONS)
     trainer.check(run, OPTIONS)
     # What may change: how long, where the data lie now, how often to report.
-    free = {"steps": 9, "data": "elsewhere", "log_every": 5, "memory_mib": 0.0, "save_every": 1}
+    free = {"steps": 9, "data": "elsewhere", "log_every": 5, "cache_mib": 0.0, "save_every": 1}
     trainer.check(dataclasses.replace(run, **free), OPTIONS)
     with pytest.raises(ValueError) as refused:
         other = dataclasses.replace(run, num_landmarks=7, keep_aspect=False)
@@ -150,10 +153,12 @@ def test_a_batch_that_replicas_cannot_share_is_refused(name):
 
 
 def test_a_batch_that_accumulation_cannot_cut_is_refused():
-    run = dataclasses.replace(RUN, accumulate=3)
-    with pytest.raises(ValueError, match=r"^--accumulate=3 does not divide the 4 images of a repl"):
+    run = dataclasses.replace(RUN, accumulation_steps=3)
+    with pytest.raises(
+        ValueError, match=r"^--accumulation_steps=3 does not divide the 4 images of a repl"
+    ):
         trainer.make_strategy(run)
-    trainer.make_strategy(dataclasses.replace(RUN, accumulate=2))
+    trainer.make_strategy(dataclasses.replace(RUN, accumulation_steps=2))
 
 
 @pytest.mark.parametrize("fraction", [1.0, -0.2])
@@ -168,7 +173,7 @@ def test_bad_files_met_in_the_middle_of_training_stop_it_with_their_list(tmp_pat
     data = make_images(tmp_path / "images", 400, bad=40)
     run = dataclasses.replace(
         RUN, run_dir=str(tmp_path / "run"), data=data,
-        steps=150, memory_mib=0.0, max_bad_fraction=0.09, log_every=1,
+        steps=150, cache_mib=0.0, max_bad_fraction=0.09, log_every=1,
     )  # fmt: skip
     with pytest.raises(TooManyBadFilesError, match=r"of 400 images .*:\n  \d\d\d\.png: not an im"):
         trainer.train(run, OPTIONS)

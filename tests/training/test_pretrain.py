@@ -186,7 +186,7 @@ def test_images_are_held_out_and_crops_have_room_unless_flags_say_otherwise():
     run, options = parse()
     assert run == pretrain.DEFAULTS and options == ColorizationOptions()
     assert run.validation_fraction == 0.1
-    assert (run.geometry.size, run.geometry.frame_size) == (128, 160)
+    assert (run.geometry.size, run.geometry.load_size) == (128, 160)
     run, options = parse("--validation_fraction=0.2", "--colorization_width=16")
     assert (run.validation_fraction, options.width) == (0.2, 16)
 

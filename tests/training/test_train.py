@@ -78,7 +78,7 @@ def test_it_trains_resumes_and_exports(folder, tmp_path, arguments):
 
 
 def test_float16_trains_with_a_loss_network(folder, tmp_path):
-    arguments = ["--precision=float16", "--imm_loss=balanced", "--imm_frame=margin", "--steps=2"]
+    arguments = ["--precision=float16", "--imm_loss=balanced", "--imm_border=margin", "--steps=2"]
     assert "exported to" in train(folder, tmp_path, *arguments)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(row["m_input"]) and row["m_input"] > 0 for row in rows if "loss" in row)

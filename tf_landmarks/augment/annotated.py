@@ -18,23 +18,23 @@ _TOLERANCE = 1e-3
 
 
 def warp_annotated(
-    views: tf.Tensor, points: tf.Tensor, strength: tps.WarpStrength, seed: tf.Tensor
+    inputs: tf.Tensor, points: tf.Tensor, strength: tps.WarpStrength, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Warps images and moves their annotations along.
 
     Args:
-        views: `[N, S, S, 3]` float32 in [0, 1].
-        points: `[N, A, 2]` float32 (y, x) in the corner frame, NaN where missing.
+        inputs: `[N, S, S, 3]` float32 in [0, 1].
+        points: `[N, A, 2]` float32 (y, x) in the corner convention, NaN where missing.
         strength: Of the warps.
         seed: `[2]` integers, of which they are a pure function.
 
     Returns:
-        As many views, beyond whose border the edge continues; and points, NaN where they were or
+        As many images, beyond whose border the edge continues; and points, NaN where they were or
         where no point of the warped image shows them.
     """
-    size = views.shape[1:3]
+    size = inputs.shape[1:3]
     control = tps.control_grid(10)
-    parameters = tps.draw_coefficients(strength, seed, 10, (tf.shape(views)[0],))
+    parameters = tps.draw_coefficients(strength, seed, 10, (tf.shape(inputs)[0],))
     warp = tps.Warp(control, parameters, "shifted")
     read = tf.reshape(warp(coordinates.corner_grid(size).reshape(-1, 2)), [-1, *size, 2])
     present = tf.math.is_finite(points)
@@ -42,4 +42,4 @@ def warp_annotated(
     moved = tps.inverse_points(warp, known)
     found = tf.reduce_max(tf.abs(warp(moved) - known), axis=-1, keepdims=True) < _TOLERANCE
     missing = tf.constant(np.nan, tf.float32)
-    return sampling.sample(views, read, "edge"), tf.where(present & found, moved, missing)
+    return sampling.sample(inputs, read, "edge"), tf.where(present & found, moved, missing)

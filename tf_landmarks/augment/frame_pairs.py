@@ -12,7 +12,7 @@ Batch = dict[str, tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class FramePair(Augmentation):
-    """Two views of one object as they are, for instance two frames of a video.
+    """Two frames of one object as they are, for instance two frames of a video.
 
     Both are mirrored with probability 1/2, and which one is the source is drawn (imm.md 8).
 
@@ -30,12 +30,12 @@ class FramePair(Augmentation):
 
     def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
         """Makes a batch of pairs from `frames [B, 2, L, L, 3]`; see `WarpedPair.make`."""
-        views = geometry.centre(frames)
+        inputs = geometry.centre(frames)
         mirror, swap = (tf.reshape(draws[name], [-1, 1, 1, 1, 1]) for name in ("mirror", "swap"))
-        views = tf.where(mirror, views[:, :, :, ::-1], views)
-        views = tf.where(swap, views[:, ::-1], views)
+        inputs = tf.where(mirror, inputs[:, :, :, ::-1], inputs)
+        inputs = tf.where(swap, inputs[:, ::-1], inputs)
         return {
-            "source": views[:, 0],
-            "target": views[:, 1],
-            "mask": tf.ones_like(views[:, 1, ..., :1]),
+            "source": inputs[:, 0],
+            "target": inputs[:, 1],
+            "mask": tf.ones_like(inputs[:, 1, ..., :1]),
         }

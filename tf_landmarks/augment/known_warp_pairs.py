@@ -26,7 +26,7 @@ class KnownWarpPair(Augmentation):
         first: Strength of g1: real images are all upright and centred, and a target should not be.
         second: Strength of g2; of all zeros, source and target are aligned.
         control_side: Control points along each side.
-        places: `[P, 2]` (y, x), corner frame of the source: where g2 is told.
+        places: `[P, 2]` (y, x), corner convention of the source: where g2 is told.
         frames_per_sample: 1, or 2 for a source from a second frame that is aligned with the first.
     """
 
@@ -51,8 +51,8 @@ class KnownWarpPair(Augmentation):
         control = tps.control_grid(self.control_side)
         first, second = (tps.Warp(control, draws[k], "shifted") for k in ("first", "second"))
         size = geometry.size
-        # Of coordinates in the frame, those in the view are a multiple: both have the same centre.
-        zoom = (size - 1) / (geometry.frame_size - 1)
+        # Of coordinates in the frame, those in the input are a multiple: both have the same centre.
+        zoom = (size - 1) / (geometry.load_size - 1)
         grid = zoom * coordinates.corner_grid((size, size)).reshape(-1, 2)
         shape = [-1, size, size, 2]
 

@@ -125,7 +125,7 @@ class PaddedPair(Augmentation):
     Attributes:
         canvas_size: P.
         strength: Of the warps.
-        landmark_displacement: Standard deviation of the landmarks' shifts, in the canvas' edge frame.
+        landmark_displacement: Standard deviation of the landmarks' shifts, in the canvas' edge convention.
         num_landmarks: K.
         color_jitter: Whether colours are jittered: brightness by up to 32 of 255, contrast by 1/2.
         interval: Frames from the target to the second frame and from there to the third; 0: the target
@@ -167,14 +167,14 @@ class PaddedPair(Augmentation):
 
     def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
         """Makes a batch of `frames [B, frames_per_sample, L, L, 3]`."""
-        views = geometry.centre(frames)
+        inputs = geometry.centre(frames)
         drawn = dict(draws)
         colours = [drawn.pop(k) for k in ("brightness", "contrast")] if self.color_jitter else []
 
         def colour(images: tf.Tensor) -> tf.Tensor:
             return jitter(images, *colours) if colours else images
 
-        target = colour(views[:, 0])
+        target = colour(inputs[:, 0])
         warp = grid_warp(drawn["similarity"], drawn["shifts"])
         batch = {
             "target": target,
@@ -182,10 +182,10 @@ class PaddedPair(Augmentation):
             **drawn,
         }
         if self.interval:
-            differs = tf.reduce_any(views[:, 0] != views[:, -1], axis=[1, 2, 3])
+            differs = tf.reduce_any(inputs[:, 0] != inputs[:, -1], axis=[1, 2, 3])
             batch |= {
-                "later": pad(colour(views[:, -1]), self.canvas_size),
-                "flow": optical_flow.over_frames(views, self.window) / geometry.size,
+                "later": pad(colour(inputs[:, -1]), self.canvas_size),
+                "flow": optical_flow.over_frames(inputs, self.window) / geometry.size,
                 "valid": tf.cast(differs, tf.float32),
             }
         return batch

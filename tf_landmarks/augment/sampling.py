@@ -1,6 +1,6 @@
 """Reading images at arbitrary points: the one place where a warp meets pixels.
 
-Points are (y, x) in the corner frame of the image that is read (coordinates.py), one for every
+Points are (y, x) in the corner convention of the image that is read (coordinates.py), one for every
 output pixel: output -> input. Outside the image lies either nothing (`zeros`) or the continuation
 of its edge (`edge`).
 """
@@ -17,7 +17,7 @@ def sample(images: tf.Tensor, points: tf.Tensor, border: str = "zeros") -> tf.Te
 
     Args:
         images: `[B, H, W, C]`, any numeric type.
-        points: `[B, h, w, 2]` float32 (y, x) in the corner frame of `images`; h, w are free.
+        points: `[B, h, w, 2]` float32 (y, x) in the corner convention of `images`; h, w are free.
         border: "zeros": pixels outside the image count as 0, so a point half a pixel outside gets
             half of the edge pixel. "edge": points outside read the nearest edge position.
 
@@ -64,7 +64,7 @@ def sample_by_dense_image_warp(
 
     Args:
         images: `[B, H, W, C]`, any numeric type.
-        points: `[B, H, W, 2]` float32 (y, x) in the corner frame of `images`.
+        points: `[B, H, W, 2]` float32 (y, x) in the corner convention of `images`.
         border: As in `sample`.
 
     Returns:

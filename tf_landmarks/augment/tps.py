@@ -2,7 +2,7 @@
 
 A warp maps **output points to input points** ("backward"): the warped image at u shows the image at
 `warp(u)`, and a landmark found at u in the warped image lies at `warp(u)` in the image. Annotations
-move the other way, by `inverse_points`. Points are (y, x) in the corner frame.
+move the other way, by `inverse_points`. Points are (y, x) in the corner convention.
 
     warp(u) = t + A u + sum_j w_j k(|u - c_j|^2),     k(r2) = r2 ln r2
 
@@ -177,7 +177,7 @@ def draw_displacements(
 
     Args:
         strength: Rotation, scale and translation; its coefficients are not used.
-        displacement: Standard deviation of each control point's shift per axis, corner frame.
+        displacement: Standard deviation of each control point's shift per axis, corner convention.
         seed: `[2]` integers; the draw is a pure function of it.
         control_side: Control points along each axis.
         batch_shape: Leading dimensions of the draw.

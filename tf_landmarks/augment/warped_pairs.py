@@ -6,7 +6,7 @@ seed; `make` applies it. A worker that makes some rows of a batch only takes tho
 
     source, target  [B, S, S, 3] float32 in [0, 1]
     mask            [B, S, S, 1] float32 in [0, 1]: how much each target pixel counts in a loss
-    correspondence  [B, P, 2] float32 (y, x), corner frame: where P places of the source lie in the target
+    correspondence  [B, P, 2] float32 (y, x), corner convention: where P places of the source lie in the target
 
 Source: Jakab et al. 2018, section 4 and appendix, and the tables of their released code.
 """
@@ -24,7 +24,7 @@ from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 
 Batch = dict[str, tf.Tensor]
-Frame = Literal["zeros_mask", "margin"]
+Border = Literal["zeros_mask", "margin"]
 
 CONTROL_SIDE = 10
 COMPILED_FROM = 64  # pixels
@@ -39,9 +39,9 @@ class WarpedPair(Augmentation):
         source: Strength of the warp that makes the source.
         composed: The source is a warp of the target (IMM's released code); otherwise both are
             independent warps of the image (its paper), or each of its own frame.
-        frame: "zeros_mask": black outside the image, and a mask that rides along with the target
+        border: "zeros_mask": black outside the image, and a mask that rides along with the target
             and discounts its border, as published. "margin": the image continues beyond the
-            network's view (its own pixels as far as the frame has them, then its edge), so that no
+            network's input (its own pixels as far as the frame has them, then its edge), so that no
             border shows which a detector could take for a landmark; the mask is all ones.
         frames_per_sample: 1, or 2 for the target of one frame and the source of another.
     """
@@ -49,7 +49,7 @@ class WarpedPair(Augmentation):
     target: tps.WarpStrength
     source: tps.WarpStrength
     composed: bool = True
-    frame: Frame = "zeros_mask"
+    border: Border = "zeros_mask"
     frames_per_sample: int = 1
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
@@ -64,7 +64,7 @@ class WarpedPair(Augmentation):
         """Makes a batch of pairs.
 
         Args:
-            frames: `[B, frames_per_sample, L, L, 3]` float32 in [0, 1], L = `geometry.frame_size`.
+            frames: `[B, frames_per_sample, L, L, 3]` float32 in [0, 1], L = `geometry.load_size`.
             draws: What `draw` returned, as many rows.
             geometry: How the network sees the frame.
 
@@ -73,7 +73,7 @@ class WarpedPair(Augmentation):
         """
         size = geometry.size
         stacks = [self._canvas(frames[:, i], geometry) for i in range(self.frames_per_sample)]
-        border = "edge" if self.frame == "margin" else "zeros"
+        border = "edge" if self.border == "margin" else "zeros"
         # Compiled, a warp is several times faster; that it takes a second to compile is not worth it
         # for small images, nor outside the input pipeline.
         compiles = size >= COMPILED_FROM and not tf.executing_eagerly()
@@ -86,7 +86,7 @@ class WarpedPair(Augmentation):
 
     def _canvas(self, frames: tf.Tensor, geometry: Geometry) -> tf.Tensor:
         """What is warped, `[B, l, l, 4]`: the image with its mask, and a margin if there is one."""
-        if self.frame == "margin":
+        if self.border == "margin":
             canvas = _continue_edges(frames, _canvas_size(geometry))
             mask = tf.ones_like(canvas[..., :1])
         else:
@@ -115,7 +115,7 @@ def _warp(
 ) -> tf.Tensor:
     """Warps images around a common centre.
 
-    The warp's coordinates are those of a view of `unit` pixels, whatever the size of the images
+    The warp's coordinates are those of a input of `unit` pixels, whatever the size of the images
     and of the output (`output_size` pixels), so that a margin changes what is seen, not how much
     it moves.
     """
@@ -130,8 +130,8 @@ _compiled_warp = tf.function(_warp, jit_compile=True)
 
 
 def _canvas_size(geometry: Geometry) -> int:
-    """At least a quarter of the view on each side; warps of the usual strength stay within."""
-    return max(geometry.frame_size, geometry.size + 2 * math.ceil(geometry.size / 4))
+    """At least a quarter of the input on each side; warps of the usual strength stay within."""
+    return max(geometry.load_size, geometry.size + 2 * math.ceil(geometry.size / 4))
 
 
 def _continue_edges(images: tf.Tensor, size: int) -> tf.Tensor:

@@ -1,9 +1,9 @@
 """How an image of any size becomes the network's square input, and points the way back.
 
-    pad to a square (edges continued) -> resize to the frame (within a border) -> keep the centre
+    pad to a square (edges continued) -> resize to the load size (within a border) -> keep the centre
 
-One object does it for images and points, in training, export and evaluation alike. The frame is what
-training warps may use beyond the network's view, so it is kept apart from the centre.
+One object does it for images and points, in training, export and evaluation alike. What is loaded is
+larger than what the network sees, for training warps to use, so the two are kept apart.
 """
 
 import dataclasses
@@ -19,23 +19,23 @@ class Geometry:
 
     Attributes:
         size: Side of the network's input, pixels.
-        crop: Share of the resized frame's side that the network sees (1 = all of it); IMM keeps
+        crop_fraction: Share of the loaded image's side that the network sees (1 = all of it); IMM keeps
             0.8, 128 of 160 pixels.
         keep_aspect: Pad to a square first; otherwise each axis is resized by itself.
-        border: Pixels of one colour on each side of the frame, which give objects that fill their
+        border: Pixels of one colour on each side of what is loaded, which give objects that fill their
             images room to move (FSE's digits and shoes).
         border_value: The grey of the border, in [0, 1].
     """
 
     size: int
-    crop: float = 1.0
+    crop_fraction: float = 1.0
     keep_aspect: bool = True
     border: int = 0
     border_value: float = 0.0
 
     def __post_init__(self):
-        if not 0.0 < self.crop <= 1.0:
-            raise UserError(f"--crop={self.crop} must be above 0 and at most 1")
+        if not 0.0 < self.crop_fraction <= 1.0:
+            raise UserError(f"--crop_fraction={self.crop_fraction} must be above 0 and at most 1")
         if self.border and not 0 < 2 * self.border <= self.size - 2:
             raise UserError(
                 f"--border={self.border} must be at least 0 and leave pixels of --image_size={self.size}"
@@ -44,40 +44,40 @@ class Geometry:
             raise UserError(f"--border_value={self.border_value} must be in [0, 1]")
 
     @property
-    def frame_size(self) -> int:
-        """Side of the resized frame, pixels; exceeds `size` by an even number."""
-        margin = max(0, round((self.size / self.crop - self.size) / 2))
+    def load_size(self) -> int:
+        """Side of the loaded image, pixels; exceeds `size` by an even number."""
+        margin = max(0, round((self.size / self.crop_fraction - self.size) / 2))
         return self.size + 2 * margin
 
     @property
     def margin(self) -> int:
-        """Pixels cut from each side of the frame."""
-        return (self.frame_size - self.size) // 2
+        """Pixels cut from each side of the loaded image."""
+        return (self.load_size - self.size) // 2
 
-    def frame(self, images: tf.Tensor) -> tf.Tensor:
-        """Brings images of one size to the frame.
+    def load(self, images: tf.Tensor) -> tf.Tensor:
+        """Brings images of one size to the load size.
 
         Args:
             images: `[..., H, W, 3]` uint8, one image or a batch.
 
         Returns:
-            `[..., frame_size, frame_size, 3]` float32 in [0, 1], antialiased when smaller.
+            `[..., load_size, load_size, 3]` float32 in [0, 1], antialiased when smaller.
         """
-        side = self.frame_size
+        side = self.load_size
         # What has the right size already is passed on: resizing it to itself takes time that an
         # export's answer to small images would show.
         fits = tf.reduce_all(tf.shape(images)[-3:-1] == self._inner_size)
-        frames = tf.cond(fits, lambda: tf.cast(images, tf.float32), lambda: self._resize(images))
-        frames /= 255.0
+        loaded = tf.cond(fits, lambda: tf.cast(images, tf.float32), lambda: self._resize(images))
+        loaded /= 255.0
         if self.border:
-            around = [[0, 0]] * (frames.shape.rank - 3) + [[self.border] * 2] * 2 + [[0, 0]]
-            frames = tf.pad(frames, around, constant_values=self.border_value)
-        return tf.ensure_shape(frames, [*images.shape[:-3], side, side, 3])
+            around = [[0, 0]] * (loaded.shape.rank - 3) + [[self.border] * 2] * 2 + [[0, 0]]
+            loaded = tf.pad(loaded, around, constant_values=self.border_value)
+        return tf.ensure_shape(loaded, [*images.shape[:-3], side, side, 3])
 
     @property
     def _inner_size(self) -> int:
-        """Side of the frame within its border, pixels."""
-        return self.frame_size - 2 * self.border
+        """Side of the loaded image within its border, pixels."""
+        return self.load_size - 2 * self.border
 
     def _resize(self, images: tf.Tensor) -> tf.Tensor:
         if self.keep_aspect:
@@ -88,10 +88,10 @@ class Geometry:
                 images = tf.gather(images, tf.clip_by_value(inside, 0, length - 1), axis=axis)
         return tf.image.resize(images, [self._inner_size] * 2, antialias=True)
 
-    def centre(self, frames: tf.Tensor) -> tf.Tensor:
-        """Cuts `[..., frame_size, frame_size, C]` to what the network sees, `[..., size, size, C]`."""
+    def centre(self, images: tf.Tensor) -> tf.Tensor:
+        """Cuts `[..., load_size, load_size, C]` to what the network sees, `[..., size, size, C]`."""
         cut = slice(self.margin, self.margin + self.size)
-        return frames[..., cut, cut, :]
+        return images[..., cut, cut, :]
 
     def to_network(self, points, image_size):
         """Maps points of stored images to the network's input.

@@ -112,15 +112,15 @@ def normalized_errors(
 
 
 def parse_pairs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
-    """Reads `--mirror_pairs`: `left_knee:right_knee,left_hip:right_hip`, or `human36m` for its 32 joints.
+    """Reads `--flip_pairs`: `left_knee:right_knee,left_hip:right_hip`, or `human36m` for its 32 joints.
 
     Raises:
         UserError: Naming the pair that is none.
     """
-    pairs = name_pairs(words, names, "--mirror_pairs", HUMAN36M_PAIRS)
+    pairs = name_pairs(words, names, "--flip_pairs", HUMAN36M_PAIRS)
     used = [index for pair in pairs for index in pair]
     if len(set(used)) != len(used):
-        raise UserError(f"--mirror_pairs={words} names a landmark twice")
+        raise UserError(f"--flip_pairs={words} names a landmark twice")
     return pairs
 
 

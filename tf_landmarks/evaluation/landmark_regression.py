@@ -161,7 +161,7 @@ def read_parts(data: str, part: str, model: ExportedModel) -> tuple[Part, Part]:
     rows = _listed(model, "validation", train)
     if not rows.any() or rows.all():
         raise UserError(
-            "--part=validation needs a model trained with --validation_fraction on the images of "
+            "--split=validation needs a model trained with --validation_fraction on the images of "
             f"{train_folder}; of its labelled images, {rows.sum()} of {len(rows)} were held out"
         )
     measured = dataclasses.replace(
@@ -178,7 +178,7 @@ def evaluate(
     protocol: protocols.Protocol,
     seed: int = 0,
     allow_training_images: bool = False,
-    mirror_pairs: str = "",
+    flip_pairs: str = "",
 ) -> Result:
     """Fits the regressor on one part, measures on the other.
 
@@ -190,7 +190,7 @@ def evaluate(
         protocol: The form of the regressor.
         seed: Of the bootstrap and the few-label draws.
         allow_training_images: Measure even where images of `test` were trained on, without labels.
-        mirror_pairs: `left:right` landmarks with commas, where these cannot be told apart: errors are then
+        flip_pairs: `left:right` landmarks with commas, where these cannot be told apart: errors are then
             those against the nearer of annotation and mirrored annotation, see ambiguous.py.
 
     Returns:
@@ -205,10 +205,10 @@ def evaluate(
     targets = protocols.to_protocol(truth_train, size, protocol)
     lengths = normalizer_lengths(truth, normalizer, test.names, size)
 
-    pairs = flip_ambiguity.parse_pairs(mirror_pairs, test.names) if mirror_pairs else []
+    pairs = flip_ambiguity.parse_pairs(flip_pairs, test.names) if flip_pairs else []
     if pairs and protocol.fit != "closed":
         raise UserError(
-            f"--mirror_pairs goes with a fit in closed form, and protocol {protocol.name} is by gradient; "
+            f"--flip_pairs goes with a fit in closed form, and protocol {protocol.name} is by gradient; "
             "take another --protocol"
         )
 
@@ -263,7 +263,7 @@ def evaluate(
             **dataclasses.asdict(protocol),
             "ridge_chosen": sorted(set(fitted.ridge[np.isfinite(fitted.ridge)].tolist())),
             "normalizer": normalizer,
-            "mirror_pairs": mirror_pairs,
+            "flip_pairs": flip_pairs,
             "train": train.title,
             "test": test.title,
             "image_size": size,
@@ -334,20 +334,20 @@ def _fit(
     if protocol.fit == "closed":
         return x, regression.fit_linear(x, targets, bias=protocol.bias, ridge=protocol.ridge)
     size = (model.geometry.size,) * 2
-    views = model.views(train.images) / np.float32(255)
+    inputs = model.to_inputs(train.images) / np.float32(255)
     points = coordinates.corner_from_pixels(
         coordinates.swap_xy(to_network(model.geometry, train, train.points)), size
     )
-    chunks = np.array_split(np.arange(len(views)), -(-len(views) // BATCH))
+    chunks = np.array_split(np.arange(len(inputs)), -(-len(inputs) // BATCH))
     rounds = []
     for number in range(GRADIENT_ROUNDS):
         found, moved = [], []
         for chunk, rows in enumerate(chunks):
             warped, there = annotated.warp_annotated(
-                tf.constant(views[rows]), tf.constant(points[rows], tf.float32), annotated.MILD,
+                tf.constant(inputs[rows]), tf.constant(points[rows], tf.float32), annotated.MILD,
                 tf.constant([seed, number * len(chunks) + chunk]),
             )  # fmt: skip
-            found.append(model.find_in_views(warped.numpy(), untrained))
+            found.append(model.predict_inputs(warped.numpy(), untrained))
             moved.append(there.numpy())
         pixels = [
             coordinates.swap_xy(coordinates.pixels_from_corner(np.concatenate(p), size))
@@ -382,9 +382,9 @@ def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
     rows = np.linspace(0, len(part) - 1, count).round().astype(int)
     images = part.select(rows).images
     found = unsupervised.measure(
-        model.views(images) / np.float32(255),
-        model.find_in_views,
-        model.render_views if model.has_generator else None,
+        model.to_inputs(images) / np.float32(255),
+        model.predict_inputs,
+        model.render_inputs if model.has_generator else None,
         grid=model.heatmaps(images[:1]).shape[1],
         seed=seed,
     )

@@ -104,9 +104,9 @@ class Segmenter(tf.keras.Model):
         self.network = network
         self.classifier = tf.keras.layers.Conv2D(num_classes, 1)
 
-    def call(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Logits of each cell."""
-        return self.classifier(self.network.features(views, training))
+        return self.classifier(self.network.features(inputs, training))
 
 
 def load(run_dir: str, mode: Mode) -> Fse:
@@ -147,12 +147,12 @@ def train(
     """
     tf.keras.utils.set_random_seed(seed)
     model = Segmenter(network, num_classes)
-    views, size = _views(data, network), network.shape_spec.image_size
+    inputs, size = _inputs(data, network), network.shape_spec.image_size
     targets = np.stack([_shrink(labels, size // 2) for labels in data.labels])
     for block in network.trunk[:FROZEN_BLOCKS]:
         block.trainable = mode != "frozen"  # a frozen normalisation uses its running statistics
     optimizer = tf.keras.optimizers.Adam(how.learning_rate)
-    model(tf.constant(views[:1]))
+    model(tf.constant(inputs[:1]))
     trained = [
         *(v for block in network.trunk for v in block.trainable_variables),
         *model.classifier.trainable_variables,
@@ -167,8 +167,8 @@ def train(
             loss = tf.reduce_mean(losses)
         optimizer.apply_gradients(zip(tape.gradient(loss, trained), trained, strict=True))
 
-    batches = tf.data.Dataset.from_tensor_slices((views, targets))
-    batches = batches.shuffle(len(views), seed).batch(how.batch_size)
+    batches = tf.data.Dataset.from_tensor_slices((inputs, targets))
+    batches = batches.shuffle(len(inputs), seed).batch(how.batch_size)
     for _ in range(how.epochs):
         for images, wanted in batches:
             step(images, wanted)
@@ -177,9 +177,9 @@ def train(
 
 def predict(model: Segmenter, data: LabelledImages) -> list[np.ndarray]:
     """The class of each pixel, `[H, W]` int32 for each image: logits are enlarged to its size."""
-    views, found = _views(data, model.network), []
-    for view, labels in zip(views, data.labels, strict=True):
-        logits = tf.image.resize(model(tf.constant(view[np.newaxis])), labels.shape)
+    inputs, found = _inputs(data, model.network), []
+    for image, labels in zip(inputs, data.labels, strict=True):
+        logits = tf.image.resize(model(tf.constant(image[np.newaxis])), labels.shape)
         found.append(tf.argmax(logits[0], axis=-1, output_type=tf.int32).numpy())
     return found
 
@@ -190,7 +190,7 @@ def pixel_accuracy(predicted: Sequence[np.ndarray], labels: Sequence[np.ndarray]
     return 100.0 * hits / sum(q.size for q in labels)
 
 
-def _views(data: LabelledImages, network: Fse) -> np.ndarray:
+def _inputs(data: LabelledImages, network: Fse) -> np.ndarray:
     """Images resized, and nothing else, to the network's input."""
     size = [network.shape_spec.image_size] * 2
     return np.stack(

@@ -67,9 +67,9 @@ class SupervisedNetwork(tf.keras.Model):
         ]
         self.last = tf.keras.layers.Dense(2 * num_points)
 
-    def call(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[B, S, S, 3]` in [0, 1] to `[B, A, 2]` (y, x) in the corner frame."""
-        features = views - 0.5
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[B, S, S, 3]` in [0, 1] to `[B, A, 2]` (y, x) in the corner convention."""
+        features = inputs - 0.5
         for index, block in enumerate(self.trunk):
             features = block(features, training=training)
             if index in self._pooled_after:
@@ -79,14 +79,14 @@ class SupervisedNetwork(tf.keras.Model):
 
 
 def train(
-    kind: Kind, views: np.ndarray, points: np.ndarray, how: Training, seed: int
+    kind: Kind, inputs: np.ndarray, points: np.ndarray, how: Training, seed: int
 ) -> SupervisedNetwork:
     """Trains a network.
 
     Args:
         kind: Which one.
-        views: `[N, S, S, 3]` float32 in [0, 1].
-        points: `[N, A, 2]` (y, x) in the corner frame, NaN where missing.
+        inputs: `[N, S, S, 3]` float32 in [0, 1].
+        points: `[N, A, 2]` (y, x) in the corner convention, NaN where missing.
         how: Steps and rate.
         seed: Of the weights, the warps and the order of images.
 
@@ -97,13 +97,13 @@ def train(
     network = SupervisedNetwork(kind, points.shape[1])
     rate = tf.keras.optimizers.schedules.CosineDecay(how.learning_rate, how.steps)
     optimizer = tf.keras.optimizers.Adam(rate)
-    images, labels = tf.constant(views), tf.constant(points, tf.float32)
+    images, labels = tf.constant(inputs), tf.constant(points, tf.float32)
 
     @tf.function
     def step(number: tf.Tensor) -> None:
         draw = tf.stack([tf.constant(seed, tf.int64), number])
         rows = tf.random.stateless_uniform(
-            [how.batch_size], draw, maxval=len(views), dtype=tf.int32
+            [how.batch_size], draw, maxval=len(inputs), dtype=tf.int32
         )
         batch, wanted = annotated.warp_annotated(
             tf.gather(images, rows), tf.gather(labels, rows), STRENGTH, draw
@@ -146,16 +146,16 @@ def few_labels(
     """
     size = (geometry.size,) * 2
 
-    def views(part: landmark_regression.Part) -> np.ndarray:
+    def inputs(part: landmark_regression.Part) -> np.ndarray:
         return np.stack(
-            [geometry.centre(geometry.frame(tf.constant(image))) for image in part.images]
+            [geometry.centre(geometry.load(tf.constant(image))) for image in part.images]
         )
 
     def points(part: landmark_regression.Part) -> np.ndarray:
         pixels = landmark_regression.to_network(geometry, part, part.points)
         return coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
 
-    images, labels, test_images = views(train_part), points(train_part), views(test_part)
+    images, labels, test_images = inputs(train_part), points(train_part), inputs(test_part)
     truth = landmark_regression.to_network(geometry, test_part, test_part.points)
     lengths = landmark_regression.normalizer_lengths(
         truth, normalizer, test_part.names, geometry.size

@@ -21,24 +21,24 @@ class LandmarkEdit:
     """A picture and where its landmarks go.
 
     Attributes:
-        view: `[S, S, 3]` uint8, the picture as the network sees it.
-        start: `[K, 2]` (x, y) pixels of the view, where landmarks were found.
-        end: `[K, 2]`, where they are at amount 1; equal to `start` for those that stay.
+        image: `[S, S, 3]` uint8, the picture as the network sees it.
+        start: `[K, 2]` (x, y) pixels of the input, where landmarks were found.
+        end: `[K, 2]`, where they are at alpha 1; equal to `start` for those that stay.
     """
 
-    view: np.ndarray
+    image: np.ndarray
     start: np.ndarray
     end: np.ndarray
 
-    def at(self, amount: float) -> np.ndarray:
+    def at(self, alpha: float) -> np.ndarray:
         """Landmarks `[K, 2]` after a share of the way."""
-        return self.start + amount * (self.end - self.start)
+        return self.start + alpha * (self.end - self.start)
 
 
 def make_edit(
     model: ExportedModel,
     image: np.ndarray,
-    towards: np.ndarray | None,
+    target_image: np.ndarray | None,
     moves: str,
     chosen: Sequence[int],
 ) -> LandmarkEdit:
@@ -47,8 +47,8 @@ def make_edit(
     Args:
         model: With a generator.
         image: `[H, W, 3]` uint8 RGB.
-        towards: A picture whose landmarks are the targets; or None, and `moves` has them.
-        moves: A CSV, see `read_moves`; "" with `towards`.
+        target_image: A picture whose landmarks are the targets; or None, and `moves` has them.
+        moves: A CSV, see `read_moves`; "" with `target_image`.
         chosen: The landmarks that move.
 
     Raises:
@@ -58,15 +58,16 @@ def make_edit(
         raise UserError(
             f"{model.path} is of method {model.facts['method']}, which has no generator and cannot redraw"
         )
-    if (towards is None) == (not moves):
-        raise UserError("give either --towards, a picture, or --moves, a table of targets")
-    view, start = _find(model, image)
-    if towards is not None:
-        _, targets = _find(model, towards)
+    if (target_image is None) == (not moves):
+        raise UserError("give either --target_image, a picture, or --moves, a table of targets")
+    seen, start = _find(model, image)
+    if target_image is not None:
+        _, targets = _find(model, target_image)
     else:
-        # Of the picture to the view: a table is made on the picture.
+        # Of the picture to the input: a table is made on the picture.
         origin, unit = (
-            model.to_view(image.shape[:2], np.array([point])) for point in ((0.0, 0.0), (1.0, 1.0))
+            model.to_input_pixels(image.shape[:2], np.array([point]))
+            for point in ((0.0, 0.0), (1.0, 1.0))
         )
         table, relative = read_moves(moves, model.num_landmarks)
         scale = unit - origin
@@ -74,7 +75,7 @@ def make_edit(
         chosen = [k for k in chosen if np.isfinite(table[k]).all()]
     end = start.copy()
     end[list(chosen)] = targets[list(chosen)]
-    return LandmarkEdit(view, start, end)
+    return LandmarkEdit(seen, start, end)
 
 
 def read_moves(path: str, num_landmarks: int) -> tuple[np.ndarray, bool]:
@@ -128,15 +129,15 @@ def parse_numbers(words: Sequence[str], num_landmarks: int) -> list[int]:
     return [int(word) for word in words]
 
 
-def parse_amounts(words: Sequence[str]) -> list[float]:
-    """The numbers of `--amounts`."""
+def parse_alphas(words: Sequence[str]) -> list[float]:
+    """The numbers of `--alphas`."""
     try:
-        amounts = [float(word) for word in words]
+        alphas = [float(word) for word in words]
     except ValueError:
-        amounts = []
-    if not amounts or not np.isfinite(amounts).all():
-        raise UserError(f"--amounts={','.join(words)} must be numbers with commas, such as 0,0.5,1")
-    return amounts
+        alphas = []
+    if not alphas or not np.isfinite(alphas).all():
+        raise UserError(f"--alphas={','.join(words)} must be numbers with commas, such as 0,0.5,1")
+    return alphas
 
 
 def open_reader(data: str) -> Callable[[str], np.ndarray]:
@@ -164,21 +165,21 @@ def open_reader(data: str) -> Callable[[str], np.ndarray]:
 
 
 def draw_sheet(
-    model: ExportedModel, edits: Sequence[LandmarkEdit], amounts: Sequence[float]
+    model: ExportedModel, edits: Sequence[LandmarkEdit], alphas: Sequence[float]
 ) -> np.ndarray:
-    """A row for each edit: the picture with the way of its landmarks, and redrawn at each amount.
+    """A row for each edit: the picture with the way of its landmarks, and redrawn at each alpha.
 
     Returns:
         One `[H, W, 3]` uint8 picture.
     """
     rows = []
     for edit in edits:
-        redrawn = _render(model, edit, amounts)
-        factor = overlays.enlargement(edit.view)
+        redrawn = _render(model, edit, alphas)
+        factor = overlays.enlargement(edit.image)
         rows.append(
             [
-                overlays.draw_landmarks(edit.view, edit.start, factor),
-                overlays.draw_moves(edit.view, edit.start, edit.end, factor),
+                overlays.draw_landmarks(edit.image, edit.start, factor),
+                overlays.draw_moves(edit.image, edit.start, edit.end, factor),
                 *(overlays.enlarge(picture, factor) for picture in redrawn),
             ]
         )
@@ -189,7 +190,7 @@ def write_video(
     path: str,
     model: ExportedModel,
     edits: Sequence[LandmarkEdit],
-    amounts: Sequence[float],
+    alphas: Sequence[float],
     frames: int,
 ) -> None:
     """Writes a video of the motion there and back, the edits side by side.
@@ -198,16 +199,16 @@ def write_video(
         path: An .mp4 file.
         model: With a generator.
         edits: What moves.
-        amounts: The motion goes from the least of them to the largest.
+        alphas: The motion goes from the least of them to the largest.
         frames: Of the video.
 
     Raises:
         OSError: If it cannot be written.
     """
     phase = np.linspace(0.0, 2.0 * np.pi, frames, endpoint=False)
-    low, high = min(amounts), max(amounts)
+    low, high = min(alphas), max(alphas)
     steps = low + (high - low) * (1.0 - np.cos(phase)) / 2.0
-    factor = overlays.enlargement(edits[0].view)
+    factor = overlays.enlargement(edits[0].image)
     strips = [
         np.concatenate(row, axis=1)
         for row in zip(
@@ -215,12 +216,12 @@ def write_video(
                 [
                     np.concatenate(
                         [
-                            overlays.draw_moves(edit.view, edit.start, edit.at(amount), factor),
+                            overlays.draw_moves(edit.image, edit.start, edit.at(alpha), factor),
                             overlays.enlarge(picture, factor),
                         ],
                         axis=0,
                     )
-                    for amount, picture in zip(steps, _render(model, edit, steps), strict=True)
+                    for alpha, picture in zip(steps, _render(model, edit, steps), strict=True)
                 ]
                 for edit in edits
             ),
@@ -234,14 +235,14 @@ def write_video(
 
 
 def _find(model: ExportedModel, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The network's view of a picture, and its landmarks there."""
-    (view,) = model.views([image])
+    """The network's input of a picture, and its landmarks there."""
+    (seen,) = model.to_inputs([image])
     (found,) = model.predict([image]).landmarks
-    return view, model.to_view(image.shape[:2], found)
+    return seen, model.to_input_pixels(image.shape[:2], found)
 
 
-def _render(model: ExportedModel, edit: LandmarkEdit, amounts: Sequence[float]) -> np.ndarray:
-    """`[A, S, S, 3]` uint8, the picture with its landmarks at each amount."""
-    points = np.stack([edit.at(amount) for amount in amounts])
-    views = np.repeat(edit.view[np.newaxis] / np.float32(255), len(points), axis=0)
-    return overlays.to_uint8(model.render_views(views, model.from_view_pixels(points)))
+def _render(model: ExportedModel, edit: LandmarkEdit, alphas: Sequence[float]) -> np.ndarray:
+    """`[A, S, S, 3]` uint8, the picture with its landmarks at each alpha."""
+    points = np.stack([edit.at(alpha) for alpha in alphas])
+    inputs = np.repeat(edit.image[np.newaxis] / np.float32(255), len(points), axis=0)
+    return overlays.to_uint8(model.render_inputs(inputs, model.from_input_pixels(points)))

@@ -14,8 +14,8 @@ _NUM_SPLINES = 3
 
 def landmarks(model: ExportedModel, images: list[np.ndarray], columns: int = 8) -> np.ndarray:
     """Landmarks on pictures as the network sees them, one `[H, W, 3]` uint8 picture."""
-    views = model.views(images)
-    return grids.wrap(_drawn(model, views / np.float32(255)), columns)
+    inputs = model.to_inputs(images)
+    return grids.wrap(_drawn(model, inputs / np.float32(255)), columns)
 
 
 def warps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
@@ -27,16 +27,16 @@ def warps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
     parameters = tf.concat([tf.concat([still, turns], axis=1), bends], axis=0)
     warp = tps.Warp(tps.control_grid(10), parameters, "shifted")
     rows = []
-    for view in model.views(images) / np.float32(255):
-        copies = tf.repeat(view[tf.newaxis], len(parameters), axis=0)
+    for image in model.to_inputs(images) / np.float32(255):
+        copies = tf.repeat(image[tf.newaxis], len(parameters), axis=0)
         rows.append(_drawn(model, tps.warp_images(warp, copies, "edge").numpy()))
     return grids.grid(rows)
 
 
 def maps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
     """All heatmaps over each picture, and those of the first one by one."""
-    views, found = model.views(images), model.heatmaps(images)
-    blended = [heatmaps.blend(_enlarge(view), m) for view, m in zip(views, found, strict=True)]
+    inputs, found = model.to_inputs(images), model.heatmaps(images)
+    blended = [heatmaps.blend(_enlarge(image), m) for image, m in zip(inputs, found, strict=True)]
     single = [heatmaps.with_marginals(found[0][..., k]) for k in range(found.shape[-1])]
     columns = max(len(blended), 8)
     rows = [single[start : start + columns] for start in range(0, len(single), columns)]
@@ -45,16 +45,16 @@ def maps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
 
 def redrawn(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
     """Pictures, and below each what the generator makes of it."""
-    views = model.views(images)
-    points = model.find_in_views(views / np.float32(255))
-    output = overlays.to_uint8(model.render_views(views / np.float32(255), points))
-    return grids.grid([[_enlarge(view) for view in row] for row in (views, output)])
+    inputs = model.to_inputs(images)
+    points = model.predict_inputs(inputs / np.float32(255))
+    output = overlays.to_uint8(model.render_inputs(inputs / np.float32(255), points))
+    return grids.grid([[_enlarge(image) for image in row] for row in (inputs, output)])
 
 
-def _drawn(model: ExportedModel, views: np.ndarray) -> list[np.ndarray]:
+def _drawn(model: ExportedModel, inputs: np.ndarray) -> list[np.ndarray]:
     """Views `[N, S, S, 3]` float32 with their landmarks."""
-    return overlays.draw_views(views, model.find_in_views(views))
+    return overlays.draw_inputs(inputs, model.predict_inputs(inputs))
 
 
-def _enlarge(view: np.ndarray) -> np.ndarray:
-    return overlays.enlarge(view, overlays.enlargement(view))
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    return overlays.enlarge(image, overlays.enlargement(image))

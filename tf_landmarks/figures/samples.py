@@ -30,7 +30,7 @@ def write(path: str, run: RunOptions, options) -> None:
     model = models.make_float32_model(run, options)
     folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
     checkpoints.load_latest(folder, model, best=run.keep_best)
-    frames, held_out = trainer.read_data(dataclasses.replace(run, memory_mib=0.0))
+    frames, held_out = trainer.read_data(dataclasses.replace(run, cache_mib=0.0))
     images = (held_out or frames).sample(ROWS)[:ROWS]
     latent = tf.random.stateless_normal([COLUMNS, options.latent], [run.seed, 0])
     cv2.imwrite(path, sheet(model, images, latent)[..., ::-1])
@@ -43,7 +43,7 @@ def sheet(model: Generation, images: np.ndarray, latent: tf.Tensor) -> np.ndarra
         places.numpy() * model.landmarks.padding, images.shape[1:3]
     )
     rows = []
-    for marked, place in zip(overlays.draw_views(images, corner, SIDE), places, strict=True):
+    for marked, place in zip(overlays.draw_inputs(images, corner, SIDE), places, strict=True):
         drawn = model.draw(latent, tf.repeat(place[tf.newaxis], len(latent), axis=0))
         pictures = overlays.to_uint8(drawn.numpy())
         rows.append(

@@ -115,46 +115,46 @@ class ExportedModel:
             ]
         )
 
-    def views(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def to_inputs(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """What the network sees of each image, `[N, S, S, 3]` uint8."""
-        seen = [self.geometry.centre(self.geometry.frame(tf.constant(image))) for image in images]
+        seen = [self.geometry.centre(self.geometry.load(tf.constant(image))) for image in images]
         return tf.image.convert_image_dtype(tf.stack(seen), tf.uint8, saturate=True).numpy()
 
-    def to_view(self, image_size: tuple[int, int], points: np.ndarray) -> np.ndarray:
-        """Maps `[..., 2]` (x, y) pixels of a picture of (height, width) to pixels of its view."""
+    def to_input_pixels(self, image_size: tuple[int, int], points: np.ndarray) -> np.ndarray:
+        """Maps `[..., 2]` (x, y) pixels of a picture of (height, width) to pixels of its input."""
         points = coordinates.swap_xy(np.asarray(points, np.float64))
         return coordinates.swap_xy(self.geometry.to_network(points, image_size))
 
-    def from_view_pixels(self, points: np.ndarray) -> np.ndarray:
-        """Maps `[..., 2]` (x, y) pixels of a view to (y, x) in the corner frame."""
+    def from_input_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Maps `[..., 2]` (x, y) pixels of the network's input to (y, x) in the corner convention."""
         points = coordinates.swap_xy(np.asarray(points, np.float32))
         return coordinates.corner_from_pixels(points, [self.geometry.size] * 2)
 
-    def find_in_views(self, views: np.ndarray, untrained: bool = False) -> np.ndarray:
+    def predict_inputs(self, inputs: np.ndarray, untrained: bool = False) -> np.ndarray:
         """Finds landmarks in images as the network sees them.
 
         Args:
-            views: `[N, S, S, 3]` float32 in [0, 1], N at least 1.
+            inputs: `[N, S, S, 3]` float32 in [0, 1], N at least 1.
             untrained: By the network as it was before training.
 
         Returns:
-            `[N, K, 2]` float32 (y, x) in the corner frame.
+            `[N, K, 2]` float32 (y, x) in the corner convention.
         """
         model = self._untrained if untrained else self._model
-        return model.find_in_views(tf.constant(views, tf.float32)).numpy()
+        return model.predict_inputs(tf.constant(inputs, tf.float32)).numpy()
 
-    def render_views(self, views: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    def render_inputs(self, inputs: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Draws the objects of images as the network sees them with other landmarks.
 
         Args:
-            views: As for `find_in_views`.
-            landmarks: `[N, K, 2]` (y, x) in the corner frame.
+            inputs: As for `predict_inputs`.
+            landmarks: `[N, K, 2]` (y, x) in the corner convention.
 
         Returns:
             `[N, S, S, 3]` float32 in [0, 1].
         """
         points = tf.constant(landmarks, tf.float32)
-        return self._model.render_views(tf.constant(views, tf.float32), points).numpy()
+        return self._model.render_inputs(tf.constant(inputs, tf.float32), points).numpy()
 
     @functools.cached_property
     def _untrained(self):

@@ -1,6 +1,6 @@
 """Heatmaps to landmarks and landmarks to Gaussian maps: the 2K numbers that cross a bottleneck.
 
-Cell i of n along an axis stands at `linspace(-1, 1, n)[i]`, the corner frame of the map. Everything
+Cell i of n along an axis stands at `linspace(-1, 1, n)[i]`, the corner convention of the map. Everything
 here is float32: under mixed precision a bfloat16 expectation would place points on a coarse lattice.
 
 Sources: Jakab et al. 2018, section 3 and their released code (marginals); Thewlis et al. 2017,

@@ -88,7 +88,7 @@ class Representation(NamedTuple):
     """What `represent` returns of a method that finds points.
 
     Attributes:
-        landmarks: `[B, K, 2]` float32 (y, x) in the corner frame.
+        landmarks: `[B, K, 2]` float32 (y, x) in the corner convention.
         heatmaps: `[B, h, w, K]` float32, the distributions whose means the landmarks are.
         confidence: `[B, K]` float32 in (0, 1].
     """
@@ -191,17 +191,17 @@ class TrainedModel(tf.keras.Model):
         self._means = {name: tf.keras.metrics.Mean(name) for name in names}
         self.built = True
 
-    def start_stage(self, stage: Stage, steps: int, accumulate: int = 1) -> None:
+    def start_stage(self, stage: Stage, steps: int, accumulation_steps: int = 1) -> None:
         """Prepares training of a stage: new optimizers, compiled into the model.
 
         Args:
             stage: Which one.
             steps: Its length.
-            accumulate: Into how many parts a replica's batch is cut, whose gradients are added up one
+            accumulation_steps: Into how many parts a replica's batch is cut, whose gradients are added up one
                 after the other; each part is a batch of its own for batch normalisation and for
                 running means of losses.
         """
-        self._stage, self._accumulate = stage, accumulate
+        self._stage, self._accumulate = stage, accumulation_steps
         rate = stage.schedule(steps)
         self.plateau = rate if isinstance(rate, PlateauSchedule) else None
         optimizer = _make_optimizer(stage, rate, self.stage_variables)
@@ -338,7 +338,7 @@ class LandmarkModel(TrainedModel):
 
         Args:
             images: `[B, S, S, 3]` float32 in [0, 1], which give the look.
-            landmarks: `[B, K, 2]` (y, x) in the corner frame, which give the geometry.
+            landmarks: `[B, K, 2]` (y, x) in the corner convention, which give the geometry.
 
         Returns:
             `[B, S, S, 3]` float32 in [0, 1].

@@ -82,9 +82,9 @@ class ColorizationPairing(Augmentation):
     def make(
         self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry
     ) -> dict[str, tf.Tensor]:
-        """Makes a batch of `frames [B, 1, L, L, 3]`, L = `geometry.frame_size`."""
+        """Makes a batch of `frames [B, 1, L, L, 3]`, L = `geometry.load_size`."""
         images, size = frames[:, 0], geometry.size
-        corners = _scaled(draws["crop"], geometry.frame_size - size + 1)
+        corners = _scaled(draws["crop"], geometry.load_size - size + 1)
         for axis in (1, 2):
             inside = corners[:, axis - 1, tf.newaxis] + tf.range(size)
             images = tf.gather(images, inside, axis=axis, batch_dims=1)

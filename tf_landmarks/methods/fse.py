@@ -178,7 +178,7 @@ class Fse(base.LandmarkModel):
         return features
 
     def _detect(self, images: tf.Tensor, training: bool) -> points.Points:
-        """Landmarks in the corner frame of the map."""
+        """Landmarks in the corner convention of the map."""
         features = self.features(images, training)
         if isinstance(self.head, blocks.ConvBlock):
             scores = self.head(features, training=training)
@@ -189,12 +189,12 @@ class Fse(base.LandmarkModel):
     # A cell is two pixels wide: its centre is half a pixel beside that of its first pixel.
 
     def _to_image(self, places):
-        """From the corner frame of the map to that of the image."""
+        """From the corner convention of the map to that of the image."""
         cells = coordinates.pixels_from_corner(places, (self.grid, self.grid))
         return coordinates.corner_from_pixels(2.0 * cells + 0.5, (self.shape_spec.image_size,) * 2)
 
     def _to_map(self, places):
-        """From the corner frame of the image to that of the map."""
+        """From the corner convention of the image to that of the map."""
         pixels = coordinates.pixels_from_corner(places, (self.shape_spec.image_size,) * 2)
         return coordinates.corner_from_pixels((pixels - 0.5) / 2.0, (self.grid, self.grid))
 

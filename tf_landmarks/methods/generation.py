@@ -218,7 +218,7 @@ class Generation(base.TrainedModel):
         self.autoencoder(tf.zeros([1, size, size, 3]))
 
     def draw(self, latent: tf.Tensor, places: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Draws `[B, S, S, 3]` of noise `[B, Z]` and landmarks `[B, K, 2]` (edge frame of the canvas)."""
+        """Draws `[B, S, S, 3]` of noise `[B, Z]` and landmarks `[B, K, 2]` (edge convention of the canvas)."""
         maps = self.landmarks.rendered(places)
         size = self.shape_spec.image_size
         return self.generator(
@@ -226,7 +226,7 @@ class Generation(base.TrainedModel):
         )
 
     def find(self, images: tf.Tensor) -> tf.Tensor:
-        """The frozen detector's landmarks, `[B, K, 2]`, edge frame of the canvas."""
+        """The frozen detector's landmarks, `[B, K, 2]`, edge convention of the canvas."""
         return self.landmarks.detect(self.landmarks.canvases(images)).places
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
@@ -237,7 +237,7 @@ class Generation(base.TrainedModel):
         real_error, drawn_error = (
             tf.reduce_mean(tf.abs(v - self.autoencoder(v))) for v in (images, drawn)
         )
-        side = self.landmarks.padding / 2.0  # from the canvas' edge frame to the image's side
+        side = self.landmarks.padding / 2.0  # from the canvas' edge convention to the image's side
         missed = side * tf.reduce_mean(
             tf.reduce_sum(tf.abs(self.find(drawn) - places), axis=[1, 2])
         )
@@ -276,7 +276,7 @@ def check_geometry(geometry: Geometry, options: GenerationOptions) -> None:
     if run.geometry != geometry:
         raise UserError(
             f"images become {geometry}, and for --generation_detector={options.detector} they became "
-            f"{run.geometry}; take its --image_size, --crop, --keep_aspect, --border and --border_value"
+            f"{run.geometry}; take its --image_size, --crop_fraction, --keep_aspect, --border and --border_value"
         )
 
 

@@ -107,7 +107,7 @@ class ImmOptions:
         "source = warp of the target; independent warps; frames of a video as they are; or warped_frames, "
         "each warped by itself",
     )
-    frame: warped_pairs.Frame = base.option(
+    border: warped_pairs.Border = base.option(
         "zeros_mask", "black border with a mask, or a margin in which the image continues"
     )
     target_warp: tps.WarpStrength = base.option(
@@ -217,7 +217,7 @@ class Imm(base.LandmarkModel):
         dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
         spread="anew with a lower --imm_learning_rate or stronger warps (--imm_source_warp_*)",
         warps="with stronger warps (--imm_source_warp_*)",
-        border="train with --imm_frame=margin",
+        border="train with --imm_border=margin",
         capacity="with a wider network (--imm_width)",
     )
 
@@ -357,7 +357,7 @@ class Imm(base.LandmarkModel):
         composed = options.pairing == "composed"
         frames = 2 if options.pairing == "warped_frames" else 1
         return warped_pairs.WarpedPair(
-            options.target_warp, options.source_warp, composed, options.frame, frames
+            options.target_warp, options.source_warp, composed, options.border, frames
         )
 
     def _schedule(self, steps: int) -> schedules.LearningRate:

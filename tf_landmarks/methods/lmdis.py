@@ -12,7 +12,7 @@ measured anew before each evaluation, as published (see `norm_passes`). Convolut
 batch normalisation cancels. With optical flow, the later frame counts in concentration and separation like
 the other two images, and the released scale of equivariance applies to the flow's too.
 
-Places are in the edge frame of the canvas, except in losses: there lengths are in units of the image's
+Places are in the edge convention of the canvas, except in losses: there lengths are in units of the image's
 side, which is what the published weights mean.
 """
 
@@ -137,7 +137,7 @@ class Found(NamedTuple):
     """What the detector finds.
 
     Attributes:
-        places: `[B, K, 2]` (y, x), edge frame of the canvas.
+        places: `[B, K, 2]` (y, x), edge convention of the canvas.
         variances: `[B, K, 2]` along y and x, in that unit squared.
         maps: `[B, m, m, K + 1]` float32, 1 at each pixel over all maps; the last is the background.
     """
@@ -258,7 +258,7 @@ class Lmdis(base.LandmarkModel):
         canvases = [padded, source, *([batch["later"]] if options.flow else [])]
         found = self.detect(tf.concat(canvases, axis=0), training)
         places, other, *later = tf.split(found.places, len(canvases))
-        side = self.padding / 2.0  # from the canvas' edge frame to the image's side
+        side = self.padding / 2.0  # from the canvas' edge convention to the image's side
         maps = tf.split(found.maps, len(canvases))[0]
         output = self._decode(places, self._describe(padded, maps, training), training)
 
@@ -338,7 +338,7 @@ class Lmdis(base.LandmarkModel):
         return self._describe(padded, self.detect(padded).maps, training=False)
 
     def decode(self, places: tf.Tensor, descriptors: tf.Tensor | None) -> tf.Tensor:
-        """Draws `[B, S, S, 3]` in [0, 1] of places `[B, K, 2]` (edge frame of the canvas)."""
+        """Draws `[B, S, S, 3]` in [0, 1] of places `[B, K, 2]` (edge convention of the canvas)."""
         return self._colours(self._decode(places, descriptors, training=False))
 
     def _warped(self, padded: tf.Tensor, batch: dict[str, tf.Tensor], training: bool):
@@ -386,7 +386,7 @@ class Lmdis(base.LandmarkModel):
     def rendered(self, places: tf.Tensor) -> tf.Tensor:
         """Maps of landmarks and background for the decoder, `[B, m, m, 5, K + 1]`, each pixel's sum 1."""
         axis = _centres(self.rendered_size)
-        own = places * self.padding  # edge frame of the image
+        own = places * self.padding  # edge convention of the image
         squares = [
             (axis[tf.newaxis, :, tf.newaxis] - own[:, tf.newaxis, :, i]) ** 2 / 4.0 for i in (0, 1)
         ]
@@ -499,7 +499,7 @@ def architecture(shape: base.ModelShape, options: LmdisOptions) -> str:
 
 
 def _centres(count: int) -> tf.Tensor:
-    """Places of cells along an axis, edge frame."""
+    """Places of cells along an axis, edge convention."""
     return tf.constant((2 * np.arange(count) + 1) / count - 1, tf.float32)
 
 

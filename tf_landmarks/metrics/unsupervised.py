@@ -7,8 +7,8 @@ and what goes wrong with their release). What is measured here needs images and 
     find(images [B, S, S, 3]) -> landmarks [B, K, 2]
     render(images [B, S, S, 3], landmarks [B, K, 2]) -> images [B, S, S, 3]
 
-Images are what the network sees, float32 in [0, 1]; landmarks are (y, x) in the corner frame. Lengths
-leave this module in percent of the view's side, which is 2 units of that frame.
+Images are what the network sees, float32 in [0, 1]; landmarks are (y, x) in the corner convention. Lengths
+leave this module in percent of the input's side, which is 2 units of that frame.
 """
 
 import dataclasses
@@ -42,12 +42,12 @@ ALIKE = 2.0
 # What may be wrong with a point, the gravest first: properties of `Health`.
 KINDS = ("still", "on_border", "on_background", "astray")
 
-# Moves points by about 8 % of the view: as much as training does, so that a good detector can follow.
+# Moves points by about 8 % of the input: as much as training does, so that a good detector can follow.
 WARP = tps.WarpStrength(rotation=10.0, scale=0.1, translation=0.1)
 WARP_DISPLACEMENT, WARP_SIDE = 0.06, 4
 
 BATCH = 32
-PERCENT = 100.0 / 2.0  # of the view's side, from coordinates
+PERCENT = 100.0 / 2.0  # of the input's side, from coordinates
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Health:
 
     @property
     def on_border(self) -> np.ndarray:
-        """`[K]` bool: points that lie on the view's border more often than not."""
+        """`[K]` bool: points that lie on the input's border more often than not."""
         return ~self.still & (self.border_share > BORDER_SHARE)
 
     @property
@@ -209,21 +209,21 @@ def warnings(health: Health, remedies: Remedies | None = None) -> list[str]:
     found = [
         (
             health.still,
-            f"no motion over the images (spread below {STILL_PERCENT:g} % of the view), and none with a "
+            f"no motion over the images (spread below {STILL_PERCENT:g} % of the input), and none with a "
             "warped image. What stands still carries nothing: train longer, or with fewer points "
             "(--num_landmarks)",
         ),
         (
             health.on_border,
-            "on the border of the view in most images. What is cut off there depends on the frame and "
+            "on the border of the input in most images. What is cut off there depends on the frame and "
             "not on the object: "
-            + _or(remedies.border, "show more around the object (a larger --crop)"),
+            + _or(remedies.border, "show more around the object (a larger --crop_fraction)"),
         ),
         (
             health.on_background,
             "where there is little to see, and lost in a warped image: background, or a surface "
             "without a mark. Do not rely on them; take fewer points (--num_landmarks) or show less "
-            "around the object (a smaller --crop)",
+            "around the object (a smaller --crop_fraction)",
         ),
         (
             elsewhere,
@@ -333,7 +333,7 @@ def warp_errors(
 
 
 def border_share(landmarks: np.ndarray, distance: float) -> np.ndarray:
-    """`[K]` share of images in which a point lies within `distance` of the view's border."""
+    """`[K]` share of images in which a point lies within `distance` of the input's border."""
     return (np.abs(landmarks).max(axis=-1) >= 1.0 - distance).mean(axis=0)
 
 
@@ -341,7 +341,7 @@ def contrast_rank(images: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """How much there is to see around each point.
 
     The contrast of a place is the mean length of the colour gradient in a window of a quarter of the
-    view around it: wide enough to reach, from inside a plain object, its outline. Its rank among
+    image around it: wide enough to reach, from inside a plain object, its outline. Its rank among
     all places of the image does not depend on the image's own contrast.
 
     Returns:

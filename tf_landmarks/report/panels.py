@@ -125,12 +125,12 @@ def blended_heatmaps(model: ExportedModel, result: Result) -> str:
     chosen = _spread(len(result.test), 6)
     images = [result.test.images[i] for i in chosen]
     names = [_name(result, i) for i in chosen]
-    views, maps = model.views(images), model.heatmaps(images)
+    inputs, maps = model.to_inputs(images), model.heatmaps(images)
     blended = [
         html.figure(
             html.image_tag(heatmaps.blend(_enlarge(v, SIDE), m), f"all heatmaps over {name}"), name
         )
-        for name, v, m in zip(names, views, maps, strict=True)
+        for name, v, m in zip(names, inputs, maps, strict=True)
     ]
     single = []
     for k in range(model.num_landmarks):
@@ -166,7 +166,7 @@ def reconstructions(model: ExportedModel, result: Result) -> str:
     rows = [
         [_cell(picture, f"{name}, {kind}") for name, picture in zip(names, pictures, strict=True)]
         for kind, pictures in (
-            ("as the network sees it", model.views(images)),
+            ("as the network sees it", model.to_inputs(images)),
             ("redrawn", rendered),
         )
     ]
@@ -184,12 +184,14 @@ def swaps(model: ExportedModel, result: Result) -> str:
         return ""
     chosen = _spread(len(result.test), 10)
     poses, looks = chosen[::2], chosen[1::2] if len(chosen) > 1 else chosen
-    views = dict(zip(chosen, model.views([result.test.images[i] for i in chosen]), strict=True))
+    inputs = dict(
+        zip(chosen, model.to_inputs([result.test.images[i] for i in chosen]), strict=True)
+    )
     points = landmark_regression.to_network(model.geometry, result.test, result.discovered)
-    factor = _factor(views[poses[0]], CELL)
+    factor = _factor(inputs[poses[0]], CELL)
     head = [
         html.image_tag(
-            overlays.draw_landmarks(views[i], points[i], factor, 4.5),
+            overlays.draw_landmarks(inputs[i], points[i], factor, 4.5),
             f"{_name(result, i)} with its landmarks, the pose of its column",
         )
         for i in poses
@@ -204,7 +206,7 @@ def swaps(model: ExportedModel, result: Result) -> str:
             _cell(picture, f"look of {name}, pose of {_name(result, i)}")
             for i, picture in zip(poses, model.render(images.images, moved), strict=True)
         ]
-        rows.append([_cell(views[look], f"{name}, the look of its row"), *cells])
+        rows.append([_cell(inputs[look], f"{name}, the look of its row"), *cells])
     words = (
         "Each cell has the look of the picture at the left of its row and the landmarks of the "
         "picture on top of its column: look for one pose down each column and one look along each "

@@ -310,7 +310,7 @@ def _sentence(words: str) -> str:
 
 def _unit(normalizer: str) -> str:
     if normalizer == "edge":
-        return "the side of the network's view"
+        return "the side of the network's input"
     first, second = normalizer.split(",")
     return f"the distance from {first.strip()} to {second.strip()}"
 

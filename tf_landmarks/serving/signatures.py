@@ -36,11 +36,11 @@ class ServingModule:
         saved.model_variables = self.model.variables
         # Not signatures, for no server needs them: what evaluation asks about images that it has warped.
         side = self.geometry.size
-        views = tf.TensorSpec([None, side, side, 3], tf.float32, name="views")
-        saved.find_in_views = tf.function(self.find_in_views, input_signature=[views])
+        inputs = tf.TensorSpec([None, side, side, 3], tf.float32, name="inputs")
+        saved.predict_inputs = tf.function(self.predict_inputs, input_signature=[inputs])
         if "render" in names or (not names and self.model.has_generator):
             points = tf.TensorSpec([None, self.model.shape_spec.num_landmarks, 2], tf.float32)
-            saved.render_views = tf.function(self.model.render, input_signature=[views, points])
+            saved.render_inputs = tf.function(self.model.render, input_signature=[inputs, points])
         signatures = self.signatures()
         tf.saved_model.save(saved, path, {name: signatures[name] for name in names or signatures})
 
@@ -81,12 +81,12 @@ class ServingModule:
         outputs = self._predict(self._to_input(images), sizes)
         return {**outputs, "ok": tf.ones_like(sizes[:, 0], tf.bool)}
 
-    def find_in_views(self, views: tf.Tensor) -> tf.Tensor:
-        """Landmarks `[B, K, 2]` (y, x), corner frame, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
-        return self.model.represent(views).landmarks
+    def predict_inputs(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Landmarks `[B, K, 2]` (y, x), corner convention, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
+        return self.model.represent(inputs).landmarks
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns `heatmaps [B, h, w, K]` of `images [B, H, W, 3]` uint8, over the network's view."""
+        """Returns `heatmaps [B, h, w, K]` of `images [B, H, W, 3]` uint8, over the network's input."""
         inputs, count = _at_least_one(self._to_input(images))
         return {"heatmaps": self.model.represent(inputs).heatmaps[:count]}
 
@@ -109,7 +109,7 @@ class ServingModule:
         return {"rendered": tf.image.convert_image_dtype(rendered, tf.uint8, saturate=True)}
 
     def _to_input(self, images: tf.Tensor) -> tf.Tensor:
-        return self.geometry.centre(self.geometry.frame(images))
+        return self.geometry.centre(self.geometry.load(images))
 
     def _predict(self, inputs: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, count = _at_least_one(inputs)

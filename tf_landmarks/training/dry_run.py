@@ -38,7 +38,7 @@ def estimate(run: RunOptions, options) -> list[str]:
     training, _ = trainer.read_data(run)
     model = models.make_model(run, options)
     (stage,) = model.stages
-    model.start_stage(stage, run.steps, run.accumulate)
+    model.start_stage(stage, run.steps, run.accumulation_steps)
     batches = iter(training.batches(stage.pairing, run.batch_size, run.seed, 0, part=(0, replicas)))
     waiting, working = _time_steps(model, batches)
     seconds = max(waiting, working)
@@ -84,8 +84,8 @@ def _memory() -> str:
 
 def _images(frames: ImageSet) -> str:
     if not frames.in_memory:
-        return "none for images, which are read as they are needed (--memory_mib)"
-    side = frames.geometry.frame_size
+        return "none for images, which are read as they are needed (--cache_mib)"
+    side = frames.geometry.load_size
     return (
         f"{len(frames.indices) * side * side * 3 / _MIB:,.0f} MiB for {len(frames.indices)} images"
     )

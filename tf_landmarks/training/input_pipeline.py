@@ -31,7 +31,7 @@ class ImageSet:
         indices: Which of them belong to this set.
         geometry: How they become frames.
         bad: Counts the unreadable files, of all sets of the source together.
-        memory_mib: A set whose frames take at most this much memory is decoded here and now.
+        cache_mib: A set whose frames take at most this much memory is decoded here and now.
         gaps: Least and largest distance of the two frames of a pair, frames.
 
     Raises:
@@ -45,7 +45,7 @@ class ImageSet:
         indices: np.ndarray,
         geometry: Geometry,
         bad: BadFiles,
-        memory_mib: float,
+        cache_mib: float,
         gaps: tuple[int, int] = (MIN_GAP, MAX_GAP),
     ):
         if not len(indices):
@@ -55,12 +55,12 @@ class ImageSet:
         self.names = [source.names[i] for i in self.indices]
         self.bad, self._gaps = bad, gaps
         self._to_frame = tf.function(
-            geometry.frame, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+            geometry.load, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
         )
         self._memory = None
         self._leave_out_known_bad()
-        side = geometry.frame_size
-        if len(self.indices) * side * side * 3 <= memory_mib * 2**20:
+        side = geometry.load_size
+        if len(self.indices) * side * side * 3 <= cache_mib * 2**20:
             self._load()
 
     @property
@@ -107,7 +107,7 @@ class ImageSet:
                 worker for instance. `count` divides the batch.
 
         Raises:
-            UserError: If the pairing needs two views of an object and there are none.
+            UserError: If the pairing needs two frames of an object and there are none.
         """
         steps = tf.data.Dataset.range(step, tf.int64.max)
         partners = self.partners(pairing)
@@ -123,7 +123,7 @@ class ImageSet:
             frames = tf.numpy_function(
                 lambda r, d: self._read_sample(r, d, partners), [row, draw], tf.uint8
             )
-            side = self.geometry.frame_size
+            side = self.geometry.load_size
             return tf.ensure_shape(frames, [pairing.frames_per_sample, side, side, 3])
 
         samples = steps.map(draw)
@@ -175,7 +175,7 @@ class ImageSet:
             return None
         if self.source.sequences is None:
             raise UserError(
-                f"--data={self.source.root} holds single images, and frame pairs need two views of one "
+                f"--data={self.source.root} holds single images, and frame pairs need two frames of one "
                 "object; take a pairing by warps, or videos, or name the frames by --frame_pattern"
             )
         places = self.source.sequences[self.indices], self.source.frame_numbers[self.indices]

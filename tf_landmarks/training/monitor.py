@@ -14,7 +14,7 @@ from tf_landmarks.training.input_pipeline import ImageSet
 from tf_landmarks.visualize import summaries
 
 NUM_BATCHES = 4
-NUM_VIEWS = 96
+NUM_INPUTS = 96
 # Held-out batches must differ from those of training where no image is held out.
 SEED_OFFSET = 1_000_003
 
@@ -53,8 +53,8 @@ class Evaluator:
         self._batches = list(batches.take(NUM_BATCHES))
         self._losses = tf.function(lambda batch: copy.compute_losses(batch, training=False).terms)
         if copy.finds_landmarks:
-            views = frames.sample(NUM_VIEWS)
-            self._views = views[:: -(-len(views) // NUM_VIEWS)]
+            inputs = frames.sample(NUM_INPUTS)
+            self._inputs = inputs[:: -(-len(inputs) // NUM_INPUTS)]
             self._find = tf.function(lambda images: copy.represent(images).landmarks)
             self._render = tf.function(copy.render) if copy.has_generator else None
 
@@ -71,8 +71,8 @@ class Evaluator:
         if not self._copy.finds_landmarks:
             terms = [values.get(f"val_{name}", np.inf) for name in self._copy.score_terms]
             return Findings(values, [], sum(terms) if terms else np.inf)
-        grid = self._copy.represent(self._views[:1]).heatmaps.shape[1]
-        found = unsupervised.measure(self._views, self._find, self._render, grid)
+        grid = self._copy.represent(self._inputs[:1]).heatmaps.shape[1]
+        found = unsupervised.measure(self._inputs, self._find, self._render, grid)
         values.update({f"health_{name}": value for name, value in found.scalars().items()})
         return Findings(
             values, unsupervised.warnings(found, self._copy.remedies), unsupervised.score(found)

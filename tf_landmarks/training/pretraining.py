@@ -100,7 +100,7 @@ def write_network(run: RunOptions, options) -> str:
     path = os.path.join(run.run_dir, run_directory.LOSS_NETWORK)
     pretrained.write_arrays(path, model.network.folded())
     # Nothing is kept in memory, so that only the images that are judged are read.
-    training, held_out = trainer.read_data(dataclasses.replace(run, memory_mib=0.0))
+    training, held_out = trainer.read_data(dataclasses.replace(run, cache_mib=0.0))
     judged = held_out or training
     figures = measure(model, judged, run)
     _write_figures(path, step, len(training.indices), len(judged.indices), figures)

@@ -74,7 +74,7 @@ def train(run: RunOptions, options) -> None:
     with chosen.scope():
         model = models.make_model(run, options)
         (stage,) = model.stages
-        model.start_stage(stage, run.steps, run.accumulate)
+        model.start_stage(stage, run.steps, run.accumulation_steps)
     for part in filter(None, (frames, validation)):
         part.partners(stage.pairing)  # refused before there is a run directory
     copy = models.make_float32_model(run, options, for_training=True)
@@ -132,13 +132,13 @@ def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
     """Makes a run's strategy; see `strategy.make_strategy`.
 
     Raises:
-        UserError: If it cannot be made here, or a replica's batch cannot be cut as `--accumulate` asks.
+        UserError: If it cannot be made here, or a replica's batch cannot be cut as `--accumulation_steps` asks.
     """
     chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
     share = run.batch_size // chosen.num_replicas_in_sync
-    if share % run.accumulate:
+    if share % run.accumulation_steps:
         raise UserError(
-            f"--accumulate={run.accumulate} does not divide the {share} images of a replica's batch"
+            f"--accumulation_steps={run.accumulation_steps} does not divide the {share} images of a replica's batch"
         )
     return chosen
 
@@ -153,7 +153,7 @@ def read_data(run: RunOptions) -> tuple[ImageSet, ImageSet | None]:
 
     def frames(indices: np.ndarray) -> ImageSet:
         gaps = (run.min_gap, run.max_gap)
-        return ImageSet(source, indices, run.geometry, bad, run.memory_mib, gaps)
+        return ImageSet(source, indices, run.geometry, bad, run.cache_mib, gaps)
 
     return frames(training), frames(held_out) if len(held_out) else None
 

@@ -42,7 +42,7 @@ def blend(image: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
 
     Args:
         image: `[H, W, 3]` uint8.
-        heatmaps: `[h, w, K]` distributions over the same view.
+        heatmaps: `[h, w, K]` distributions over the same image.
 
     Returns:
         `[H, W, 3]` uint8.

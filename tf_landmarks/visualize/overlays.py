@@ -58,28 +58,28 @@ def draw_landmarks(
     return canvas
 
 
-def draw_views(views: np.ndarray, landmarks: np.ndarray, side: int = SIDE) -> list[np.ndarray]:
+def draw_inputs(inputs: np.ndarray, landmarks: np.ndarray, side: int = SIDE) -> list[np.ndarray]:
     """Draws landmarks on what a network sees, enlarged.
 
     Args:
-        views: `[N, S, S, 3]` float32 in [0, 1].
-        landmarks: `[N, K, 2]` (y, x) in the corner frame.
+        inputs: `[N, S, S, 3]` float32 in [0, 1].
+        landmarks: `[N, K, 2]` (y, x) in the corner convention.
         side: Of a picture, about, pixels.
 
     Returns:
         N pictures, uint8.
     """
-    size = views.shape[1:3]
+    size = inputs.shape[1:3]
     points = coordinates.swap_xy(coordinates.pixels_from_corner(landmarks, size))
     return [
-        draw_landmarks(view, found, enlargement(view, side))
-        for view, found in zip(to_uint8(views), points, strict=True)
+        draw_landmarks(image, found, enlargement(image, side))
+        for image, found in zip(to_uint8(inputs), points, strict=True)
     ]
 
 
-def enlargement(view: np.ndarray, side: int = SIDE) -> int:
+def enlargement(image: np.ndarray, side: int = SIDE) -> int:
     """The factor that brings a small square picture to about `side` pixels."""
-    return max(1, side // view.shape[0])
+    return max(1, side // image.shape[0])
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:

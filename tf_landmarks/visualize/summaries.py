@@ -34,7 +34,7 @@ def of_training(
         [overlays.enlarge(p, overlays.enlargement(p)) for p in overlays.to_uint8(row.numpy())]
         for row in rows
     ]
-    marked = overlays.draw_views(target.numpy(), found.landmarks.numpy())
+    marked = overlays.draw_inputs(target.numpy(), found.landmarks.numpy())
     yield "pairs", grids.grid([*enlarged, marked])
     maps = found.heatmaps[0].numpy()
     yield (
