@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.layers import pretrained
+from tf_landmarks.layers import pretrained, vgg, weights
 from tf_landmarks.losses import perceptual
 
 pytestmark = pytest.mark.core
 
 
-def random_vgg(convolutions=(2, 2, 3, 3, 3), channels=3, width=4, seed=0) -> pretrained.Arrays:
+def random_vgg(convolutions=(2, 2, 3, 3, 3), channels=3, width=4, seed=0) -> weights.Arrays:
     """He-scaled kernels, so that features neither vanish nor explode."""
     random, arrays, taken = np.random.default_rng(seed), {}, channels
-    for layer in pretrained.vgg_layers(convolutions):
+    for layer in vgg.layer_names(convolutions):
         given = width * min(2 ** (int(layer[4]) - 1), 8)
         spread = np.sqrt(2 / (9 * taken))
         arrays[f"{layer}/kernel"] = random.normal(0, spread, (3, 3, taken, given)).astype("f4")
@@ -49,7 +49,7 @@ def test_a_vgg_saved_by_keras_gives_the_features_that_keras_gives(name, mode, tm
 
 
 def test_feature_sizes_are_those_of_the_paper_at_128_pixels():
-    found = pretrained.FrozenNetwork(random_vgg(width=64))(tf.zeros([1, 128, 128, 3]))
+    found = vgg.Vgg(random_vgg(width=64))(tf.zeros([1, 128, 128, 3]))
     sizes = [(128, 64), (64, 128), (32, 256), (16, 512), (8, 512)]
     assert [tuple(f.shape[1:]) for f in found.values()] == [(s, s, c) for s, c in sizes]
 
@@ -62,7 +62,7 @@ def test_a_grey_network_sees_the_mean_of_the_channels_less_0_44883():
     arrays["conv1_2/kernel"][...] = 0
     arrays["conv1_2/kernel"][1, 1, 0, 0] = 1
     arrays["conv1_2/bias"][...] = 0
-    network = pretrained.FrozenNetwork(arrays)
+    network = vgg.Vgg(arrays)
     assert network.is_grey
     seen = network(tf.fill([1, 16, 16, 3], 0.75))["conv1_2"][..., 0]
     np.testing.assert_allclose(seen, np.full((1, 16, 16), 0.75 - 0.44883), atol=1e-5)
@@ -94,7 +94,7 @@ def pool(values: np.ndarray) -> np.ndarray:
 
 def test_squeezenet_from_its_file_follows_its_description(photographs):
     (path,) = (photographs / "weights_squeezenet").glob("*.h5")
-    arrays = pretrained.read_arrays(str(path))
+    arrays = weights.read_arrays(str(path))
     assert sum(values.size for values in arrays.values()) == 722_496
     image = tf.image.resize(random_images(1, 8), [64, 64])
     found = pretrained.load(str(path))(image)
@@ -127,8 +127,8 @@ def test_levels_without_a_pixel_are_left_out(photographs):
 
 def test_what_is_written_is_read_again(tmp_path):
     arrays, path = random_vgg(channels=1), str(tmp_path / "loss_network.npz")
-    pretrained.write_arrays(path, arrays)
-    read = pretrained.read_arrays(path)
+    weights.write_arrays(path, arrays)
+    read = weights.read_arrays(path)
     assert set(read) == set(arrays)
     for name, values in arrays.items():
         np.testing.assert_array_equal(read[name], values)
@@ -142,7 +142,7 @@ def test_a_file_with_pickled_objects_is_not_opened(tmp_path):
         pretrained.load(str(path))
 
 
-def broken(change) -> pretrained.Arrays:
+def broken(change) -> weights.Arrays:
     arrays = random_vgg()
     change(arrays)
     return arrays
@@ -164,7 +164,7 @@ def broken(change) -> pretrained.Arrays:
 )
 def test_a_network_that_does_not_fit_together_is_refused(change, message, tmp_path):
     path = str(tmp_path / "vgg.npz")
-    pretrained.write_arrays(path, broken(change))
+    weights.write_arrays(path, broken(change))
     with pytest.raises(
         ValueError, match=f"--imm_loss_network={path} is no loss network: {message}"
     ):
@@ -173,7 +173,7 @@ def test_a_network_that_does_not_fit_together_is_refused(change, message, tmp_pa
 
 def test_other_files_are_refused_with_what_to_do(tmp_path):
     for name, reason in (("none.npz", "No such file"), ("net.pt", "its ending is .pt")):
-        with pytest.raises(ValueError, match=rf"{reason}(.|\n)*tf_landmarks.pretrain"):
+        with pytest.raises(ValueError, match=rf"{reason}(.|\n)*--method=colorization"):
             pretrained.load(str(tmp_path / name))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["dense/kernel"] = np.zeros((3, 3))
@@ -182,7 +182,7 @@ def test_other_files_are_refused_with_what_to_do(tmp_path):
 
 
 def test_equal_images_have_no_error_at_any_level_and_a_finite_gradient():
-    network = pretrained.FrozenNetwork(random_vgg())
+    network = vgg.Vgg(random_vgg())
     images, mask = random_images(), tf.ones([2, 32, 32, 1])
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -193,7 +193,7 @@ def test_equal_images_have_no_error_at_any_level_and_a_finite_gradient():
 
 
 def test_errors_are_masked_means_of_squared_feature_differences():
-    network = pretrained.FrozenNetwork(random_vgg())
+    network = vgg.Vgg(random_vgg())
     target, output = random_images(), 0.5 * random_images()
     mask = np.zeros((2, 32, 32, 1), "f4")
     mask[:, :, 16:] = 1
@@ -209,7 +209,7 @@ def test_errors_are_masked_means_of_squared_feature_differences():
 
 
 def test_gradient_reaches_the_output_but_neither_the_target_nor_hidden_pixels():
-    network = pretrained.FrozenNetwork(random_vgg())
+    network = vgg.Vgg(random_vgg())
     target, output = random_images(), 0.5 * random_images()
     for mask, moves in ((tf.ones([2, 32, 32, 1]), True), (tf.zeros([2, 32, 32, 1]), False)):
         with tf.GradientTape(persistent=True) as tape:
@@ -222,7 +222,7 @@ def test_gradient_reaches_the_output_but_neither_the_target_nor_hidden_pixels():
 
 
 def test_zoom_shows_the_network_enlarged_images_and_compares_pixels_as_they_are():
-    network = pretrained.FrozenNetwork(random_vgg())
+    network = vgg.Vgg(random_vgg())
     target, output = random_images(), 0.5 * random_images()
     mask = tf.ones([2, 32, 32, 1])
     zoomed = perceptual.level_errors(network, target, output, mask, zoom=2)
@@ -234,7 +234,7 @@ def test_zoom_shows_the_network_enlarged_images_and_compares_pixels_as_they_are(
 
 
 def test_features_are_float32_under_mixed_precision_and_close_to_those_of_float32():
-    network, images = pretrained.FrozenNetwork(random_vgg()), random_images()
+    network, images = vgg.Vgg(random_vgg()), random_images()
     exact = network(images)
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

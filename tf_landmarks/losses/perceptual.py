@@ -9,7 +9,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from tf_landmarks.layers import blocks, pretrained
+from tf_landmarks.layers import blocks, frozen_network
 
 Start = Literal["published", "first_batch"]
 
@@ -96,7 +96,7 @@ class RunningBalance(tf.keras.layers.Layer):
 
 
 def level_errors(
-    network: pretrained.FrozenNetwork | None,
+    network: frozen_network.FrozenNetwork | None,
     target: tf.Tensor,
     output: tf.Tensor,
     mask: tf.Tensor,
