@@ -7,7 +7,7 @@ from absl import flags as absl_flags
 
 from tf_landmarks import flags
 from tf_landmarks.augment import tps
-from tf_landmarks.methods import METHODS, TRAINED, ModelShape
+from tf_landmarks.methods import METHODS, MODELS, ModelSpec
 from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.options import RunOptions
 
@@ -198,4 +198,4 @@ def test_flagfiles_fit_their_method(path, monkeypatch):
     run, options = flags.read(str(path))
     run.check()
     assert run.run_dir == ""  # derived from the flagfile's name and the data
-    TRAINED[run.method].check_shape(ModelShape(run.image_size, run.num_landmarks), options)
+    MODELS[run.method].check(ModelSpec(run.image_size, run.num_landmarks), options)

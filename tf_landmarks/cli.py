@@ -69,7 +69,7 @@ def plain_errors() -> Iterator[None]:
         sys.exit(1)
 
 
-def settled(run: "RunOptions") -> "RunOptions":
+def with_defaults(run: "RunOptions") -> "RunOptions":
     """The options of a run with a definite folder and a definite precision."""
     from tf_landmarks.training import strategy
 

@@ -8,38 +8,27 @@ those of the fields: this file adds none.
 import dataclasses
 import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from absl import flags
 
 from tf_landmarks import run_directory
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods import METHODS, TRAINED
-from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks.methods import MODELS
 from tf_landmarks.options import RunOptions
 
 
-def define(
-    values: flags.FlagValues = flags.FLAGS,
-    trained: Mapping[str, type[TrainedModel]] = METHODS,
-    defaults: RunOptions | None = None,
-) -> None:
-    """Defines the flags of a run and of every method.
-
-    Args:
-        values: Where to define them.
-        trained: What `--method` may name.
-        defaults: Defaults of the run's flags, if not those of `RunOptions`.
-    """
-    _define(defaults or RunOptions(), "", values, {"method": list(trained)})
-    for name, kind in trained.items():
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines the flags of a run and of every method."""
+    _define(RunOptions(), "", values, {"method": list(MODELS)})
+    for name, kind in MODELS.items():
         _define(kind.options_class(), f"{name}_", values, {})
 
 
 def build(values: flags.FlagValues = flags.FLAGS) -> tuple[RunOptions, typing.Any]:
     """Makes the options of the run and of its method from parsed flags."""
     run = _build(RunOptions, "", values)
-    return run, _build(TRAINED[run.method].options_class, f"{run.method}_", values)
+    return run, _build(MODELS[run.method].options_class, f"{run.method}_", values)
 
 
 def write(path: str, run: RunOptions, options) -> None:
@@ -58,7 +47,7 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     if not os.path.isfile(path):
         raise UserError(f"{os.path.dirname(path)} is no run directory: it holds no flags.cfg")
     values = flags.FlagValues()
-    define(values, TRAINED)
+    define(values)
     try:
         _, *rest = values(["tf_landmarks", f"--flagfile={path}"])
     except flags.Error as error:
@@ -71,12 +60,23 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
 def differences(old: tuple, new: tuple) -> list[str]:
     """The flags, one line each, in which two runs differ and a resumed run must not."""
     before, after = _flatten(*old), _flatten(*new)
-    free = {f.name for f in dataclasses.fields(RunOptions) if f.metadata["may_change"]}
+    run, options = new
+    free = set(_free(run, "")) | set(_free(options, f"{run.method}_"))
     return [
         f"--{name}: {before.get(name, 'absent')} in the run, {after.get(name, 'absent')} now"
         for name in sorted({*before, *after} - free)
         if before.get(name) != after.get(name)
     ]
+
+
+def _free(options, prefix: str) -> Iterator[str]:
+    """The flags of some options that a resumed run may change."""
+    for field in dataclasses.fields(options):
+        inner = getattr(options, field.name)
+        if dataclasses.is_dataclass(inner):
+            yield from _free(inner, f"{prefix}{field.name}_")
+        elif field.metadata["may_change"]:
+            yield prefix + field.name
 
 
 def _define(defaults, prefix: str, values: flags.FlagValues, choices: dict) -> None:

@@ -12,8 +12,17 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
 
 
-def _option(default, help_text: str, may_change: bool = False):
+def option(default, help_text: str, may_change: bool = False):
+    """A field of the options of a run or a method.
+
+    Args:
+        default: Its default; a dataclass nests, and its fields become flags too.
+        help_text: Becomes the help of its flag.
+        may_change: Whether a resumed run may have another value.
+    """
     metadata = {"help": help_text, "may_change": may_change}
+    if dataclasses.is_dataclass(default):
+        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -24,81 +33,81 @@ class RunOptions:
     Fields marked `may_change` may differ when a run is resumed; the others make it another run.
     """
 
-    method: str = _option("imm", "which method trains")
-    data: str = _option(
+    method: str = option("imm", "which method trains")
+    data: str = option(
         "made_faces",
         "what to train on: made_faces (drawn, needs no files), a folder of images, a video or a folder of videos; of a folder with train/ inside, that part; a folder of idx files (MNIST), of which the training part",
         may_change=True,
     )
-    classes: str = _option(
+    classes: str = option(
         "", "of idx files, the labels to take, for instance 3 or 2,9; all if empty"
     )
-    frame_pattern: str = _option(
+    frame_pattern: str = option(
         "",
         "makes frame pairs of still images whose names tell video and frame: a regular expression with the groups sequence and frame, "
         f"for walk1_f0012.jpg {sources.EXAMPLE_PATTERN}; where some images stand alone, labelled|(?P<sequence>video)_f(?P<frame>\\d+)",
     )
-    min_gap: int = _option(MIN_GAP, "least distance of the two images of a frame pair, frames")
-    max_gap: int = _option(MAX_GAP, "largest distance of the two images of a frame pair, frames")
-    run_dir: str = _option(
+    min_gap: int = option(MIN_GAP, "least distance of the two images of a frame pair, frames")
+    max_gap: int = option(MAX_GAP, "largest distance of the two images of a frame pair, frames")
+    run_dir: str = option(
         "", "where the run is kept; runs/<flagfile>_<data> if not given", may_change=True
     )
-    init_from: str = _option(
+    init_from: str = option(
         "",
         "a run whose weights training starts from, of the same networks; --num_landmarks may be larger",
     )
-    steps: int = _option(10_000, "training steps", may_change=True)
-    batch_size: int = _option(32, "images per step, over all replicas together")
-    image_size: int = _option(128, "side of the network's input, pixels")
-    num_landmarks: int = _option(10, "landmarks to learn")
-    crop_fraction: float = _option(
+    steps: int = option(10_000, "training steps", may_change=True)
+    batch_size: int = option(32, "images per step, over all replicas together")
+    image_size: int = option(128, "side of the network's input, pixels")
+    num_landmarks: int = option(10, "landmarks to learn")
+    crop_fraction: float = option(
         1.0, "share of the image's side that the network sees, cut from the centre"
     )
-    keep_aspect: bool = _option(True, "pad images to a square instead of squeezing them")
-    border: int = _option(
+    keep_aspect: bool = option(True, "pad images to a square instead of squeezing them")
+    border: int = option(
         0,
         "pixels of one grey around the image, within --image_size: room to move for what fills it",
     )
-    border_value: float = _option(0.0, "grey of the border: 0 is black, 1 white")
-    validation_fraction: float = _option(0.0, "share of the images held out for tuning")
-    max_bad_fraction: float = _option(0.01, "share of unreadable files beyond which training stops")
-    cache_mib: float = _option(
+    border_value: float = option(0.0, "grey of the border: 0 is black, 1 white")
+    validation_fraction: float = option(0.0, "share of the images held out for tuning")
+    max_bad_fraction: float = option(0.01, "share of unreadable files beyond which training stops")
+    cache_mib: float = option(
         1024.0,
         "a data set of up to this many MiB is decoded once and kept in memory",
         may_change=True,
     )
-    precision: Precision = _option(
+    precision: Precision = option(
         "auto",
         "number format of the networks' arithmetic; auto takes what this machine does fastest",
     )
-    strategy: StrategyName = _option(
+    strategy: StrategyName = option(
         "auto",
         "one device; mirrored over all GPUs (or --replicas logical CPUs); multi_worker: over all machines that TF_CONFIG lists; auto mirrors where there are several GPUs",
         may_change=True,
     )
-    replicas: int = _option(
+    replicas: int = option(
         0, "replicas of --strategy=mirrored; 0 means one per GPU", may_change=True
     )
-    sync_batch_norm: bool = _option(False, "share batch statistics between replicas")
-    seed: int = _option(0, "seed of everything that is random")
-    accumulation_steps: int = _option(
+    sync_batch_norm: bool = option(False, "share batch statistics between replicas")
+    seed: int = option(0, "seed of everything that is random")
+    accumulation_steps: int = option(
         1,
         "micro-batches into which a replica's batch is cut where it does not fit into memory at once",
     )
-    deterministic: bool = _option(
+    deterministic: bool = option(
         False,
         "the same command gives the same weights, bit for bit, on the same machine; slower on GPUs",
     )
-    keep_best: bool = _option(
+    keep_best: bool = option(
         False,
         "export the weights that scored best, without labels, at an evaluation (--eval_every), not the "
         "last; hold images out for it (--validation_fraction)",
     )
-    log_every: int = _option(100, "steps between two logged lines", may_change=True)
-    eval_every: int = _option(
+    log_every: int = option(100, "steps between two logged lines", may_change=True)
+    eval_every: int = option(
         1000, "steps between two evaluations: validation losses, pictures", may_change=True
     )
-    save_every: int = _option(1000, "steps between two checkpoints", may_change=True)
+    save_every: int = option(1000, "steps between two checkpoints", may_change=True)
 
     @property
     def geometry(self) -> Geometry:

@@ -14,12 +14,12 @@ from tf_landmarks.errors import UserError
 
 FLAGS = "flags.cfg"
 METRICS = "metrics.jsonl"
-PARTS = ("training", "validation")  # of "<part>_images.txt"
+SPLITS = ("training", "validation")  # of "<split>_images.txt"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 EXPORT = "export"
 LOSS_NETWORK = "loss_network.npz"  # what pre-training ends with, and its figures
-LOSS_NETWORK_FIGURES = "loss_network.json"
+LOSS_NETWORK_METRICS = "loss_network.json"
 EXTRA = "assets.extra"
 FACTS = "facts.json"
 UNTRAINED = "untrained"

@@ -1,6 +1,9 @@
 """Trains a method on images without labels; the same command again resumes.
 
 python -m tf_landmarks.train --flagfile=configs/cpu_imm.cfg --data=my_images --run_dir=runs/mine
+
+Methods that find landmarks end with an export; colorization with a loss network for --imm_loss_network,
+generation with a sheet of samples.
 """
 
 from absl import flags as absl_flags
@@ -16,22 +19,22 @@ _DRY_RUN = absl_flags.DEFINE_bool(
 
 
 def main(_) -> None:
-    """Parses flags, trains, exports."""
+    """Parses flags, trains, writes what the run is for."""
     with cli.plain_errors():
-        from tf_landmarks.serving import saved_model
+        from tf_landmarks import artifacts
         from tf_landmarks.training import dry_run, strategy, trainer
 
         run, options = flags.build()
-        run = cli.settled(run)
+        run = cli.with_defaults(run)
         trainer.check(run, options)
         if _DRY_RUN.value:
             for line in dry_run.estimate(run, options):
                 logging.info("%s", line)
             return
         logging.info("run directory: %s", run.run_dir)
-        trainer.train(run, options)
+        data = trainer.train(run, options)
         if strategy.is_chief():
-            logging.info("exported to %s", saved_model.export_run(run.run_dir))
+            artifacts.finish(run, data)
 
 
 if __name__ == "__main__":

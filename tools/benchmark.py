@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import cli
+from tf_landmarks import cli, methods
 from tf_landmarks.augment import tps
 from tf_landmarks.data import unreadable
 from tf_landmarks.errors import UserError
@@ -101,8 +101,6 @@ def measure_training(_) -> dict:
     """Training steps on given batches, beside the peak of a 3x3, 64-channel convolution."""
     import tensorflow as tf
 
-    from tf_landmarks import methods
-
     works, operations = {"peak": _convolution(tf)}, {"peak": _CONVOLUTION_GFLOP}
     for name in _METHODS.value or methods.METHODS:
         for size in map(int, _SIZES.value):
@@ -136,20 +134,19 @@ def _training(name: str, size: int, precision: str) -> tuple[Callable, float]:
     """A training step of a method's defaults, and its billions of operations."""
     import tensorflow as tf
 
-    from tf_landmarks import methods
     from tf_landmarks.data.geometry import Geometry
     from tf_landmarks.training import strategy
 
     strategy.set_precision(precision)
-    shape = methods.ModelShape(size, 10)
-    model = methods.create(name, shape, methods.METHODS[name].options_class())
+    shape = methods.ModelSpec(size, 10)
+    model = methods.MODELS[name](shape, methods.METHODS[name].options_class())
     model.build_variables()
     (stage, *_) = model.stages
     model.start_stage(stage, 1000)
     frames = np.random.default_rng(0).random(
-        (_BATCH.value, stage.pairing.frames_per_sample, size, size, 3), np.float32
+        (_BATCH.value, stage.augmentation.frames_per_sample, size, size, 3), np.float32
     )
-    batch = stage.pairing(tf.constant(frames), tf.constant([0, 0]), Geometry(size))
+    batch = stage.augmentation(tf.constant(frames), tf.constant([0, 0]), Geometry(size))
     step = tf.function(model.train_step)
     operations = _count_operations(step.get_concrete_function(batch).graph)
     strategy.set_precision("float32")
@@ -308,12 +305,11 @@ def measure_export(_) -> dict:
     """An export of IMM's default networks at 128 px, float32: latency, throughput, overhead."""
     import tensorflow as tf
 
-    from tf_landmarks import methods
     from tf_landmarks.data.geometry import Geometry
     from tf_landmarks.serving.signatures import ServingModule
 
-    shape = methods.ModelShape(SIDE, 10)
-    model = methods.create("imm", shape, methods.METHODS["imm"].options_class())
+    shape = methods.ModelSpec(SIDE, 10)
+    model = methods.MODELS["imm"](shape, methods.METHODS["imm"].options_class())
     model.build_variables(for_training=False)
     images = np.random.default_rng(0).integers(0, 256, (32, SIDE, SIDE, 3), np.uint8)
     bare = tf.function(lambda values: model.represent(values)[0])

@@ -54,7 +54,7 @@ class Case:
         """Makes and builds the model."""
         options = methods.METHODS[self.method].options_class(**self.options)
         model = methods.create(
-            self.method, methods.ModelShape(self.image_size, num_landmarks), options
+            self.method, methods.ModelSpec(self.image_size, num_landmarks), options
         )
         model.build_variables()
         return model
@@ -63,7 +63,7 @@ class Case:
         """A batch of the first stage, from smooth random images."""
         coarse = np.random.default_rng(seed).random((size, 6, 6, 3), np.float32)
         images = tf.image.resize(coarse, [self.image_size] * 2)
-        pairing = self.model().stages[0].pairing
+        pairing = self.model().stages[0].augmentation
         frames = tf.stack([images] * pairing.frames_per_sample, axis=1)
         batch = pairing(frames, tf.constant([seed, 0]), Geometry(self.image_size))
         return {key: value.numpy() for key, value in batch.items()}
@@ -84,7 +84,7 @@ CASES = [
             "architecture": "small",
             "width": 4,
             "norm_momentum": 0.9,
-            "norm_passes": 2,
+            "bn_reestimation_batches": 2,
             "landmark_warps": 0.0,
         },
         watched="mse",

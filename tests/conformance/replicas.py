@@ -27,10 +27,10 @@ def main(
     chosen = strategy.make_strategy(kind, replicas, batch_size)
     tf.keras.utils.set_random_seed(5)
     size = batches["target"].shape[-2]
-    shape = methods.ModelShape(size, num_landmarks=4, sync_batch_norm=bool(sync))
+    shape = methods.ModelSpec(size, num_landmarks=4, sync_batch_norm=bool(sync))
     options = methods.METHODS[method].options_class(**json.loads(options_json))
     with chosen.scope():
-        model = methods.create(method, shape, options)
+        model = methods.MODELS[method](shape, options)
         model.build_variables()
         model.start_stage(model.stages[0], 10)
 

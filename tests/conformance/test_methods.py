@@ -113,7 +113,7 @@ def test_the_loss_falls_on_four_real_images(case, photographs):
     model = case.model()
     stage = model.stages[0]
     model.start_stage(stage, 200)
-    batches = iter(frames.batches(stage.pairing, 4, 0, 0))
+    batches = iter(frames.batches(stage.augmentation, 4, 0, 0))
     step = tf.function(model.train_step)
     errors, plain = [], []
     for _ in range(200):
@@ -139,7 +139,7 @@ def test_the_loss_falls_on_four_real_images(case, photographs):
 def test_every_flagfile_parses_and_its_networks_can_be_built(path, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
     run, options = flags.read(str(path))
-    kind = methods.TRAINED[run.method]
+    kind = methods.MODELS[run.method]
     monkeypatch.setattr(kind, "check_files", lambda options: None)  # which a user brings
     trainer.check(run, options)
 

@@ -27,7 +27,7 @@ def squares(count: int, size=(40, 30), seed: int = 0) -> segmentation.LabelledIm
 
 def network() -> Fse:
     tf.keras.utils.set_random_seed(0)
-    model = Fse(base.ModelShape(24, 3), FseOptions(pool=2))
+    model = Fse(base.ModelSpec(24, 3), FseOptions(pool=2))
     model.build_variables(for_training=False)
     inputs = tf.constant(np.stack(squares(32, (24, 24), seed=2).images) / np.float32(255))
     batch_norm.replace_statistics(model, [inputs], lambda b: model.represent(b, training=True))

@@ -27,7 +27,7 @@ class Line(base.LandmarkModel):
     """loss = 3 w x + v x with decay 5 * 1/2 w^2; `progress` of the loss is watched where given."""
 
     def __init__(self, schedule=lambda steps: 0.1, trainable=None, watched=None):
-        super().__init__(base.ModelShape(8, 1), None)
+        super().__init__(base.ModelSpec(8, 1), None)
         self.schedule, self.chosen, self.watched = schedule, trainable, watched
         self.w = self.add_weight("w", initializer="ones", regularizer=tf.keras.regularizers.L2(2.5))
         self.v = self.add_weight("v", initializer="ones")

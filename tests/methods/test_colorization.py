@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.layers import pretrained
+from tf_landmarks.layers import frozen_network, pretrained, weights
 from tf_landmarks.methods import base, colorization
 
 pytestmark = pytest.mark.core
@@ -18,7 +18,7 @@ LN32 = 3.4657359
 
 def made(options=SMALL, size: int = 32) -> colorization.Colorizer:
     tf.keras.utils.set_random_seed(0)
-    model = colorization.Colorizer(base.ModelShape(size, 1), options)
+    model = colorization.Colorizer(base.ModelSpec(size, 1), options)
     model.build_variables()
     return model
 
@@ -34,9 +34,9 @@ def frames(count: int, size: int, seed: int = 0) -> tf.Tensor:
 
 
 def batch(model, count: int = 4, seed: int = 0) -> dict[str, tf.Tensor]:
-    size = model.shape_spec.image_size
+    size = model.spec.image_size
     (stage,) = model.stages
-    return stage.pairing(
+    return stage.augmentation(
         frames(count, size + 8, seed), tf.constant([seed, 0]), Geometry(size, size / (size + 8))
     )
 
@@ -125,16 +125,18 @@ def test_folded_it_is_a_loss_network_with_its_features(tmp_path):
     for conv, norm in zip(model.network.convs, model.network.norms, strict=True):
         conv.bias.assign(random.normal(0, 0.3, conv.filters))
         norm.momentum = 0.0  # one pass leaves the statistics of the images
-    model.network(pretrained.grey(images), training=True)
+    model.network(frozen_network.grey(images), training=True)
     path = str(tmp_path / "network.npz")
-    pretrained.write_arrays(path, model.network.folded())
+    weights.write_arrays(path, model.network.folded())
     with np.load(path) as file:
         assert sorted(file.files) == sorted(
             f"{layer}/{part}" for layer in colorization.LAYERS for part in ("kernel", "bias")
         )
     network = pretrained.load(path)
     assert network.is_grey
-    features = dict(zip(colorization.LAYERS, model.network(pretrained.grey(images)), strict=True))
+    features = dict(
+        zip(colorization.LAYERS, model.network(frozen_network.grey(images)), strict=True)
+    )
     found = network(images)
     assert set(found) == {"conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2"}
     for level, values in found.items():
@@ -160,7 +162,7 @@ def test_weight_decay_is_half_the_square_of_all_kernels(model):
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_the_optimizer_is_the_one_that_was_chosen(name):
     options = dataclasses.replace(SMALL, optimizer=name)
-    stage = colorization.Colorizer(base.ModelShape(32, 1), options).stages[0]
+    stage = colorization.Colorizer(base.ModelSpec(32, 1), options).stages[0]
     optimizer = stage.optimizer(0.1)
     assert type(optimizer).__name__.lower() == name
     assert name == "adam" or optimizer.momentum == 0.9
@@ -178,4 +180,4 @@ def test_the_optimizer_is_the_one_that_was_chosen(name):
 def test_what_cannot_be_built_is_refused(size, changes, message):
     options = dataclasses.replace(SMALL, **changes)
     with pytest.raises(ValueError, match=message):
-        colorization.Colorizer.check_shape(base.ModelShape(size, 1), options)
+        colorization.Colorizer.check(base.ModelSpec(size, 1), options)

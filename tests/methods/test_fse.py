@@ -16,13 +16,13 @@ pytestmark = pytest.mark.core
 
 def make_model(size: int = 32, num_landmarks: int = 4, **options) -> Fse:
     tf.keras.utils.set_random_seed(0)
-    model = Fse(base.ModelShape(size, num_landmarks), FseOptions(**options))
+    model = Fse(base.ModelSpec(size, num_landmarks), FseOptions(**options))
     model.build_variables()
     return model
 
 
 def pair(model: Fse, frames: tf.Tensor, geometry: Geometry, seed: int = 0) -> dict[str, tf.Tensor]:
-    return model.stages[0].pairing(frames, tf.constant([seed, 1]), geometry)
+    return model.stages[0].augmentation(frames, tf.constant([seed, 1]), geometry)
 
 
 def noise(size: int = 32, count: int = 2, seed: int = 0) -> tf.Tensor:
@@ -68,7 +68,7 @@ def test_a_score_depends_on_as_many_pixels_as_the_receptive_field_has(architectu
 
 def test_a_small_image_for_the_block_of_the_diversity_is_refused():
     with pytest.raises(ValueError, match=r"--image_size=8 .*--fse_pool=5"):
-        Fse.check_shape(base.ModelShape(8, 3), FseOptions())
+        Fse.check(base.ModelSpec(8, 3), FseOptions())
 
 
 def test_landmarks_are_where_the_cells_lie_in_the_image():
@@ -129,8 +129,8 @@ def test_the_correspondence_is_where_the_source_was_read():
 def test_the_crop_zooms_the_warp_of_the_whole_frame():
     geometry = Geometry(32, crop_fraction=0.8)
     model = make_model(32)
-    draws = model.stages[0].pairing.draw(tf.constant([3, 4]), 2)
-    made = model.stages[0].pairing.make(noise(geometry.load_size), draws, geometry)
+    draws = model.stages[0].augmentation.draw(tf.constant([3, 4]), 2)
+    made = model.stages[0].augmentation.make(noise(geometry.load_size), draws, geometry)
     whole = tps.Warp(tps.control_grid(10), draws["second"], "shifted")
     pixels = coordinates.pixels_from_corner(
         model._to_image(coordinates.corner_grid((16, 16)).reshape(-1, 2)), (32, 32)
@@ -204,7 +204,7 @@ def test_an_oracle_is_aligned_and_the_wrong_way_round_it_is_not(monkeypatch):
     made = pair(model, tf.constant(frames), geometry)
     watch(model, colours, monkeypatch)
     right = float(model.compute_losses(made, training=False).terms["align"])
-    drawn = model.stages[0].pairing.draw(tf.constant([0, 1]), 6)
+    drawn = model.stages[0].augmentation.draw(tf.constant([0, 1]), 6)
     second = tps.Warp(tps.control_grid(10), drawn["second"], "shifted")
     zoom = 79 / (side - 1)
     cells = model._to_image(coordinates.corner_grid((40, 40)).reshape(-1, 2))

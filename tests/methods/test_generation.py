@@ -24,7 +24,7 @@ def detector(tmp_path_factory) -> str:
     run = RunOptions(method="lmdis", image_size=32, num_landmarks=3, run_dir=str(folder))
     flags.write(str(folder / "flags.cfg"), run, options)
     tf.keras.utils.set_random_seed(0)
-    model = Lmdis(base.ModelShape(32, 3), options)
+    model = Lmdis(base.ModelSpec(32, 3), options)
     model.build_variables()
     model.start_stage(model.stages[0], 1)
     checkpoints.Checkpoints(str(folder / "checkpoints"), model).save()
@@ -34,7 +34,7 @@ def detector(tmp_path_factory) -> str:
 @pytest.fixture
 def model(detector) -> Generation:
     tf.keras.utils.set_random_seed(1)
-    made = Generation(base.ModelShape(32, 3), GenerationOptions(detector=detector, **OPTIONS))
+    made = Generation(base.ModelSpec(32, 3), GenerationOptions(detector=detector, **OPTIONS))
     made.build_variables()
     made.start_stage(made.stages[0], 10)
     return made
@@ -42,7 +42,7 @@ def model(detector) -> Generation:
 
 def batch(model: Generation) -> dict[str, tf.Tensor]:
     frames = tf.random.stateless_uniform([4, 1, 32, 32, 3], [0, 0])
-    return model.stages[0].pairing(frames, tf.constant([0, 1]), Geometry(32))
+    return model.stages[0].augmentation(frames, tf.constant([0, 1]), Geometry(32))
 
 
 def test_pictures_have_the_size_of_images(model):
@@ -67,7 +67,7 @@ def test_k_follows_the_balance_and_stays_between_0_and_1(model, monkeypatch):
         model.after_step()
         np.testing.assert_allclose(model.balance, expected, rtol=1e-5)
     np.testing.assert_allclose(losses.terms["convergence"], 0.4 + 0.1, rtol=1e-5)
-    np.testing.assert_allclose(losses.opponent, 0.4 - 0.10 * 0.1, rtol=1e-5)
+    np.testing.assert_allclose(losses.totals["autoencoder"], 0.4 - 0.10 * 0.1, rtol=1e-5)
     model.compute_losses(pair, training=False)
     np.testing.assert_allclose(model.balance, 0.15, rtol=1e-5)  # measuring changes nothing
     errors["drawn"] = 9.0
@@ -124,7 +124,7 @@ def test_a_sheet_has_a_row_for_each_image(model):
 )
 def test_shapes_other_than_the_detectors_are_refused(detector, shape, words):
     with pytest.raises(ValueError, match=words):
-        Generation(base.ModelShape(*shape), GenerationOptions(detector=detector, **OPTIONS))
+        Generation(base.ModelSpec(*shape), GenerationOptions(detector=detector, **OPTIONS))
 
 
 def test_images_must_come_as_they_came_to_the_detector(detector):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests.layers.test_pretrained import random_vgg
 from tf_landmarks import flags
 from tf_landmarks.augment import frame_pairs, tps, warped_pairs
-from tf_landmarks.layers import pretrained, soft_argmax
+from tf_landmarks.layers import soft_argmax, weights
 from tf_landmarks.methods import base
 from tf_landmarks.methods.imm import Imm, ImmOptions, num_halvings
 from tf_landmarks.training import checkpoints
@@ -20,7 +20,7 @@ SMALL = {"width": 4, "regressor_width": 16, "regressor_min_width": 4}
 def small(**options) -> Imm:
     """A built model at 32 px with 3 landmarks whose networks do something."""
     tf.keras.utils.set_random_seed(0)
-    model = Imm(base.ModelShape(32, 3), ImmOptions(**{**SMALL, **options}))
+    model = Imm(base.ModelSpec(32, 3), ImmOptions(**{**SMALL, **options}))
     model.build_variables()
     for variable in model.trainable_variables:
         if "kernel" in variable.name:
@@ -41,7 +41,7 @@ def count(variables) -> int:
 
 def in_graph(size: int, num_landmarks: int, **options) -> Imm:
     """A built model of full width that computes nothing, since it stays in a graph."""
-    model = Imm(base.ModelShape(size, num_landmarks), ImmOptions(**options))
+    model = Imm(base.ModelSpec(size, num_landmarks), ImmOptions(**options))
     model.build_variables()
     return model
 
@@ -147,7 +147,7 @@ def test_a_size_that_does_not_fit_names_the_flags_and_the_sizes_that_do(size, gr
     allowed = {16: "32, 64, 128, 256", 12: "24, 48, 96, 192"}[grid]
     words = f"--image_size={size} does not fit --imm_grid={grid} cells; IMM then takes {allowed}"
     with pytest.raises(ValueError, match=words):
-        Imm(base.ModelShape(size, 10), ImmOptions(grid=grid))
+        Imm(base.ModelSpec(size, 10), ImmOptions(grid=grid))
 
 
 @pytest.mark.core
@@ -162,7 +162,7 @@ def test_the_head_has_neither_normalisation_nor_activation():
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     assert logits[..., 1].max() < 0
     points = soft_argmax.marginal_soft_argmax(tf.constant(logits), "mean")
-    np.testing.assert_allclose(model.represent(images).landmarks, points.landmarks, atol=1e-6)
+    np.testing.assert_allclose(model.represent(images).points, points.landmarks, atol=1e-6)
 
 
 @pytest.mark.core
@@ -185,7 +185,7 @@ def test_the_target_reaches_the_detector_and_the_source_the_encoder():
     swapped = {"source": both["target"], "target": both["source"], "mask": both["mask"]}
     seen = []
     for pair in (both, swapped):
-        points = model.represent(pair["target"]).landmarks
+        points = model.represent(pair["target"]).points
         output = model._generate(model.encoder(pair["source"]), points, False)
         assert np.std(output) > 0.01
         mse = float(model.compute_losses(pair, training=False).terms["mse"])
@@ -422,10 +422,12 @@ def test_options_choose_the_pairs():
     target = tps.WarpStrength(0.0, 0.0, 0.1, 0.001, 0.005)
     source = tps.WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01)
     released = warped_pairs.WarpedPair(target, source, composed=True, border="zeros_mask")
-    assert small().stages[0].pairing == released
-    other = small(pairing="independent", border="margin").stages[0].pairing
+    assert small().stages[0].augmentation == released
+    other = small(pairing="independent", border="margin").stages[0].augmentation
     assert other == warped_pairs.WarpedPair(target, source, composed=False, border="margin")
-    assert small(pairing="frames", mirror=False).stages[0].pairing == frame_pairs.FramePair(False)
+    assert small(pairing="frames", mirror=False).stages[0].augmentation == frame_pairs.FramePair(
+        False
+    )
 
 
 def picture(cy: float, cx: float) -> np.ndarray:
@@ -440,7 +442,7 @@ def test_one_pair_is_learned_by_heart(affine):
     # are enough.
     tf.keras.utils.set_random_seed(0)
     options = ImmOptions(width=4, regressor_width=16, regressor_min_width=8, output_affine=affine)
-    model = Imm(base.ModelShape(32, 5), options)
+    model = Imm(base.ModelSpec(32, 5), options)
     model.build_variables()
     model.start_stage(model.stages[0], 100)
     mask = np.ones([1, 32, 32, 1], np.float32)
@@ -523,17 +525,17 @@ def test_a_restored_model_finds_the_same_landmarks(tmp_path):
     first = small()
     first.head.kernel.assign(50.0 * first.head.kernel)  # a fresh one puts all points in the centre
     images = batch(seed=2)["target"]
-    found = first.represent(images).landmarks
+    found = first.represent(images).points
     tf.train.Checkpoint(model=first).write(str(tmp_path / "weights"))
     second = small()
-    assert np.abs(second.represent(images).landmarks - found).max() > 1e-4
+    assert np.abs(second.represent(images).points - found).max() > 1e-4
     tf.train.Checkpoint(model=second).read(str(tmp_path / "weights"))
-    np.testing.assert_allclose(second.represent(images).landmarks, found, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(second.represent(images).points, found, rtol=0, atol=1e-6)
 
 
 def loss_file(tmp_path, channels: int = 3) -> str:
     path = str(tmp_path / "vgg.npz")
-    pretrained.write_arrays(path, random_vgg(channels=channels))
+    weights.write_arrays(path, random_vgg(channels=channels))
     return path
 
 
@@ -574,7 +576,7 @@ def test_the_loss_network_is_neither_saved_nor_needed_without_losses(tmp_path):
     assert not any("conv1_2" in name for name in with_network)
     saved = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
     options = ImmOptions(**{**SMALL, "loss": "balanced", "loss_network": "gone.npz"})
-    other = Imm(base.ModelShape(32, 3), options)
+    other = Imm(base.ModelSpec(32, 3), options)
     other.build_variables(for_training=False)
     checkpoints.read_weights(saved, other)
     images = batch()["target"]
@@ -616,7 +618,7 @@ def test_the_discriminator_and_the_others_are_trained_against_each_other(loss):
     plain = small(loss=loss).compute_losses(pair, training=True).total
     verdicts = losses.terms["adversarial"], losses.terms["discriminator"]
     assert float(losses.total) == pytest.approx(float(plain + 500 * verdicts[0]), rel=1e-4)
-    assert float(losses.opponent) == float(verdicts[1])
+    assert float(losses.totals["discriminator"]) == float(verdicts[1])
     assert len(gradients) == len(own) + len(theirs)
     assert all(np.abs(g).max() > 0 for g in gradients[len(own) :: 2])
     before = [v.numpy() for v in model.trainable_variables]

@@ -20,7 +20,7 @@ SMALL = {"width": 2, "norm_momentum": 0.9, "color_jitter": False}
 
 def make_model(size: int = 32, num_landmarks: int = 4, **options) -> Lmdis:
     tf.keras.utils.set_random_seed(0)
-    model = Lmdis(base.ModelShape(size, num_landmarks), LmdisOptions(**{**SMALL, **options}))
+    model = Lmdis(base.ModelSpec(size, num_landmarks), LmdisOptions(**{**SMALL, **options}))
     model.build_variables()
     return model
 
@@ -51,8 +51,8 @@ def images(count: int = 2, size: int = 32, seed: int = 0) -> tf.Tensor:
 
 
 def make_batch(model: Lmdis, count: int = 2, seed: int = 0) -> dict[str, tf.Tensor]:
-    size = model.shape_spec.image_size
-    pairing = model.stages[0].pairing
+    size = model.spec.image_size
+    pairing = model.stages[0].augmentation
     return pairing(images(count, size)[:, None], tf.constant([seed, 1]), Geometry(size))
 
 
@@ -81,7 +81,7 @@ def test_networks_are_those_of_the_specification(
     size, num_landmarks, options, maps, channels, weights, monkeypatch
 ):
     with tf.Graph().as_default():  # which computes nothing
-        model = Lmdis(base.ModelShape(size, num_landmarks), LmdisOptions(**options))
+        model = Lmdis(base.ModelSpec(size, num_landmarks), LmdisOptions(**options))
         model.build_variables(for_training=False)
         seen = []
         original = model.decoder.call
@@ -102,9 +102,9 @@ def test_networks_are_those_of_the_specification(
 
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="--image_size=50 has no canvas"):
-        Lmdis.check_shape(base.ModelShape(50, 3), LmdisOptions())
+        Lmdis.check(base.ModelSpec(50, 3), LmdisOptions())
     with pytest.raises(ValueError, match="--lmdis_canvas_size=100: the standard networks"):
-        Lmdis.check_shape(base.ModelShape(80, 3), LmdisOptions(canvas_size=100))
+        Lmdis.check(base.ModelSpec(80, 3), LmdisOptions(canvas_size=100))
 
 
 # --- Maps, landmarks, frames --------------------------------------------------------------------
@@ -266,7 +266,7 @@ def test_an_oracle_follows_the_warp(monkeypatch):
     warp = padded_pairs.PaddedWarpStrength(translation=0.1, displacement=0.05)
     model = make_model(64, 3, architecture="small", warp=warp)
     frames = tf.repeat(tf.constant(image), 6, axis=0)[:, None]
-    batch = model.stages[0].pairing(frames, tf.constant([2, 2]), Geometry(64))
+    batch = model.stages[0].augmentation(frames, tf.constant([2, 2]), Geometry(64))
 
     def scores(canvases, training):
         weights = tf.einsum("bhwc,kc->bhwk", canvases, tf.constant(colours)) ** 2
@@ -409,7 +409,7 @@ def test_equivariance_reaches_both_branches(small, change):
 
 def test_drawing_ones_own_landmarks_is_the_reconstruction(small):
     batch = images()
-    own = small.represent(batch).landmarks
+    own = small.represent(batch).points
     places = small.detect(padded_pairs.pad(batch, 48)).places
     expected = small.decode(places, small.describe_images(batch))
     np.testing.assert_allclose(small.render(batch, own), expected, atol=1e-5)
@@ -423,10 +423,10 @@ def test_drawing_ones_own_landmarks_is_the_reconstruction(small):
 
 def flow_batch(model: Lmdis) -> dict[str, tf.Tensor]:
     """Two samples of three frames: one picture that moves by 2 pixels a frame, one that stands."""
-    size = model.shape_spec.image_size
+    size = model.spec.image_size
     moving, still = images(2, size + 8)
     frames = [tf.stack([moving[2 * t : 2 * t + size, 4:-4], still[4:-4, 4:-4]]) for t in (2, 1, 0)]
-    pairing = dataclasses.replace(model.stages[0].pairing, interval=5)
+    pairing = dataclasses.replace(model.stages[0].augmentation, interval=5)
     return pairing(tf.stack(frames, axis=1), tf.constant([0, 1]), Geometry(size))
 
 
@@ -501,7 +501,7 @@ def test_recalibration_changes_statistics_alone_and_to_the_average_of_batches(qu
 
 
 def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
-    model, copy = (make_model(28, 3, descriptor=4, norm_passes=2) for _ in range(2))
+    model, copy = (make_model(28, 3, descriptor=4, bn_reestimation_batches=2) for _ in range(2))
     for variable in model.trainable_variables:
         variable.assign_add(0.01 * tf.random.stateless_normal(variable.shape, [0, 1]))
     weights = [v.numpy() for v in model.trainable_variables]

@@ -322,9 +322,9 @@ def test_points_are_named(numbers, words):
 
 def imm(num_landmarks):
     options = ImmOptions(**{**cases.CASES[0].options, "border": "margin", "learning_rate": 1e-2})
-    model = methods.create("imm", methods.ModelShape(SIZE, num_landmarks), options)
+    model = methods.MODELS["imm"](methods.ModelSpec(SIZE, num_landmarks), options)
     model.build_variables()
-    find = tf.function(lambda images: model.represent(images).landmarks)
+    find = tf.function(lambda images: model.represent(images).points)
     return model, find, tf.function(model.render)
 
 
@@ -345,7 +345,7 @@ def test_an_imm_that_has_learned_is_not():
 
     @tf.function
     def step(number):
-        batch = stage.pairing(frames, tf.stack([number, 0]), Geometry(SIZE))
+        batch = stage.augmentation(frames, tf.stack([number, 0]), Geometry(SIZE))
         return model.train_step(batch)
 
     for number in tf.range(300):

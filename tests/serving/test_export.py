@@ -287,7 +287,7 @@ def test_render_takes_the_pixels_that_predict_gives(run, model, exported):
     assert own.shape == (2, 32, 32, 3) and own.dtype == np.uint8
     for image, rendered in zip(images, own, strict=True):
         seen = run.geometry.centre(run.geometry.load(tf.constant(image)))[tf.newaxis]
-        want = 255.0 * model.render(seen, model.represent(seen).landmarks).numpy()[0]
+        want = 255.0 * model.render(seen, model.represent(seen).points).numpy()[0]
         np.testing.assert_allclose(rendered, want, atol=1.0)
     shifted = exported.render(images, landmarks + np.float32([5, 0]))
     assert np.abs(shifted.astype(int) - own).max() > 2
@@ -344,7 +344,7 @@ def test_views_are_what_the_network_sees(run, exported):
 def test_views_are_not_cut_again_when_landmarks_are_found_in_them(run, model, exported):
     assert run.crop_fraction < 1
     inputs = exported.to_inputs(IMAGES) / np.float32(255)
-    want = model.represent(tf.constant(inputs)).landmarks.numpy()
+    want = model.represent(tf.constant(inputs)).points.numpy()
     np.testing.assert_allclose(exported.predict_inputs(inputs), want, atol=1e-4)
     rendered = model.render(tf.constant(inputs), tf.constant(want[::-1])).numpy()
     assert np.ptp(rendered, axis=0).max() > 2 / 255

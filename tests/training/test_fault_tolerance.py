@@ -200,7 +200,7 @@ def test_the_first_step_that_is_not_finite_changes_no_weight_and_is_explained(sp
     stage = model.stages[0]
     model.start_stage(stage, 10)
     step = tf.function(model.train_step)
-    batches = list(frames.batches(stage.pairing, 4, 0, 0).take(2))
+    batches = list(frames.batches(stage.augmentation, 4, 0, 0).take(2))
     step(batches[0])
     spoil(model)
     before = [v.numpy() for v in model.trainable_variables]
@@ -209,14 +209,14 @@ def test_the_first_step_that_is_not_finite_changes_no_weight_and_is_explained(sp
     for variable, value in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
     assert int(model.steps_done) == 1
-    names = frames.names_of_batch(stage.pairing, 4, 0, 1)
+    names = frames.names_of_batch(stage.augmentation, 4, 0, 1)
     said = numerics.explain(model, batches[1], names)
     assert re.search(message, said), said
     assert f"The batch's images: {', '.join(names)}." in said
 
 
 def test_the_names_of_a_batch_are_those_of_its_images():
-    frames, pairing = make_frames(), CASE.model().stages[0].pairing
+    frames, pairing = make_frames(), CASE.model().stages[0].augmentation
 
     class Plain(type(pairing)):
         def make(self, images, draws, geometry):

@@ -40,13 +40,13 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path
     measured = monitor.Evaluator(RUN, copy, stage, images, is_held_out=True)
     measured.load(tf.train.Checkpoint(model=model).write(str(tmp_path / "weights")))
     found = measured.measure()
-    batches = images.batches(stage.pairing, 4, RUN.seed + monitor.SEED_OFFSET, 0)
+    batches = images.batches(stage.augmentation, 4, RUN.seed + monitor.SEED_OFFSET, 0)
     expected = [model.compute_losses(b, training=False).terms for b in batches.take(4)]
     for name in ("m_input", "mse"):
         mean = np.mean([terms[name] for terms in expected])
         assert found.values[f"val_{name}"] == pytest.approx(mean, rel=1e-4)
     inputs = images.sample(96)
-    own = unsupervised.measure(inputs, lambda x: model.represent(x).landmarks, model.render)
+    own = unsupervised.measure(inputs, lambda x: model.represent(x).points, model.render)
     logged = {k.removeprefix("health_"): v for k, v in found.values.items() if "health" in k}
     assert logged == pytest.approx(own.scalars(), rel=1e-3, abs=1e-3)
     assert found.warnings == unsupervised.warnings(own, model.remedies)
@@ -60,8 +60,8 @@ def test_without_held_out_images_there_are_no_losses_of_them():
 
 
 def test_a_model_without_landmarks_is_scored_by_the_terms_it_names():
-    shape = methods.ModelShape(32, 1)
-    model = methods.create("colorization", shape, ColorizationOptions(width=2, head_width=4))
+    shape = methods.ModelSpec(32, 1)
+    model = methods.MODELS["colorization"](shape, ColorizationOptions(width=2, head_width=4))
     model.build_variables()
     measure = monitor.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=True).measure
     found = measure()

@@ -115,7 +115,7 @@ def test_the_largest_seed_works():
     frames, held_out = trainer.read_data(data)
     (stage,) = models.make_float32_model(data, OPTIONS).stages
     for part, seed in ((frames, data.seed), (held_out, data.seed + 1_000_003)):
-        (batch,) = part.batches(stage.pairing, 2, seed, 0).take(1)
+        (batch,) = part.batches(stage.augmentation, 2, seed, 0).take(1)
         assert batch["target"].shape == (2, 32, 32, 3)
 
 

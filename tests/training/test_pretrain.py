@@ -15,7 +15,7 @@ from PIL import Image
 
 from tf_landmarks import flags, methods, pretrain
 from tf_landmarks.data import sources
-from tf_landmarks.layers import pretrained
+from tf_landmarks.layers import frozen_network, pretrained
 from tf_landmarks.methods.colorization import LAYERS, ColorizationOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
@@ -74,7 +74,7 @@ def test_the_file_is_a_loss_network_with_the_features_of_the_trained_model(done)
     network = pretrained.load(str(done.folder / "loss_network.npz"))
     assert network.is_grey
     images = tf.constant(np.random.default_rng(0).random((2, 48, 48, 3)), tf.float32)
-    features = dict(zip(LAYERS, trained(done).network(pretrained.grey(images)), strict=True))
+    features = dict(zip(LAYERS, trained(done).network(frozen_network.grey(images)), strict=True))
     for level, values in network(images).items():
         np.testing.assert_allclose(values, features[level], atol=1e-4, err_msg=level)
 

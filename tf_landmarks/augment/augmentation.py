@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
 
+Batch = dict[str, tf.Tensor]
+
 
 class Augmentation(Protocol):
     """What makes a training batch of frames; see augment/warped_pairs.py.
@@ -34,3 +36,16 @@ class Augmentation(Protocol):
     ) -> dict[str, tf.Tensor]:
         """Makes a whole batch of frames, purely of the seed."""
         return self.make(frames, self.draw(seed, tf.shape(frames)[0]), geometry)
+
+    def pictures(self, batch: Batch) -> list[tf.Tensor]:
+        """Chooses what a person should see of a batch.
+
+        Returns:
+            `[B, S, S, 3]` images each, of the network's size, in the order of the rows to show. Landmarks are
+            found in the last, and it is redrawn with the appearance of the first.
+        """
+        if "source" not in batch:
+            return [batch["images"]]
+        target = batch["target"]
+        # A source may have a border around what the network sees of it.
+        return [tf.image.resize_with_crop_or_pad(batch["source"], *target.shape[1:3]), target]

@@ -13,6 +13,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import optical_flow, sampling, tps
 from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.options import option
 
 Batch = dict[str, tf.Tensor]
 
@@ -25,19 +26,12 @@ _CONTROL = tps.control_grid(GRID_SIDE) * (1.0 - 1.0 / GRID_SIDE)
 class PaddedWarpStrength:
     """How strongly random warps of a canvas deform; all 0 is the identity."""
 
-    rotation: float = dataclasses.field(
-        default=10.0, metadata={"help": "standard deviation of the rotation, degrees"}
+    rotation: float = option(10.0, "standard deviation of the rotation, degrees")
+    scale: float = option(
+        math.log(1.25), "standard deviation of the natural logarithm of the scale factor"
     )
-    scale: float = dataclasses.field(
-        default=math.log(1.25),
-        metadata={"help": "standard deviation of the natural logarithm of the scale factor"},
-    )
-    translation: float = dataclasses.field(
-        default=0.3, metadata={"help": "largest shift per axis; the canvas is 2 units wide"}
-    )
-    displacement: float = dataclasses.field(
-        default=0.1, metadata={"help": "standard deviation by which control points of a grid move"}
-    )
+    translation: float = option(0.3, "largest shift per axis; the canvas is 2 units wide")
+    displacement: float = option(0.1, "standard deviation by which control points of a grid move")
 
 
 def pad(images: tf.Tensor, size: int) -> tf.Tensor:

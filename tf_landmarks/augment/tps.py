@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling
+from tf_landmarks.options import option
 
 Kernel = Literal["clamped", "shifted"]
 
@@ -52,19 +53,12 @@ class WarpStrength:
     on a 10x10 grid, 0.001 with 0.01 moves points by about a tenth of the image.
     """
 
-    rotation: float = dataclasses.field(default=0.0, metadata={"help": "rotation, degrees"})
-    scale: float = dataclasses.field(
-        default=0.0, metadata={"help": "scale factor around 1, dimensionless"}
-    )
-    translation: float = dataclasses.field(
-        default=0.0, metadata={"help": "shift per axis; the image is 2 units wide"}
-    )
-    coefficients: float = dataclasses.field(
-        default=0.0, metadata={"help": "radial spline coefficients (not displacements)"}
-    )
-    extra_coefficients: float = dataclasses.field(
-        default=0.0,
-        metadata={"help": "a second draw, added to each radial coefficient with probability 1/2"},
+    rotation: float = option(0.0, "rotation, degrees")
+    scale: float = option(0.0, "scale factor around 1, dimensionless")
+    translation: float = option(0.0, "shift per axis; the image is 2 units wide")
+    coefficients: float = option(0.0, "radial spline coefficients (not displacements)")
+    extra_coefficients: float = option(
+        0.0, "a second draw, added to each radial coefficient with probability 1/2"
     )
 
 

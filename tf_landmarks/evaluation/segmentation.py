@@ -147,7 +147,7 @@ def train(
     """
     tf.keras.utils.set_random_seed(seed)
     model = Segmenter(network, num_classes)
-    inputs, size = _inputs(data, network), network.shape_spec.image_size
+    inputs, size = _inputs(data, network), network.spec.image_size
     targets = np.stack([_shrink(labels, size // 2) for labels in data.labels])
     for block in network.trunk[:FROZEN_BLOCKS]:
         block.trainable = mode != "frozen"  # a frozen normalisation uses its running statistics
@@ -192,7 +192,7 @@ def pixel_accuracy(predicted: Sequence[np.ndarray], labels: Sequence[np.ndarray]
 
 def _inputs(data: LabelledImages, network: Fse) -> np.ndarray:
     """Images resized, and nothing else, to the network's input."""
-    size = [network.shape_spec.image_size] * 2
+    size = [network.spec.image_size] * 2
     return np.stack(
         [tf.image.resize(image, size, antialias=True).numpy() / 255.0 for image in data.images]
     )

@@ -1,23 +1,24 @@
-"""The methods; `METHODS` is the only list of them."""
+"""The methods; `MODELS` is the only list of them."""
 
-from tf_landmarks.methods.base import LandmarkModel, ModelShape, TrainedModel
+from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model, ModelSpec
 from tf_landmarks.methods.colorization import Colorizer
 from tf_landmarks.methods.fse import Fse
 from tf_landmarks.methods.generation import Generation
 from tf_landmarks.methods.imm import Imm
 from tf_landmarks.methods.lmdis import Lmdis
 
-METHODS: dict[str, type[LandmarkModel]] = {"imm": Imm, "fse": Fse, "lmdis": Lmdis}
+MODELS: dict[str, type[Model]] = {
+    "imm": Imm,
+    "fse": Fse,
+    "lmdis": Lmdis,
+    "colorization": Colorizer,
+    "generation": Generation,
+}
+"""All that `python -m tf_landmarks.train` trains."""
 
-PRETRAINING: dict[str, type[TrainedModel]] = {"colorization": Colorizer}
-"""What `python -m tf_landmarks.pretrain` trains: no methods, they find no landmarks."""
+METHODS: dict[str, type[Model]] = {
+    name: kind for name, kind in MODELS.items() if issubclass(kind, LandmarkModel | FeatureModel)
+}
+"""Those that learn from images what can be exported: points or features."""
 
-GENERATION: dict[str, type[TrainedModel]] = {"generation": Generation}
-"""What `python -m tf_landmarks.generate` trains: it draws pictures of another model's landmarks."""
-
-TRAINED: dict[str, type[TrainedModel]] = {**METHODS, **PRETRAINING, **GENERATION}
-
-
-def create(name: str, shape: ModelShape, options) -> TrainedModel:
-    """Makes a model, without variables yet; see `TrainedModel.build_variables`."""
-    return TRAINED[name](shape, options)
+__all__ = ["METHODS", "MODELS", "FeatureModel", "LandmarkModel", "Model", "ModelSpec"]

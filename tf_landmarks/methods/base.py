@@ -1,101 +1,103 @@
-"""What a method states about itself, and the training step that all of them share.
+"""What a method states about itself.
 
-A method is a subclass of `LandmarkModel` and a frozen dataclass of options. It states its `stages`,
-`compute_losses`, `represent` and, where it has a generator, `render`. `TrainedModel`, the base of that
-base, owns everything around them: gradients, loss scaling, replicas, accumulation, weight decay,
-metrics, hooks after each step. What is trained but finds no landmarks is a `TrainedModel` alone.
+A method is a frozen dataclass of options and a subclass of `LandmarkModel` (it yields points), of
+`FeatureModel` (it yields something at every pixel) or of `Model` alone (it yields neither: networks,
+generators). It states its `stages`, each with the losses it is trained by, `represent` and, where it can
+redraw, `render`. Shared code asks which of the three it is, by type, and never for its name.
 """
 
+import collections
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.augment.augmentation import Batch
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.methods.schedules import LearningRate, PlateauSchedule
+from tf_landmarks.methods.training_step import (
+    NOT_FINITE,
+    Losses,
+    Player,
+    Stage,
+    StagedModel,
+    mean_over_replicas,
+)
+from tf_landmarks.options import option
 
-#: Part of the message of the error that ends a step whose losses or gradients are not finite.
-NOT_FINITE = "losses or gradients are not finite"
-
-
-def option(default, help_text: str):
-    """A field of a method's options; the text becomes the help of its flag."""
-    metadata = {"help": help_text}
-    if dataclasses.is_dataclass(default):
-        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+__all__ = [
+    "NOT_FINITE",
+    "FeatureModel",
+    "Features",
+    "Frozen",
+    "LandmarkModel",
+    "Landmarks",
+    "Losses",
+    "Model",
+    "ModelSpec",
+    "Player",
+    "Remedies",
+    "RunImages",
+    "Stage",
+    "mean_over_replicas",
+    "option",
+    "variables_by_path",
+]
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelShape:
+class ModelSpec:
     """What every method needs to know before it can be built.
 
     Attributes:
         image_size: Side of the square network input, pixels.
         num_landmarks: K.
         sync_batch_norm: Whether replicas share the statistics of batch normalisation.
+        geometry: How images become the input, where that is known.
     """
 
     image_size: int
     num_landmarks: int
     sync_batch_norm: bool = False
+    geometry: Geometry | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One phase of training.
-
-    Attributes:
-        name: Used in flags (`--<name>_steps`, where there are several), logs and checkpoints.
-        pairing: Makes the batches, see augment/warped_pairs.py.
-        schedule: Makes the learning rate; given the number of steps of the stage.
-        optimizer: Makes the optimizer; given the learning rate.
-        trainable: The variables that are trained; all of the model's if not given.
-        opponent: The variables of a second player, trained at the same time by `Losses.opponent` with
-            an optimizer of their own. A stage with an opponent states `trainable` too.
-        steps: Default length.
-    """
-
-    name: str
-    pairing: Augmentation
-    schedule: Callable[[int], LearningRate]
-    optimizer: Callable[[LearningRate], tf.keras.optimizers.Optimizer]
-    trainable: Callable[[], list[tf.Variable]] | None = None
-    opponent: Callable[[], list[tf.Variable]] | None = None
-    steps: int = 10_000
-
-
-class Losses(NamedTuple):
-    """What `compute_losses` returns.
+class Frozen(NamedTuple):
+    """A model that a method is handed ready-made; the option of the same name says where it is.
 
     Attributes:
-        total: Scalar, the mean over this replica's batch: what is differentiated.
-        terms: Scalars to log, under their names in the paper, unweighted.
-        progress: Positive scalar that falls as training goes well, for a plateau schedule to watch;
-            the total, if not given.
-        opponent: The total of the stage's second player, where it has one.
+        kind: Its class: a `Model`, of which the option names a run directory, or a class of layers/pretrained.py,
+            of which it names a file of weights.
+        for_losses_only: Whether an export does without it.
     """
 
-    total: tf.Tensor
-    terms: dict[str, tf.Tensor]
-    progress: tf.Tensor | None = None
-    opponent: tf.Tensor | None = None
+    kind: type
+    for_losses_only: bool = False
 
 
-class Representation(NamedTuple):
+class Landmarks(NamedTuple):
     """What `represent` returns of a method that finds points.
 
     Attributes:
-        landmarks: `[B, K, 2]` float32 (y, x) in the corner convention.
-        heatmaps: `[B, h, w, K]` float32, the distributions whose means the landmarks are.
+        points: `[B, K, 2]` float32 (y, x) in the corner convention.
+        heatmaps: `[B, h, w, K]` float32, the distributions whose means the points are.
         confidence: `[B, K]` float32 in (0, 1].
     """
 
-    landmarks: tf.Tensor
+    points: tf.Tensor
     heatmaps: tf.Tensor
     confidence: tf.Tensor
+
+
+class Features(NamedTuple):
+    """What `represent` returns of a method that describes every place.
+
+    Attributes:
+        levels: `[B, h, w, D]` float32 each, by name, from the finest to the coarsest.
+    """
+
+    levels: dict[str, tf.Tensor]
 
 
 class Remedies(NamedTuple):
@@ -116,63 +118,91 @@ class Remedies(NamedTuple):
     capacity: str = ""
 
 
-class TrainedModel(tf.keras.Model):
-    """Anything that `python -m tf_landmarks.train` or `.pretrain` can train.
+class RunImages(Protocol):
+    """What a model may ask of the images of its run; training/run_data.py answers.
+
+    Attributes:
+        num_training: How many images are trained on.
+        num_judged: How many a finished network is judged on.
+        is_held_out: Whether these were held out, or are those of training.
+        seed: The run's.
+    """
+
+    num_training: int
+    num_judged: int
+    is_held_out: bool
+    seed: int
+
+    def judged_batches(self, stage: Stage, passes: int, max_batches: int) -> Iterable[Batch]:
+        """Batches of the judged images, `passes` times each on average, `max_batches` at most."""
+
+    def judged_images(self, count: int) -> np.ndarray:
+        """Up to `count` of them as the network sees them, `[n, S, S, 3]` float32 in [0, 1]."""
+
+
+class Model(StagedModel):
+    """Anything that `python -m tf_landmarks.train` can train.
 
     Args:
-        shape: Input size and number of landmarks.
+        spec: Input size and number of landmarks.
         options: The model's own options.
+        frozen: The models that it is handed, by the names of `frozen_kinds`; one whose option is empty is
+            missing, and so may be those that losses alone need.
     """
 
     #: The dataclass of the options; its fields become flags.
     options_class: type
-    #: Whether it is a `LandmarkModel`.
-    finds_landmarks = False
-    #: On how many training batches the statistics of batch normalisation are measured before each
+    #: The models that it is handed, by the option that names them.
+    frozen_kinds: ClassVar[Mapping[str, Frozen]] = {}
+    #: On how many training batches the statistics of batch normalisation are estimated again before each
     #: evaluation and at the end, see training/batch_norm.py; 0: moving averages are good enough.
-    norm_passes = 0
-    #: Of a model that finds no landmarks: terms whose sum on held-out images `--keep_best` goes by.
-    score_terms: tuple[str, ...] = ()
+    bn_reestimation_batches = 0
 
-    def __init__(self, shape: ModelShape, options, **kwargs):
+    def __init__(
+        self, spec: ModelSpec, options, frozen: Mapping[str, object] | None = None, **kwargs
+    ):
         super().__init__(**kwargs)
-        self.check_shape(shape, options)
-        self.shape_spec, self.options = shape, options
-        self.steps_done = tf.Variable(
-            0,
-            dtype=tf.int64,
-            trainable=False,
-            name="steps_done",
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-        self._stage: Stage | None = None
-        self._accumulate = 1
-        self.plateau: PlateauSchedule | None = None
-        self.opponent_optimizer: tf.keras.optimizers.Optimizer | None = None
+        self.check(spec, options)
+        self.spec, self.options = spec, options
 
     @classmethod
-    def check_shape(cls, shape: ModelShape, options) -> None:
-        """Raises UserError, naming the flag, if the networks cannot be built for this shape."""
+    def check(cls, spec: ModelSpec, options) -> None:
+        """Checks what can be checked before anything is made; warns of what is hardly meant.
+
+        Raises:
+            UserError: Naming the flag, if the networks cannot be built like this.
+        """
 
     @classmethod
-    def check_files(cls, options) -> None:
-        """Raises UserError, naming the flag, if a file that training needs is not as it should be."""
+    def check_images(cls, images: Iterable[np.ndarray], data: str) -> None:
+        """Looks at some images, `[H, W, 3]` uint8 each, before training begins.
 
-    @property
-    def stages(self) -> list[Stage]:
-        """The phases of training, in order."""
-        raise NotImplementedError
+        Args:
+            images: Read as they are asked for.
+            data: What they are called in messages.
 
-    def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> Losses:
-        """Computes the losses of one replica's batch, without weight decay."""
-        raise NotImplementedError
+        Raises:
+            UserError: If nothing can be learned from them.
+        """
 
-    def after_step(self) -> None:
-        """Runs after each optimizer step, in graph: momentum copies, queues, moving averages."""
-        return  # AutoGraph cannot transform a body without a statement
+    def score(self, terms: Mapping[str, float]) -> float | None:
+        """One number that `--keep_best` goes by, from the terms on held-out images; lower is better."""
+        return None
+
+    def write_results(self, folder: str, data: RunImages) -> list[str]:
+        """Writes what a finished training is for, where that is no export.
+
+        Args:
+            folder: The run directory.
+            data: The run's images.
+
+        Returns:
+            Lines that say what was written and what it is worth.
+        """
+        return []
 
     def build_variables(self, for_training: bool = True) -> None:
-        """Creates every variable and every metric, by one pass over an empty batch of each stage.
+        """Creates every variable, by one pass over an empty batch of each stage.
 
         Must run before checkpoints are restored and, under a strategy, in its scope.
 
@@ -180,164 +210,44 @@ class TrainedModel(tf.keras.Model):
             for_training: Whether losses will be computed; an export needs none, and so none of the
                 files that a loss may read.
         """
-        size = self.shape_spec.image_size
-        geometry = Geometry(size)
-        names = {"loss": None}  # a dictionary keeps their order
+        size = self.spec.image_size
         for stage in self.stages if for_training else []:
-            frames = tf.zeros([1, stage.pairing.frames_per_sample, size, size, 3])
-            batch = stage.pairing(frames, tf.constant([0, 0]), geometry)
-            losses = self.compute_losses(batch, training=False)
-            names.update(dict.fromkeys(losses.terms))
-        self._means = {name: tf.keras.metrics.Mean(name) for name in names}
+            count = stage.augmentation.frames_per_sample
+            images = tf.zeros([stage.min_batch, count, size, size, 3])
+            batch = stage.augmentation(images, tf.constant([0, 0]), Geometry(size))
+            self._note_terms(stage, stage.losses(batch, training=False))
         self.built = True
 
-    def start_stage(self, stage: Stage, steps: int, accumulation_steps: int = 1) -> None:
-        """Prepares training of a stage: new optimizers, compiled into the model.
-
-        Args:
-            stage: Which one.
-            steps: Its length.
-            accumulation_steps: Into how many parts a replica's batch is cut, whose gradients are added up one
-                after the other; each part is a batch of its own for batch normalisation and for
-                running means of losses.
-        """
-        self._stage, self._accumulate = stage, accumulation_steps
-        rate = stage.schedule(steps)
-        self.plateau = rate if isinstance(rate, PlateauSchedule) else None
-        optimizer = _make_optimizer(stage, rate, self.stage_variables)
-        self.compile(optimizer=optimizer)
-        if stage.opponent:
-            self.opponent_optimizer = _make_optimizer(stage, rate, stage.opponent())
-
     @property
-    def num_parts(self) -> int:
-        """Into how many parts a replica's batch is cut, each with losses of its own."""
-        return self._accumulate
-
-    @property
-    def stage_variables(self) -> list[tf.Variable]:
-        """The variables that the current stage trains, those of an opponent apart."""
-        chosen = self._stage.trainable if self._stage else None
-        return chosen() if chosen else self.trainable_variables
-
-    @property
-    def trained_variables(self) -> list[tf.Variable]:
-        """`stage_variables`, followed by those of the opponent."""
-        return [*self.stage_variables, *(self._stage.opponent() if self._has_opponent else [])]
-
-    @property
-    def network_variables(self) -> list[tf.Variable]:
-        """What its layers learn or measure, in the order in which it was made; no state of training."""
+    def network_variables(self) -> dict[str, tf.Variable]:
+        """What its layers learn or measure, by path; no state of training."""
         measured = [v for layer in self.layers for v in layer.non_trainable_variables]
-        return [*self.trainable_variables, *measured]
-
-    @property
-    def metrics(self) -> list[tf.keras.metrics.Metric]:
-        """Running means of the total and of each term since the last reset."""
-        return list(self._means.values())
-
-    def compute_gradients(self, batch: dict[str, tf.Tensor]) -> tuple[Losses, list[tf.Tensor]]:
-        """Computes this replica's share of the gradients of the current stage.
-
-        The loss is divided by the number of replicas here and nowhere else: replicas' gradients are
-        summed, and the sum is then the gradient of the mean over the global batch.
-
-        Returns:
-            The losses, and the gradients of `trained_variables`.
-        """
-        if self._accumulate == 1:
-            return self._part_gradients(batch)
-        sums: list[tf.Tensor] = []
-        found = []
-        for index in range(self._accumulate):
-            # One part after the other, or all would lie in memory at once.
-            with tf.control_dependencies(sums):
-                part = tf.nest.map_structure(lambda rows, i=index: self._cut(rows, i), batch)
-            losses, gradients = self._part_gradients(part)
-            gradients = [g / self._accumulate for g in gradients]
-            sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
-            found.append(losses)
-        return tf.nest.map_structure(_mean, *found), sums
-
-    def _cut(self, rows: tf.Tensor, index: int) -> tf.Tensor:
-        size = rows.shape[0] // self._accumulate
-        return tf.identity(rows[index * size : (index + 1) * size])
-
-    def _part_gradients(self, batch: dict[str, tf.Tensor]) -> tuple[Losses, list[tf.Tensor]]:
-        optimizer = getattr(self, "optimizer", None)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        with tf.GradientTape(persistent=self._has_opponent) as tape:
-            losses = self.compute_losses(batch, training=True)
-            decay = tf.add_n(self.losses) if self.losses else 0.0
-            objective = _scaled(optimizer, (losses.total + decay) / replicas)
-            if self._has_opponent:
-                theirs = _scaled(self.opponent_optimizer, losses.opponent / replicas)
-        gradients = _unscaled(optimizer, tape.gradient(objective, self.stage_variables))
-        if self._has_opponent:
-            others = tape.gradient(theirs, self._stage.opponent())
-            gradients = gradients + _unscaled(self.opponent_optimizer, others)
-        return losses, gradients
-
-    @property
-    def _has_opponent(self) -> bool:
-        return self._stage is not None and self._stage.opponent is not None
-
-    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step of the current stage; Keras' `fit` calls it on each replica.
-
-        Raises:
-            tf.errors.InvalidArgumentError: With `NOT_FINITE` in its message, before any weight is
-                changed, if a loss or a gradient is not finite.
-        """
-        losses, gradients = self.compute_gradients(batch)
-        gradients = self._checked(losses, gradients)
-        own = self.stage_variables
-        self.optimizer.apply_gradients(zip(gradients[: len(own)], own, strict=True))
-        if self._has_opponent:
-            others = self._stage.opponent()
-            self.opponent_optimizer.apply_gradients(zip(gradients[len(own) :], others, strict=True))
-        self.after_step()
-        if self.plateau:
-            progress = losses.total if losses.progress is None else losses.progress
-            self.plateau.update(mean_over_replicas(progress))
-        with tf.control_dependencies(gradients[:1]):  # a step that fails is not counted
-            self.steps_done.assign_add(1)
-        self._means["loss"].update_state(losses.total)
-        for name, value in losses.terms.items():
-            self._means[name].update_state(value)
-        return {name: mean.result() for name, mean in self._means.items()}
-
-    def _checked(self, losses: Losses, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The gradients, behind a check that they and the losses are finite."""
-        finite = [tf.math.is_finite(value) for value in [losses.total, *losses.terms.values()]]
-        if not isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
-            # Scaled gradients overflow now and then; that optimizer passes over such a step.
-            finite += [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
-        check = tf.debugging.Assert(tf.reduce_all(finite), [NOT_FINITE])
-        with tf.control_dependencies([check] if check is not None else []):
-            return [tf.identity(gradient) for gradient in gradients]
+        own = {id(v) for v in [*self.trainable_variables, *measured]}
+        return {path: v for path, v in variables_by_path(self).items() if id(v) in own}
 
 
-class LandmarkModel(TrainedModel):
-    """Base of all methods."""
+class LandmarkModel(Model):
+    """Base of the methods that find points."""
 
-    finds_landmarks = True
-    #: Whether `render` works.
-    has_generator = False
     #: Whether weights for some landmarks serve as the first ones of more, see `--init_from`.
     can_grow = True
     #: What warnings about unhealthy landmarks recommend.
     remedies = Remedies()
 
-    def represent(self, images: tf.Tensor, training: bool = False) -> Representation:
+    def represent(self, images: tf.Tensor, training: bool = False) -> Landmarks:
         """Finds landmarks in `images [B, S, S, 3]`, float32 RGB in [0, 1]."""
         raise NotImplementedError
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether it renders."""
+        return type(self).render is not LandmarkModel.render
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """Draws the objects of `images` with their landmarks elsewhere.
 
         Args:
-            images: `[B, S, S, 3]` float32 in [0, 1], which give the look.
+            images: `[B, S, S, 3]` float32 in [0, 1], which give the appearance.
             landmarks: `[B, K, 2]` (y, x) in the corner convention, which give the geometry.
 
         Returns:
@@ -345,50 +255,52 @@ class LandmarkModel(TrainedModel):
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
 
-    def call(self, images: tf.Tensor, training: bool = False) -> Representation:
+    def call(self, images: tf.Tensor, training: bool = False) -> Landmarks:
         """Keras' entry point, the same as `represent`."""
         return self.represent(images, training=training)
 
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
         super().build_variables(for_training)
-        size = self.shape_spec.image_size
-        images = tf.zeros([1, size, size, 3])
-        found = self.represent(images)
+        images = tf.zeros([1, self.spec.image_size, self.spec.image_size, 3])
+        landmarks = self.represent(images)
         if self.has_generator:
-            self.render(images, found.landmarks)
+            self.render(images, landmarks.points)
 
 
-def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
-    """Averages a tensor over replicas, with gradient; the identity without a strategy."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return values
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+class FeatureModel(Model):
+    """Base of the methods that describe every place of an image."""
+
+    def represent(self, images: tf.Tensor, training: bool = False) -> Features:
+        """Describes `images [B, S, S, 3]`, float32 RGB in [0, 1]."""
+        raise NotImplementedError
+
+    def call(self, images: tf.Tensor, training: bool = False) -> Features:
+        """Keras' entry point, the same as `represent`."""
+        return self.represent(images, training=training)
+
+    def build_variables(self, for_training: bool = True) -> None:
+        """See the base class."""
+        super().build_variables(for_training)
+        self.represent(tf.zeros([1, self.spec.image_size, self.spec.image_size, 3]))
 
 
-def _mean(*values: tf.Tensor | None) -> tf.Tensor | None:
-    return None if values[0] is None else tf.add_n(values) / len(values)
+def variables_by_path(root: tf.Module) -> dict[str, tf.Variable]:
+    """Finds every variable below an object, under the path by which a checkpoint would know it.
 
-
-def _make_optimizer(
-    stage: Stage, rate: LearningRate, variables: list[tf.Variable]
-) -> tf.keras.optimizers.Optimizer:
-    """An optimizer with its variables."""
-    optimizer = inner = stage.optimizer(rate)
-    if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
-        optimizer = tf.keras.mixed_precision.LossScaleOptimizer(inner)
-    inner.build(variables)
-    return optimizer
-
-
-def _scaled(optimizer, objective: tf.Tensor) -> tf.Tensor:
-    if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
-        return optimizer.get_scaled_loss(objective)
-    return objective
-
-
-def _unscaled(optimizer, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
-        return optimizer.get_unscaled_gradients(gradients)
-    return gradients
+    Two models of the same class have the same paths, in whatever order their variables were made.
+    """
+    view = tf.train.TrackableView(root)
+    found: dict[str, tf.Variable] = {}
+    seen = {id(root)}
+    queue = collections.deque([((), root)])
+    while queue:  # breadth first: the shortest path names a variable
+        path, node = queue.popleft()
+        if isinstance(node, tf.Variable):
+            found["/".join(path)] = node
+            continue
+        for name, child in view.children(node).items():
+            if id(child) not in seen:
+                seen.add(id(child))
+                queue.append(((*path, name), child))
+    return found

@@ -12,25 +12,34 @@ trainer of 2016.
 """
 
 import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
+from tf_landmarks import run_directory
 from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import pretrained
+from tf_landmarks.layers import frozen_network, vgg, weights
 from tf_landmarks.losses import colorization
 from tf_landmarks.methods import base
 
 Optimizer = Literal["sgd", "adam"]
 
+MIN_CHROMA = 0.02  # mean over pixels of the largest less the smallest channel, in [0, 1]
+# Each judged image is judged by as many crops, of not more than so many batches in all.
+CROPS, MAX_BATCHES = 4, 64
 MIN_SIZE = 32  # so that the deepest layer has two pixels a side
 # With Keras' 0.99 the statistics of 13 layers lag so far behind the weights that held-out figures are
 # worse than those of a constant answer for hundreds of steps, until the learning rate is low.
 NORM_MOMENTUM = 0.9
 _CONVOLUTIONS = (2, 2, 3, 3, 3)  # of VGG-16, per block
-LAYERS = pretrained.vgg_layers(_CONVOLUTIONS)
+LAYERS = vgg.layer_names(_CONVOLUTIONS)
 STRIDES = [2**block for block, count in enumerate(_CONVOLUTIONS) for _ in range(count)]
 
 
@@ -55,7 +64,7 @@ class ColorizationOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class ColorizationPairing(Augmentation):
+class RandomCropPoints(Augmentation):
     """A random crop of a still image, and random points of it.
 
     A batch is `images [B, S, S, 3]` float32 in [0, 1] and `points [B, N, 2]` int32 (y, x) pixels, at
@@ -92,6 +101,26 @@ class ColorizationPairing(Augmentation):
         border = -(-size // 8)
         points = border + _scaled(draws["points"], size - 2 * border)
         return {"images": tf.ensure_shape(images, [None, size, size, 3]), "points": points}
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorizationMetrics:
+    """How well one of hue and chroma is told, in nats, all three as weighted in the loss.
+
+    Attributes:
+        cross_entropy: The network's.
+        marginal_entropy: That of the best constant answer for the same points, in hindsight.
+        label_entropy: That of the truth itself, below which nothing can be.
+    """
+
+    cross_entropy: float
+    marginal_entropy: float
+    label_entropy: float
+
+    @property
+    def is_below(self) -> bool:
+        """Whether the network beats the best constant answer."""
+        return self.cross_entropy < self.marginal_entropy
 
 
 class GreyVgg(tf.keras.layers.Layer):
@@ -133,7 +162,7 @@ class GreyVgg(tf.keras.layers.Layer):
             found.append(values)
         return found
 
-    def folded(self) -> pretrained.Arrays:
+    def folded(self) -> weights.Arrays:
         """The kernels and biases of 13 convolutions that do the same without normalisation."""
         arrays = {}
         for layer, conv, norm in zip(LAYERS, self.convs, self.norms, strict=True):
@@ -143,15 +172,14 @@ class GreyVgg(tf.keras.layers.Layer):
         return arrays
 
 
-class Colorizer(base.TrainedModel):
+class Colorizer(base.Model):
     """The network with its head; see the module's head."""
 
     options_class = ColorizationOptions
-    score_terms = ("hue_ce", "chroma_ce")
 
-    def __init__(self, shape: base.ModelShape, options: ColorizationOptions, **kwargs):
-        super().__init__(shape, options, **kwargs)
-        self.network = GreyVgg(options, shape.sync_batch_norm, name="network")
+    def __init__(self, spec: base.ModelSpec, options: ColorizationOptions, **kwargs):
+        super().__init__(spec, options, **kwargs)
+        self.network = GreyVgg(options, spec.sync_batch_norm, name="network")
         self.hidden = tf.keras.layers.Dense(
             options.head_width, "relu",
             kernel_initializer="he_normal", kernel_regularizer=_decay(options), name="hidden",
@@ -163,11 +191,11 @@ class Colorizer(base.TrainedModel):
         )  # fmt: skip
 
     @classmethod
-    def check_shape(cls, shape: base.ModelShape, options: ColorizationOptions) -> None:
+    def check(cls, spec: base.ModelSpec, options: ColorizationOptions) -> None:
         """Any size from 32 px on will do."""
-        if shape.image_size < MIN_SIZE:
+        if spec.image_size < MIN_SIZE:
             raise UserError(
-                f"--image_size={shape.image_size} is too small for the five levels of VGG-16; "
+                f"--image_size={spec.image_size} is too small for the five levels of VGG-16; "
                 f"colorization takes {MIN_SIZE} or more"
             )
         for name in ("width", "head_width", "points"):
@@ -178,17 +206,38 @@ class Colorizer(base.TrainedModel):
         if not options.learning_rate > 0.0:
             raise UserError(f"--colorization_learning_rate={options.learning_rate} must be above 0")
 
+    @classmethod
+    def check_images(cls, images: Iterable[np.ndarray], data: str) -> None:
+        """Refuses images from which no colour can be learned, and warns of those that are grey."""
+        chroma = []
+        for image in images:
+            stride = max(1, min(image.shape[:2]) // 256)
+            chroma.append(np.ptp(image[::stride, ::stride] / 255.0, axis=-1).mean())
+        grey = sum(value < MIN_CHROMA for value in chroma)
+        if chroma and np.mean(chroma) < MIN_CHROMA:
+            raise UserError(
+                f"{data} has next to no colour: the mean chroma of {len(chroma)} images is "
+                f"{np.mean(chroma):.4f}, below {MIN_CHROMA} ({grey} of them are grey), and grey images "
+                "cannot teach a network by their colours. Train without one (--imm_loss=l2), or pre-train on "
+                "other images, in colour: the network serves grey ones too"
+            )
+        if grey > 0.1 * len(chroma):
+            logging.warning(
+                "%d of %d images looked at are grey and teach nothing here", grey, len(chroma)
+            )
+
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage on crops with points."""
-        pairing = ColorizationPairing(self.options.points, self.options.mirror)
-        return [base.Stage("main", pairing, self._schedule, self._optimizer)]
+        crops = RandomCropPoints(self.options.points, self.options.mirror)
+        player = base.Player("model", self._optimizer, self._schedule)
+        return [base.Stage("main", crops, self.compute_losses, (player,))]
 
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
         super().build_variables(for_training)
         if not for_training:
-            size = self.shape_spec.image_size
+            size = self.spec.image_size
             self.predict_colours(tf.zeros([1, size, size, 3]), tf.zeros([1, 1, 2], tf.int32))
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
@@ -205,7 +254,46 @@ class Colorizer(base.TrainedModel):
             "chroma_ce": colorization.weighted_mean(chroma, truth.chroma_weight),
             "chroma_marginal": colorization.marginal_entropy(truth.chroma, truth.chroma_weight),
         }
-        return base.Losses(colorization.loss(truth, hue, chroma), terms)
+        return base.Losses({"model": colorization.loss(truth, hue, chroma)}, terms)
+
+    def write_results(self, folder: str, data: base.RunImages) -> list[str]:
+        """Writes `loss_network.npz`, which `--imm_loss_network` takes, and how well it colorizes."""
+        path = os.path.join(folder, run_directory.LOSS_NETWORK)
+        weights.write_arrays(path, self.network.folded())
+        metrics = self.measure(data)
+        facts = {
+            "step": int(self.steps_done.numpy()),
+            "training_images": data.num_training,
+            "judged_images": data.num_judged,
+            "below_marginals": all(m.is_below for m in metrics.values()),
+            **{name: dataclasses.asdict(m) for name, m in metrics.items()},
+        }
+        with run_directory.open_whole(
+            os.path.join(folder, run_directory.LOSS_NETWORK_METRICS)
+        ) as file:
+            json.dump(facts, file, indent=1)
+        return [
+            *verdict(metrics, "held-out" if data.is_held_out else "training"),
+            f"loss network: --imm_loss=balanced --imm_loss_network={path}",
+        ]
+
+    def measure(self, data: base.RunImages) -> dict[str, ColorizationMetrics]:
+        """Measures how well hue and chroma are told in random crops of the judged images.
+
+        It goes by running statistics of batch normalisation, as the loss network will.
+        """
+        (stage,) = self.stages
+        judge = tf.function(self.cross_entropies)
+        found = [judge(batch) for batch in data.judged_batches(stage, CROPS, MAX_BATCHES)]
+        truth, hue, chroma = tf.nest.map_structure(lambda *rows: tf.concat(rows, axis=0), *found)
+        return {
+            "hue": _metrics(truth.hue, truth.hue_weight, hue),
+            "chroma": _metrics(truth.chroma, truth.chroma_weight, chroma),
+        }
+
+    def score(self, terms: Mapping[str, float]) -> float | None:
+        """See the base class: both cross-entropies together."""
+        return terms["hue_ce"] + terms["chroma_ce"] if terms else None
 
     def cross_entropies(
         self, batch: dict[str, tf.Tensor], training: bool = False
@@ -223,7 +311,7 @@ class Colorizer(base.TrainedModel):
         self, images: tf.Tensor, points: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The logits `[B, N, 32]` float32 of hue and of chroma at `points [B, N, 2]` (pixels)."""
-        features = self.network(pretrained.grey(images), training=training)
+        features = self.network(frozen_network.grey(images), training=training)
         columns = colorization.hypercolumns(features, STRIDES, points)
         logits = tf.cast(self.answer(self.hidden(columns)), tf.float32)
         return logits[..., : colorization.BINS], logits[..., colorization.BINS :]
@@ -236,6 +324,27 @@ class Colorizer(base.TrainedModel):
         if self.options.optimizer == "adam":
             return tf.keras.optimizers.Adam(rate)
         return tf.keras.optimizers.SGD(rate, momentum=0.9)
+
+
+def verdict(metrics: dict[str, ColorizationMetrics], which: str) -> list[str]:
+    """Says in words whether a network has learned; `which` names the images it was judged on."""
+    lines = [
+        f"{name} of {which} images: cross-entropy {m.cross_entropy:.3f}, the best constant answer "
+        f"{m.marginal_entropy:.3f}: {'below' if m.is_below else 'not below'}"
+        for name, m in metrics.items()
+    ]
+    if all(m.is_below for m in metrics.values()):
+        return [*lines, "below: the network has learned from the colours"]
+    return [*lines, "not below: train longer (--steps), or on more images"]
+
+
+def _metrics(labels: tf.Tensor, weight: tf.Tensor, errors: tf.Tensor) -> ColorizationMetrics:
+    values = (
+        colorization.weighted_mean(errors, weight),
+        colorization.marginal_entropy(labels, weight),
+        colorization.weighted_mean(colorization.entropy(labels), weights),
+    )
+    return ColorizationMetrics(*(round(float(value), 4) for value in values))
 
 
 def _decay(options: ColorizationOptions) -> tf.keras.regularizers.Regularizer | None:

@@ -92,48 +92,49 @@ class Fse(base.LandmarkModel):
         warps="with stronger warps (--fse_second_warp_*)",
     )
 
-    def __init__(self, shape: base.ModelShape, options: FseOptions, **kwargs):
-        super().__init__(shape, options, **kwargs)
+    def __init__(self, spec: base.ModelSpec, options: FseOptions, **kwargs):
+        super().__init__(spec, options, **kwargs)
         dilated = options.architecture == "dilated"
         common = {
             "weight_decay": options.weight_decay,
             "initializer": tf.keras.initializers.GlorotNormal if dilated else _draw_kernel,
         }
-        normed = {"sync_batch_norm": shape.sync_batch_norm, "momentum": _NORM_MOMENTUM}
+        normed = {"sync_batch_norm": spec.sync_batch_norm, "momentum": _NORM_MOMENTUM}
         leak = 0.2 if dilated else 0.0
         self.trunk = [
             blocks.ConvBlock(filters, kernel, dilation=dilation, leak=leak, **common, **normed)
             for filters, kernel, dilation in LAYERS[options.architecture]
         ]
         if options.score_activation and not dilated:
-            self.head = blocks.ConvBlock(shape.num_landmarks, 1, **common, **normed)
+            self.head = blocks.ConvBlock(spec.num_landmarks, 1, **common, **normed)
         else:
-            self.head = blocks.conv(shape.num_landmarks, 1, **common)
+            self.head = blocks.conv(spec.num_landmarks, 1, **common)
 
     @classmethod
-    def check_shape(cls, shape: base.ModelShape, options: FseOptions) -> None:
+    def check(cls, spec: base.ModelSpec, options: FseOptions) -> None:
         """The map has half the image's side and must hold a block of the diversity."""
-        if shape.image_size // 2 < max(options.pool, 2):
+        if spec.image_size // 2 < max(options.pool, 2):
             raise UserError(
-                f"--image_size={shape.image_size} gives a map of {shape.image_size // 2} cells a side, "
+                f"--image_size={spec.image_size} gives a map of {spec.image_size // 2} cells a side, "
                 f"less than --fse_pool={options.pool}"
             )
 
     @property
     def grid(self) -> int:
         """Cells along a side of the score maps."""
-        return self.shape_spec.image_size // 2
+        return self.spec.image_size // 2
 
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage."""
         options = self.options
-        pairing = known_warp_pairs.KnownWarpPair(
+        augmentation = known_warp_pairs.KnownWarpPair(
             options.first_warp, options.second_warp, options.control_side,
             self._to_image(coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)),
             2 if options.pairing == "frames" else 1,
         )  # fmt: skip
-        return [base.Stage("main", pairing, self._schedule, tf.keras.optimizers.Adam)]
+        player = base.Player("model", tf.keras.optimizers.Adam, self._schedule)
+        return [base.Stage("main", augmentation, self.compute_losses, (player,))]
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Terms: `align` (in the unit of the option, squared), `diversity` (mean over both images)."""
@@ -159,12 +160,12 @@ class Fse(base.LandmarkModel):
         terms = {"align": tf.reduce_mean(align), "diversity": tf.reduce_mean(overlap)}
         # The weight is per image and a pair has two.
         total = terms["align"] + 2.0 * options.diversity_weight * terms["diversity"]
-        return base.Losses(total, terms)
+        return base.Losses({"model": total}, terms)
 
-    def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
+    def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class."""
         found = self._detect(images, training)
-        return base.Representation(
+        return base.Landmarks(
             self._to_image(found.landmarks), found.heatmaps, points.confidence(found)
         )
 
@@ -191,11 +192,11 @@ class Fse(base.LandmarkModel):
     def _to_image(self, places):
         """From the corner convention of the map to that of the image."""
         cells = coordinates.pixels_from_corner(places, (self.grid, self.grid))
-        return coordinates.corner_from_pixels(2.0 * cells + 0.5, (self.shape_spec.image_size,) * 2)
+        return coordinates.corner_from_pixels(2.0 * cells + 0.5, (self.spec.image_size,) * 2)
 
     def _to_map(self, places):
         """From the corner convention of the image to that of the map."""
-        pixels = coordinates.pixels_from_corner(places, (self.shape_spec.image_size,) * 2)
+        pixels = coordinates.pixels_from_corner(places, (self.spec.image_size,) * 2)
         return coordinates.corner_from_pixels((pixels - 0.5) / 2.0, (self.grid, self.grid))
 
     def _schedule(self, steps: int) -> schedules.LearningRate:

@@ -15,15 +15,22 @@ one convolution more, to n channels; the decoder has LMDIS' weight decay.
 
 import dataclasses
 import os
+from collections.abc import Mapping
+from typing import ClassVar
 
+import cv2
+import numpy as np
 import tensorflow as tf
 
+from tf_landmarks import coordinates
 from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.methods import base, schedules
 from tf_landmarks.methods.lmdis import Lmdis
+from tf_landmarks.visualize import grids, overlays
 
+ROWS, COLUMNS, SIDE = 6, 8, 96  # of the sheet of samples
 _HALVINGS = 4  # of the autoencoder and the noise's map: 80 px to 5
 
 
@@ -52,7 +59,7 @@ class GenerationOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class LatentPairing(Augmentation):
+class ImageWithNoise(Augmentation):
     """An image as it is, and noise: `images [B, S, S, 3]`, `latent [B, Z]`, normal.
 
     Attributes:
@@ -155,79 +162,82 @@ class Generator(tf.keras.layers.Layer):
         return tf.sigmoid(tf.cast(self.decoder(features, training=training), tf.float32))
 
 
-class Generation(base.TrainedModel):
+class Generation(base.Model):
     """The game; see the module's head."""
 
     options_class = GenerationOptions
-    score_terms = ("convergence",)
+    frozen_kinds: ClassVar = {"detector": base.Frozen(Lmdis)}
 
-    def __init__(self, shape: base.ModelShape, options: GenerationOptions, **kwargs):
-        super().__init__(shape, options, **kwargs)
-        self.landmarks = load_detector(options.detector)
-        self.landmarks.trainable = False
-        theirs = self.landmarks.shape_spec
-        for flag in ("image_size", "num_landmarks"):
-            if getattr(shape, flag) != getattr(theirs, flag):
-                raise UserError(
-                    f"--{flag}={getattr(shape, flag)}, and the model of --generation_detector="
-                    f"{options.detector} has {getattr(theirs, flag)}; take the same"
-                )
+    def __init__(
+        self,
+        spec: base.ModelSpec,
+        options: GenerationOptions,
+        frozen: Mapping[str, Lmdis],
+        **kwargs,
+    ):
+        super().__init__(spec, options, frozen, **kwargs)
+        self.detector = frozen["detector"]
+        self.detector.trainable = False
+        _check_detector(spec, options, self.detector)
         self.generator = Generator(
-            shape.image_size, options.width, self.landmarks.make_decoder(3, momentum=0.99)
+            spec.image_size, options.width, self.detector.make_decoder(3, momentum=0.99)
         )
-        self.autoencoder = Autoencoder(shape.image_size, options.width, options.code)
+        self.autoencoder = Autoencoder(spec.image_size, options.width, options.code)
         self.balance = tf.Variable(
             0.0, trainable=False, name="k",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )  # fmt: skip
-        #: gamma L(x) - L(G), summed over the parts of a step.
+        #: gamma L(x) - L(G), summed over the micro-batches of a step.
         self._imbalance = tf.Variable(
             0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
 
     @classmethod
-    def check_shape(cls, shape: base.ModelShape, options: GenerationOptions) -> None:
-        """Pictures are halved four times."""
-        if shape.image_size % 2**_HALVINGS:
+    def check(cls, spec: base.ModelSpec, options: GenerationOptions) -> None:
+        """Pictures are halved four times, and drawn from the landmarks of a detector."""
+        if spec.image_size % 2**_HALVINGS:
             raise UserError(
-                f"--image_size={shape.image_size} must be a multiple of {2**_HALVINGS} for generation"
+                f"--image_size={spec.image_size} must be a multiple of {2**_HALVINGS} for generation"
             )
-
-    @classmethod
-    def check_files(cls, options: GenerationOptions) -> None:
-        """The detector must be a run of LMDIS that draws at the image's size."""
-        load_detector(options.detector)
+        if not options.detector:
+            raise UserError(
+                "--generation_detector is missing; give the run directory of an LMDIS model, whose "
+                "landmarks pictures are drawn from"
+            )
 
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage with two players."""
-        return [
-            base.Stage(
-                "main", LatentPairing(self.options.latent), self._schedule,
-                tf.keras.optimizers.Adam,
-                trainable=lambda: self.generator.trainable_variables,
-                opponent=lambda: self.autoencoder.trainable_variables,
-            )
-        ]  # fmt: skip
+        adam = tf.keras.optimizers.Adam
+        players = (
+            base.Player(
+                "generator", adam, self._schedule, lambda: self.generator.trainable_variables
+            ),
+            base.Player(
+                "autoencoder", adam, self._schedule, lambda: self.autoencoder.trainable_variables
+            ),
+        )
+        augmentation = ImageWithNoise(self.options.latent)
+        return [base.Stage("main", augmentation, self.compute_losses, players)]
 
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
         super().build_variables(for_training)
-        size, count = self.shape_spec.image_size, self.shape_spec.num_landmarks
+        size, count = self.spec.image_size, self.spec.num_landmarks
         self.draw(tf.zeros([1, self.options.latent]), tf.zeros([1, count, 2]))
         self.autoencoder(tf.zeros([1, size, size, 3]))
 
     def draw(self, latent: tf.Tensor, places: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Draws `[B, S, S, 3]` of noise `[B, Z]` and landmarks `[B, K, 2]` (edge convention of the canvas)."""
-        maps = self.landmarks.rendered(places)
-        size = self.shape_spec.image_size
+        maps = self.detector.rendered(places)
+        size = self.spec.image_size
         return self.generator(
             latent, tf.reshape(maps, [-1, size, size, maps.shape[3] * maps.shape[4]]), training
         )
 
     def find(self, images: tf.Tensor) -> tf.Tensor:
         """The frozen detector's landmarks, `[B, K, 2]`, edge convention of the canvas."""
-        return self.landmarks.detect(self.landmarks.canvases(images)).places
+        return self.detector.detect(self.detector.canvases(images)).places
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Terms: `real` L(x), `drawn` L(G), `landmarks`, `k`, and `convergence`, M of the paper."""
@@ -237,14 +247,14 @@ class Generation(base.TrainedModel):
         real_error, drawn_error = (
             tf.reduce_mean(tf.abs(v - self.autoencoder(v))) for v in (images, drawn)
         )
-        side = self.landmarks.padding / 2.0  # from the canvas' edge convention to the image's side
+        side = self.detector.padding / 2.0  # from the canvas' edge convention to the image's side
         missed = side * tf.reduce_mean(
             tf.reduce_sum(tf.abs(self.find(drawn) - places), axis=[1, 2])
         )
         difference = options.gamma * real_error - drawn_error
         k = tf.identity(self.balance)
         if training:
-            self._imbalance.assign_add(base.mean_over_replicas(difference) / self.num_parts)
+            self._imbalance.assign_add(base.mean_over_replicas(difference) / self.num_micro_batches)
         terms = {
             "real": real_error,
             "drawn": drawn_error,
@@ -252,10 +262,45 @@ class Generation(base.TrainedModel):
             "k": k,
             "convergence": real_error + tf.abs(difference),
         }
-        return base.Losses(
-            drawn_error + options.landmark_weight * missed, terms,
-            progress=terms["convergence"], opponent=real_error - k * drawn_error,
-        )  # fmt: skip
+        totals = {
+            "generator": drawn_error + options.landmark_weight * missed,
+            "autoencoder": real_error - k * drawn_error,
+        }
+        return base.Losses(totals, terms, progress=terms["convergence"])
+
+    def score(self, terms: Mapping[str, float]) -> float | None:
+        """See the base class: the paper's measure of convergence."""
+        return terms.get("convergence")
+
+    def write_results(self, folder: str, data: base.RunImages) -> list[str]:
+        """Writes `samples.png`: a row for each image, its landmarks, then what is drawn of each noise."""
+        path = os.path.join(folder, "samples.png")
+        images = data.judged_images(ROWS)
+        latent = tf.random.stateless_normal([COLUMNS, self.options.latent], [data.seed, 0])
+        cv2.imwrite(path, self.sheet(images, latent)[..., ::-1])
+        return [f"wrote {path}"]
+
+    def sheet(self, images: np.ndarray, latent: tf.Tensor) -> np.ndarray:
+        """Draws the landmarks of images with several noises.
+
+        Args:
+            images: `[N, S, S, 3]` float32 in [0, 1].
+            latent: `[M, Z]`.
+
+        Returns:
+            One `[H, W, 3]` uint8 picture: a row for each image, marked, and drawn of each noise.
+        """
+        places = self.find(tf.constant(images))
+        corner = coordinates.corner_from_edge(
+            places.numpy() * self.detector.padding, images.shape[1:3]
+        )
+        rows = []
+        for marked, place in zip(overlays.draw_inputs(images, corner, SIDE), places, strict=True):
+            drawn = self.draw(latent, tf.repeat(place[tf.newaxis], len(latent), axis=0))
+            pictures = overlays.to_uint8(drawn.numpy())
+            enlarged = [overlays.enlarge(p, overlays.enlargement(p, SIDE)) for p in pictures]
+            rows.append([marked, *enlarged])
+        return grids.grid(rows)
 
     def after_step(self) -> None:
         """Moves k, once a step."""
@@ -270,52 +315,22 @@ class Generation(base.TrainedModel):
         )
 
 
-def check_geometry(geometry: Geometry, options: GenerationOptions) -> None:
-    """Raises UserError if images come otherwise than to the detector when it was trained."""
-    run, _ = _read_flags(options.detector)
-    if run.geometry != geometry:
+def _check_detector(spec: base.ModelSpec, options: GenerationOptions, detector: Lmdis) -> None:
+    """Refuses a detector that sees images otherwise than the generator will draw them."""
+    flag, known = f"--generation_detector={options.detector}", detector.spec
+    for name in ("image_size", "num_landmarks"):
+        if getattr(spec, name) != getattr(known, name):
+            raise UserError(
+                f"--{name}={getattr(spec, name)}, and the model of {flag} has {getattr(known, name)}; "
+                "take the same"
+            )
+    if None not in (spec.geometry, known.geometry) and spec.geometry != known.geometry:
         raise UserError(
-            f"images become {geometry}, and for --generation_detector={options.detector} they became "
-            f"{run.geometry}; take its --image_size, --crop_fraction, --keep_aspect, --border and --border_value"
+            f"images become {spec.geometry}, and for {flag} they became {known.geometry}; take its "
+            "--image_size, --crop_fraction, --keep_aspect, --border and --border_value"
         )
-
-
-def load_detector(run_dir: str) -> Lmdis:
-    """The model of an LMDIS run, in float32, with its latest weights.
-
-    Raises:
-        UserError: If it is no such run, or one that draws at half the image's size.
-    """
-    # A method stands before all that knows of runs; this one alone starts from one.
-    from tf_landmarks import run_directory
-    from tf_landmarks.training import checkpoints, models
-
-    flag = f"--generation_detector={run_dir}"
-    run, options = _read_flags(run_dir)
-    try:
-        model = models.make_float32_model(run, options)
-        folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
-        checkpoints.load_latest(folder, model, best=run.keep_best)
-    except UserError as error:
-        raise UserError(f"{flag}: {error}") from error
-    if model.rendered_size != run.image_size:
+    if detector.rendered_size != spec.image_size:
         raise UserError(f"{flag}: the large networks draw at half the image's size; take others")
-    return model
-
-
-def _read_flags(run_dir: str):
-    """The options of an LMDIS run, and those of its method."""
-    from tf_landmarks import flags, run_directory
-
-    try:
-        run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
-    except UserError as error:
-        raise UserError(f"--generation_detector={run_dir}: {error}") from error
-    if run.method != "lmdis":
-        raise UserError(
-            f"--generation_detector={run_dir}: it is a run of {run.method}; generation takes one of lmdis"
-        )
-    return run, options
 
 
 def _conv(channels: int, stride: int = 1, activation: str | None = "elu"):

@@ -15,16 +15,14 @@ constants keep the published meaning.
 """
 
 import dataclasses
-import functools
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tensorflow as tf
-from absl import logging
 
 from tf_landmarks.augment import augmentation, frame_pairs, tps, warped_pairs
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import blocks, pretrained
+from tf_landmarks.layers import blocks, frozen_network
 from tf_landmarks.layers import soft_argmax as points
 from tf_landmarks.losses import perceptual
 from tf_landmarks.methods import base, schedules
@@ -67,7 +65,7 @@ class ImmOptions:
     loss_network: str = base.option(
         "",
         "weights of the network whose features the balanced loss compares beside pixels: VGG-16 or "
-        "VGG-19 (.h5, .npz), SqueezeNet (.h5), or what python -m tf_landmarks.pretrain wrote; imagenet: "
+        "VGG-19 (.h5, .npz), SqueezeNet (.h5), or what --method=colorization wrote; imagenet: "
         "the VGG-19 that Keras downloads",
     )
     loss_start: perceptual.Start = base.option(
@@ -212,7 +210,9 @@ class Imm(base.LandmarkModel):
     """The model; see the module's head."""
 
     options_class = ImmOptions
-    has_generator = True
+    frozen_kinds: ClassVar = {
+        "loss_network": base.Frozen(frozen_network.FrozenNetwork, for_losses_only=True)
+    }
     remedies = base.Remedies(
         dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
         spread="anew with a lower --imm_learning_rate or stronger warps (--imm_source_warp_*)",
@@ -221,62 +221,53 @@ class Imm(base.LandmarkModel):
         capacity="with a wider network (--imm_width)",
     )
 
-    def __init__(self, shape: base.ModelShape, options: ImmOptions, **kwargs):
-        super().__init__(shape, options, **kwargs)
-        halvings, sync = num_halvings(shape.image_size, options.grid), shape.sync_batch_norm
+    def __init__(self, spec: base.ModelSpec, options: ImmOptions, frozen=None, **kwargs):
+        super().__init__(spec, options, frozen, **kwargs)
+        self.loss_network = (frozen or {}).get("loss_network")
+        halvings, sync = num_halvings(spec.image_size, options.grid), spec.sync_batch_norm
         self.detector = Body(halvings, options, sync, name="detector")
         if options.bottleneck == "vector":
-            self.vector = VectorBottleneck(shape.num_landmarks, options.grid, name="vector")
+            self.vector = VectorBottleneck(spec.num_landmarks, options.grid, name="vector")
         else:
-            self.head = blocks.conv(shape.num_landmarks, 1, weight_decay=options.weight_decay)
+            self.head = blocks.conv(spec.num_landmarks, 1, weight_decay=options.weight_decay)
         self.encoder = Body(halvings, options, sync, name="encoder")
         self.regressor = Regressor(halvings, options, sync, name="regressor")
         if options.adversarial:
             self.discriminator = Discriminator(2 * options.width, name="discriminator")
 
-    @functools.cached_property
-    def loss_network(self) -> pretrained.FrozenNetwork | None:
-        """Read when losses are first computed: an export does without."""
-        path = self.options.loss_network
-        return pretrained.load(path) if path else None
-
     @classmethod
-    def check_files(cls, options: ImmOptions) -> None:
-        """See the base class."""
-        if options.loss_network:
-            pretrained.load(options.loss_network)
-        elif options.loss == "balanced":
-            logging.warning(
-                "--imm_loss=balanced without --imm_loss_network compares pixels alone; python -m "
-                "tf_landmarks.pretrain makes a loss network of your own colour images"
-            )
-
-    @classmethod
-    def check_shape(cls, shape: base.ModelShape, options: ImmOptions) -> None:
+    def check(cls, spec: base.ModelSpec, options: ImmOptions) -> None:
         """IMM takes its grid times a power of two: 32, 64, 128 or 256 px with 16 cells."""
         sizes = [options.grid * 2**n for n in range(1, 5)]
-        if shape.image_size not in sizes:
+        if spec.image_size not in sizes:
             raise UserError(
-                f"--image_size={shape.image_size} does not fit --imm_grid={options.grid} cells; "
+                f"--image_size={spec.image_size} does not fit --imm_grid={options.grid} cells; "
                 f"IMM then takes {', '.join(map(str, sizes))}"
             )
 
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage on pairs."""
-        players = {}
+        players = [base.Player("model", self._optimizer, self._schedule, self._own_variables)]
         if self.options.adversarial:
             theirs = self.discriminator
-            players["opponent"] = lambda: theirs.trainable_variables
-            players["trainable"] = lambda: [
-                v for part in self.layers if part is not theirs for v in part.trainable_variables
-            ]
-        return [base.Stage("main", self._pairing(), self._schedule, self._optimizer, **players)]
+            players.append(
+                base.Player(
+                    "discriminator", self._optimizer, self._schedule,
+                    lambda: theirs.trainable_variables,
+                )
+            )  # fmt: skip
+        return [base.Stage("main", self._augmentation(), self.compute_losses, tuple(players))]
+
+    def _own_variables(self) -> list[tf.Variable]:
+        """What the reconstruction trains: all but the discriminator."""
+        layers = [x for x in self.layers if x is not getattr(self, "discriminator", None)]
+        return [v for layer in layers for v in layer.trainable_variables]
 
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
         if for_training and self.options.loss == "balanced":
-            network, size = self.loss_network, self.options.loss_zoom * self.shape_spec.image_size
+            network, size = self.loss_network, self.options.loss_zoom * self.spec.image_size
             levels = ("input", *(network.levels(size) if network else ()))
             self.balance = perceptual.RunningBalance(
                 levels, self.options.loss_stop_gradient, self.options.loss_start
@@ -296,7 +287,7 @@ class Imm(base.LandmarkModel):
         )
         terms = {f"m_{level}": error for level, error in errors.items()}
         terms["mse"] = tf.reduce_mean((target - output) ** 2)
-        progress = opponent = None
+        progress = None
         if options.loss == "balanced":
             stacked = base.mean_over_replicas(tf.stack([errors[k] for k in self.balance.levels]))
             total = self.balance(stacked, training=training)
@@ -312,13 +303,16 @@ class Imm(base.LandmarkModel):
             total += 1000.0 * options.adversarial * terms["adversarial"]
             real = tf.reduce_mean((self.discriminator(target) - 1.0) ** 2)
             rebuilt = tf.reduce_mean(self.discriminator(tf.stop_gradient(output)) ** 2)
-            opponent = terms["discriminator"] = 0.5 * (real + rebuilt)
-        return base.Losses(total, terms, progress, opponent)
+            terms["discriminator"] = 0.5 * (real + rebuilt)
+        totals = {"model": total}
+        if options.adversarial:
+            totals["discriminator"] = terms["discriminator"]
+        return base.Losses(totals, terms, progress)
 
-    def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
+    def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class; the heatmaps of a marginal soft-argmax are outer products."""
         found = self._detect(images, training)
-        return base.Representation(*found, points.confidence(found))
+        return base.Landmarks(*found, points.confidence(found))
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""
@@ -350,7 +344,7 @@ class Imm(base.LandmarkModel):
         output = self.regressor(inputs, training=training)
         return 0.5 + 0.5 * output if self.options.output_affine else output
 
-    def _pairing(self) -> augmentation.Augmentation:
+    def _augmentation(self) -> augmentation.Augmentation:
         options = self.options
         if options.pairing == "frames":
             return frame_pairs.FramePair(options.mirror)

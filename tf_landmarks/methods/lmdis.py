@@ -8,7 +8,7 @@ to redraw the image.
 
 Defaults are those of lmdis.md: the released code's scales of losses (`loss_scale`), the paper's maps for
 the decoder, landmark warps at a rate of 0.3 as in the paper. Statistics of batch normalisation are
-measured anew before each evaluation, as published (see `norm_passes`). Convolutions keep a bias, which
+measured anew before each evaluation, as published (see `bn_reestimation_batches`). Convolutions keep a bias, which
 batch normalisation cancels. With optical flow, the later frame counts in concentration and separation like
 the other two images, and the released scale of equivariance applies to the flow's too.
 
@@ -120,7 +120,7 @@ class LmdisOptions:
     landmark_warps_full: int = base.option(10_000, "step from which their share is as given")
     color_jitter: bool = base.option(True, "change brightness and contrast at random")
     norm_momentum: float = base.option(0.9997, "of the moving averages of batch normalisation")
-    norm_passes: int = base.option(
+    bn_reestimation_batches: int = base.option(
         500,
         "batches on which its statistics are measured before each evaluation; 0: moving averages",
     )
@@ -151,7 +151,6 @@ class Lmdis(base.LandmarkModel):
     """The model; see the module's head."""
 
     options_class = LmdisOptions
-    has_generator = True
     can_grow = False  # the last map is the background's
     remedies = base.Remedies(
         dead="with a higher --lmdis_separation_weight or --lmdis_separation_width",
@@ -160,20 +159,20 @@ class Lmdis(base.LandmarkModel):
         capacity="with a wider network (--lmdis_width)",
     )
 
-    def __init__(self, shape: base.ModelShape, options: LmdisOptions, **kwargs):
-        super().__init__(shape, options, **kwargs)
-        self._canvas_size = canvas_side(shape, options)
+    def __init__(self, spec: base.ModelSpec, options: LmdisOptions, **kwargs):
+        super().__init__(spec, options, **kwargs)
+        self._canvas_size = canvas_side(spec, options)
         #: How many times the image's side the canvas is.
-        self.padding = self._canvas_size / shape.image_size
-        kind = architecture(shape, options)
+        self.padding = self._canvas_size / spec.image_size
+        kind = architecture(spec, options)
         common = {
             "weight_decay": options.weight_decay,
-            "sync_batch_norm": shape.sync_batch_norm,
+            "sync_batch_norm": spec.sync_batch_norm,
             "initializer": tf.keras.initializers.GlorotUniform,
             "momentum": options.norm_momentum,
             "leak": 0.2,
         }
-        count = shape.num_landmarks + 1
+        count = spec.num_landmarks + 1
         self.has_descriptors = options.descriptor > 0
         colours = (1 if kind == "digits" else 3) * (2 if options.predict_deviation else 1)
         self.detector = _Detector(kind, options.width, count, common)
@@ -183,24 +182,24 @@ class Lmdis(base.LandmarkModel):
         self.decoder = self.make_decoder(colours)
         self._painted = max(1, _FEATURES * options.width // 32)
         #: Side of the maps that the decoder sees, cells.
-        self.rendered_size = shape.image_size // (2 if kind == "large" else 1)
+        self.rendered_size = spec.image_size // (2 if kind == "large" else 1)
 
     @classmethod
-    def check_shape(cls, shape: base.ModelShape, options: LmdisOptions) -> None:
+    def check(cls, spec: base.ModelSpec, options: LmdisOptions) -> None:
         """Image and canvas must halve as often as the hourglasses do."""
-        size, kind = canvas_side(shape, options), architecture(shape, options)
+        size, kind = canvas_side(spec, options), architecture(spec, options)
         image_cells, canvas_cells = _MULTIPLES[kind]
-        if shape.image_size % image_cells or size % canvas_cells:
+        if spec.image_size % image_cells or size % canvas_cells:
             raise UserError(
-                f"--image_size={shape.image_size} with --lmdis_canvas_size={size}: the {kind} networks take "
+                f"--image_size={spec.image_size} with --lmdis_canvas_size={size}: the {kind} networks take "
                 f"multiples of {image_cells} and {canvas_cells}"
             )
         for flag, least in (("flow_interval", 1), ("flow_window", 3)):
             if options.flow and getattr(options, flag) < least:
                 raise UserError(f"--lmdis_{flag}={getattr(options, flag)} must be at least {least}")
-        if size < shape.image_size or (size - shape.image_size) % 2:
+        if size < spec.image_size or (size - spec.image_size) % 2:
             raise UserError(
-                f"--lmdis_canvas_size={size} must exceed --image_size={shape.image_size} by an even number"
+                f"--lmdis_canvas_size={size} must exceed --image_size={spec.image_size} by an even number"
             )
 
     def make_decoder(self, channels: int, **changes) -> "Decoder":
@@ -208,25 +207,26 @@ class Lmdis(base.LandmarkModel):
         return Decoder(self._kind, self.options.width, channels, {**self._common, **changes})
 
     @property
-    def norm_passes(self) -> int:
+    def bn_reestimation_batches(self) -> int:
         """See the base class."""
-        return self.options.norm_passes
+        return self.options.bn_reestimation_batches
 
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage."""
         options = self.options
-        pairing = padded_pairs.PaddedPair(
+        augmentation = padded_pairs.PaddedPair(
             self._canvas_size, options.warp, options.landmark_displacement,
-            self.shape_spec.num_landmarks, options.color_jitter,
+            self.spec.num_landmarks, options.color_jitter,
             options.flow_interval if options.flow else 0, options.flow_window,
         )  # fmt: skip
-        return [base.Stage("main", pairing, self._schedule, tf.keras.optimizers.Adam)]
+        player = base.Player("model", tf.keras.optimizers.Adam, self._schedule)
+        return [base.Stage("main", augmentation, self.compute_losses, (player,))]
 
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
         if self.has_descriptors:
-            count, numbers = self.shape_spec.num_landmarks + 1, self.options.descriptor
+            count, numbers = self.spec.num_landmarks + 1, self.options.descriptor
             channels = self.describer.channels
 
             def kernel(name: str, rows: int, columns: int) -> tf.Variable:
@@ -288,7 +288,7 @@ class Lmdis(base.LandmarkModel):
             if options.flow_preference:
                 terms["prefer"] = optical_flow.flow_preference(side * places, moving, valid)
                 total += options.equivariance_weight * terms["prefer"]
-        return base.Losses(total, terms)
+        return base.Losses({"model": total}, terms)
 
     def canvases(self, images: tf.Tensor) -> tf.Tensor:
         """What `detect` takes, `[B, P, P, 3]`, of `images [B, S, S, 3]` in [0, 1]."""
@@ -310,11 +310,11 @@ class Lmdis(base.LandmarkModel):
             variances.append(tf.reduce_sum(marginal * offsets**2, axis=1))
         return Found(tf.stack(means, axis=-1), tf.stack(variances, axis=-1), maps)
 
-    def represent(self, images: tf.Tensor, training: bool = False) -> base.Representation:
+    def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class; heatmaps are what of the maps lies in the image."""
         found = self.detect(self.canvases(images), training)
         landmarks = coordinates.corner_from_edge(
-            found.places * self.padding, (self.shape_spec.image_size,) * 2
+            found.places * self.padding, (self.spec.image_size,) * 2
         )
         cells = found.maps.shape[1]
         margin = round(cells * (1 - 1 / self.padding) / 2)
@@ -322,11 +322,11 @@ class Lmdis(base.LandmarkModel):
         total = tf.reduce_sum(inside, axis=[1, 2], keepdims=True)
         spread = tf.reduce_sum(found.variances, axis=-1) * self.padding**2
         confidence = tf.exp(-spread / (2.0 * CONFIDENCE_STD**2))
-        return base.Representation(landmarks, inside / (total + 1e-12), confidence)
+        return base.Landmarks(landmarks, inside / (total + 1e-12), confidence)
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""
-        size = (self.shape_spec.image_size,) * 2
+        size = (self.spec.image_size,) * 2
         return self.decode(
             coordinates.edge_from_corner(landmarks, size) / self.padding,
             self.describe_images(images),
@@ -364,7 +364,7 @@ class Lmdis(base.LandmarkModel):
 
         source, places, apart = tf.cond(tf.reduce_any(chosen), of_landmarks, of_grid)
         # Coinciding landmarks, as those of the other branch, make no spline worth solving.
-        lattice = tf.constant(_lattice(self.shape_spec.num_landmarks), tf.float32)
+        lattice = tf.constant(_lattice(self.spec.num_landmarks), tf.float32)
         control = tf.where(apart[:, tf.newaxis, tf.newaxis], places, lattice)
         by_landmarks = padded_pairs.landmark_warp(
             batch["similarity"], control, batch["landmark_shifts"]
@@ -478,24 +478,24 @@ class Lmdis(base.LandmarkModel):
         )  # fmt: skip
 
 
-def canvas_side(shape: base.ModelShape, options: LmdisOptions) -> int:
+def canvas_side(spec: base.ModelSpec, options: LmdisOptions) -> int:
     """Side of the padded image, pixels."""
     if options.canvas_size:
         return options.canvas_size
-    if shape.image_size not in _CANVASES:
+    if spec.image_size not in _CANVASES:
         known = ", ".join(map(str, sorted(_CANVASES)))
         raise UserError(
-            f"--image_size={shape.image_size} has no canvas by default (only {known} have); "
+            f"--image_size={spec.image_size} has no canvas by default (only {known} have); "
             "give its side by --lmdis_canvas_size"
         )
-    return _CANVASES[shape.image_size]
+    return _CANVASES[spec.image_size]
 
 
-def architecture(shape: base.ModelShape, options: LmdisOptions) -> str:
+def architecture(spec: base.ModelSpec, options: LmdisOptions) -> str:
     """Which networks `auto` means."""
     if options.architecture != "auto":
         return options.architecture
-    return {128: "large", 28: "digits"}.get(shape.image_size, "standard")
+    return {128: "large", 28: "digits"}.get(spec.image_size, "standard")
 
 
 def _centres(count: int) -> tf.Tensor:

@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 
-from tf_landmarks import flags, methods, run_directory
-from tf_landmarks.errors import UserError
-from tf_landmarks.serving.signatures import ServingModule
-from tf_landmarks.training import checkpoints, models, untrained
+from tf_landmarks import run_directory
+from tf_landmarks.serving import signatures
+from tf_landmarks.training import models, untrained
 
 
 def export_run(run_dir: str, output: str | None = None) -> str:
@@ -27,24 +26,18 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     Raises:
         UserError: If the run directory is none, or holds no checkpoint.
     """
-    run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
-    if not methods.TRAINED[run.method].finds_landmarks:
-        raise UserError(
-            f"{run_dir} holds a run of {run.method}, which finds no landmarks and has no export"
-        )
-    folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
-    model = models.make_float32_model(run, options)
-    step = checkpoints.load_latest(folder, model, best=run.keep_best)
+    run, options, model, step = models.load_run(run_dir)
+    module = signatures.serving_module(model, run.geometry)
     output = output or os.path.join(run_dir, run_directory.EXPORT)
     path = os.path.join(output, str(step))
     # A server watches for folders whose names are numbers: it must never see half of one.
     part = os.path.join(output, f".{step}.part")
     shutil.rmtree(part, ignore_errors=True)
-    ServingModule(model, run.geometry).save(part)
+    module.save(part)
 
     extra = os.path.join(part, run_directory.EXTRA)
     os.makedirs(extra)
-    for name in (run_directory.FLAGS, *(f"{p}_images.txt" for p in run_directory.PARTS)):
+    for name in (run_directory.FLAGS, *(f"{p}_images.txt" for p in run_directory.SPLITS)):
         shutil.copy(os.path.join(run_dir, name), extra)
     with contextlib.suppress(FileNotFoundError):  # a log, which nothing but the curves needs
         shutil.copy(os.path.join(run_dir, run_directory.METRICS), extra)
@@ -59,8 +52,8 @@ def export_run(run_dir: str, output: str | None = None) -> str:
 
     before = models.make_float32_model(run, options)
     untrained.load(run_dir, before)
-    module = ServingModule(before, run.geometry)
-    module.save(os.path.join(extra, run_directory.UNTRAINED), ("predict_images",))
+    baseline = signatures.serving_module(before, run.geometry)
+    baseline.save(os.path.join(extra, run_directory.UNTRAINED), baseline.baseline)
     shutil.rmtree(path, ignore_errors=True)
     os.replace(part, path)
     return path

@@ -4,11 +4,15 @@ Only TensorFlow's own operations may appear here, so that every serving binary c
 leave as (x, y) in pixels of the image that was sent, (0, 0) being the centre of its top-left pixel.
 """
 
+import functools
+
 import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.methods.base import LandmarkModel
+from tf_landmarks.errors import UserError
+from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model
+from tf_landmarks.serving import decoding
 
 # Stands for "no landmark" where an image could not be decoded; NaN would make a whole JSON response
 # invalid, and with it the answers for the good images of a batch.
@@ -18,13 +22,26 @@ MISSING = -1.0
 class ServingModule:
     """A model with its geometry, ready to be saved.
 
+    Attributes:
+        baseline: The signatures that the untrained network is saved with, for evaluations to compare with.
+
     Args:
         model: A built model.
         geometry: How stored images become the model's input.
     """
 
-    def __init__(self, model: LandmarkModel, geometry: Geometry):
+    baseline: tuple[str, ...] = ()
+
+    def __init__(self, model: Model, geometry: Geometry):
         self.model, self.geometry = model, geometry
+
+    def signatures(self) -> dict:
+        """The signatures by name."""
+        raise NotImplementedError
+
+    def extra_functions(self, names: tuple[str, ...]) -> dict:
+        """Functions besides, which no server needs, where the named signatures are saved."""
+        return {}
 
     def save(self, path: str, names: tuple[str, ...] = ()) -> None:
         """Writes a SavedModel with the named signatures, or with all.
@@ -32,32 +49,76 @@ class ServingModule:
         What is saved is the graphs and the variables, not the Keras model: Keras would add traces of
         its own, which nobody calls and which only Keras can read.
         """
+        signatures = self.signatures()
+        names = names or tuple(signatures)
         saved = tf.Module(name="tf_landmarks")
         saved.model_variables = self.model.variables
-        # Not signatures, for no server needs them: what evaluation asks about images that it has warped.
+        for name, function in self.extra_functions(names).items():
+            setattr(saved, name, function)
+        tf.saved_model.save(saved, path, {name: signatures[name] for name in names})
+
+    @property
+    def _images(self) -> tf.TensorSpec:
+        return tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+
+    @property
+    def _inputs(self) -> tf.TensorSpec:
         side = self.geometry.size
-        inputs = tf.TensorSpec([None, side, side, 3], tf.float32, name="inputs")
-        saved.predict_inputs = tf.function(self.predict_inputs, input_signature=[inputs])
-        if "render" in names or (not names and self.model.has_generator):
-            points = tf.TensorSpec([None, self.model.shape_spec.num_landmarks, 2], tf.float32)
-            saved.render_inputs = tf.function(self.model.render, input_signature=[inputs, points])
-        signatures = self.signatures()
-        tf.saved_model.save(saved, path, {name: signatures[name] for name in names or signatures})
+        return tf.TensorSpec([None, side, side, 3], tf.float32, name="inputs")
+
+    def _to_input(self, images: tf.Tensor) -> tf.Tensor:
+        return self.geometry.centre(self.geometry.load(images))
+
+
+class FeatureModule(ServingModule):
+    """What is saved of a model that describes every place."""
+
+    baseline = ("represent",)
 
     def signatures(self) -> dict:
-        """The signatures by name; `render` only for methods with a generator."""
-        images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
-        num_landmarks = self.model.shape_spec.num_landmarks
-        landmarks = tf.TensorSpec([None, num_landmarks, 2], tf.float32, name="landmarks")
+        """See the base class."""
+        return {"represent": tf.function(self.represent, input_signature=[self._images])}
+
+    def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""
+        inputs, count = _at_least_one(self._to_input(images))
+        return {name: level[:count] for name, level in self.model.represent(inputs).levels.items()}
+
+
+class LandmarkModule(ServingModule):
+    """What is saved of a model that finds points."""
+
+    baseline = ("predict_images",)
+
+    def signatures(self) -> dict:
+        """See the base class; `render` only for methods with a generator."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         functions = {
             "serving_default": tf.function(self.predict_bytes, input_signature=[image_bytes]),
-            "predict_images": tf.function(self.predict_images, input_signature=[images]),
-            "represent": tf.function(self.represent, input_signature=[images]),
+            "predict_images": tf.function(self.predict_images, input_signature=[self._images]),
+            "represent": tf.function(self.represent, input_signature=[self._images]),
         }
         if self.model.has_generator:
-            functions["render"] = tf.function(self.render, input_signature=[images, landmarks])
+            functions["render"] = tf.function(
+                self.render, input_signature=[self._images, self._landmarks]
+            )
         return functions
+
+    def extra_functions(self, names: tuple[str, ...]) -> dict:
+        """See the base class: what evaluation asks about images that it has warped."""
+        functions = {
+            "predict_inputs": tf.function(self.predict_inputs, input_signature=[self._inputs])
+        }
+        if "render" in names:
+            functions["render_inputs"] = tf.function(
+                self.model.render, input_signature=[self._inputs, self._landmarks]
+            )
+        return functions
+
+    @property
+    def _landmarks(self) -> tf.TensorSpec:
+        shape = [None, self.model.spec.num_landmarks, 2]
+        return tf.TensorSpec(shape, tf.float32, name="landmarks")
 
     def predict_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Finds landmarks in encoded images: JPEG, PNG, GIF or BMP, of any sizes.
@@ -83,7 +144,7 @@ class ServingModule:
 
     def predict_inputs(self, inputs: tf.Tensor) -> tf.Tensor:
         """Landmarks `[B, K, 2]` (y, x), corner convention, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
-        return self.model.represent(inputs).landmarks
+        return self.model.represent(inputs).points
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `heatmaps [B, h, w, K]` of `images [B, H, W, 3]` uint8, over the network's input."""
@@ -108,13 +169,10 @@ class ServingModule:
         rendered = self.model.render(inputs, points)[:count]
         return {"rendered": tf.image.convert_image_dtype(rendered, tf.uint8, saturate=True)}
 
-    def _to_input(self, images: tf.Tensor) -> tf.Tensor:
-        return self.geometry.centre(self.geometry.load(images))
-
     def _predict(self, inputs: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, count = _at_least_one(inputs)
         found = self.model.represent(inputs)
-        landmarks, confidence = found.landmarks[:count], found.confidence[:count]
+        landmarks, confidence = found.points[:count], found.confidence[:count]
         pixels = coordinates.pixels_from_corner(landmarks, [self.geometry.size] * 2)
         points = self.geometry.to_image(pixels, sizes[:, tf.newaxis])
         return {"landmarks": coordinates.swap_xy(points), "confidence": confidence}
@@ -123,7 +181,7 @@ class ServingModule:
         """Decodes each image by itself; those that fail are black, of size 2x2, and not ok."""
 
         def decode(index, data):
-            image = _decode(data)
+            image = decoding.decode(data)
             size = tf.shape(image)[:2]
             tf.debugging.assert_greater_equal(size, 2, "an image needs 2x2 pixels")
             return index, self._to_input(image), size
@@ -149,6 +207,32 @@ class ServingModule:
         return tf.ensure_shape(inputs[:count], [None, side, side, 3]), sizes[:count], ok[:count]
 
 
+@functools.singledispatch
+def serving_module(model: Model, geometry: Geometry) -> ServingModule:
+    """Makes what is saved of a model, by the kind of thing that it yields.
+
+    Args:
+        model: A built model.
+        geometry: How stored images become the model's input.
+
+    Raises:
+        UserError: If it yields nothing that could be served.
+    """
+    raise UserError(
+        f"a {type(model).__name__} finds neither landmarks nor features and has no export"
+    )
+
+
+@serving_module.register
+def _(model: LandmarkModel, geometry: Geometry) -> ServingModule:
+    return LandmarkModule(model, geometry)
+
+
+@serving_module.register
+def _(model: FeatureModel, geometry: Geometry) -> ServingModule:
+    return FeatureModule(model, geometry)
+
+
 def _at_least_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Puts an element of zeros into an empty batch: on CPUs, fused batch normalisation fails on none.
 
@@ -159,53 +243,3 @@ def _at_least_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     missing = tf.maximum(1 - count, 0)
     padding = [[0, missing]] + [[0, 0]] * (batch.shape.rank - 1)
     return tf.ensure_shape(tf.pad(batch, padding), batch.shape), count
-
-
-def _decode(data: tf.Tensor) -> tf.Tensor:
-    """Decodes one image to `[H, W, 3]` uint8, as `data.decode` does.
-
-    But for EXIF rotation, WebP, and transparent pixels of a GIF, which are black here.
-    """
-
-    def png():
-        pixels = tf.io.decode_png(data, channels=4)
-        alpha = pixels[..., 3:]
-        # The alpha that TensorFlow adds is the largest number of the file's bit depth (byte 24 of
-        # its head), 15 for 4 bits, where colours are already brought to 0-255.
-        bits = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8)[0], tf.int32)
-        added = (bits < 8) & tf.reduce_all(tf.cast(alpha, tf.int32) == 2**bits - 1)
-        alpha = tf.cast(tf.where(added, tf.constant(255, tf.uint8), alpha), tf.float32) / 255.0
-        colors = tf.cast(pixels[..., :3], tf.float32)
-        return tf.cast(tf.round(colors * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
-
-    def jpeg():
-        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def bmp():
-        pixels = tf.io.decode_bmp(data)
-        one_byte = tf.shape(pixels)[2] == 1
-        return tf.cond(one_byte, lambda: _look_up(pixels[..., 0], data), lambda: pixels[..., :3])
-
-    def other():
-        return tf.io.decode_image(data, channels=3, expand_animations=False)
-
-    head = tf.strings.substr(data, 0, 3)
-    kinds = [
-        (head == b"\x89PN", png),
-        (head == b"\xff\xd8\xff", jpeg),
-        (tf.strings.substr(head, 0, 2) == b"BM", bmp),
-    ]
-    return tf.ensure_shape(tf.case(kinds, default=other), [None, None, 3])
-
-
-def _look_up(indices: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
-    """Colours `[H, W, 3]` of a BMP of 8 bits, whose palette TensorFlow does not apply.
-
-    The palette follows the 14 bytes of the file's head and the head of the image, whose first number
-    is its own length: four bytes a colour, blue first.
-    """
-    length = tf.io.decode_raw(tf.strings.substr(data, 14, 4), tf.int32)[0]
-    pixels_at = tf.io.decode_raw(tf.strings.substr(data, 10, 4), tf.int32)[0]
-    start = 14 + length
-    palette = tf.io.decode_raw(tf.strings.substr(data, start, pixels_at - start), tf.uint8)
-    return tf.gather(tf.reshape(palette, [-1, 4])[:, 2::-1], tf.cast(indices, tf.int32))

@@ -1,7 +1,7 @@
-"""Statistics of batch normalisation, measured with the weights as they are.
+"""Statistics of batch normalisation, estimated again with the weights as they are ("precise BN").
 
-Moving averages lag behind weights that move. Where a method says so (`norm_passes`), they are replaced,
-before each evaluation and at the end, by the plain average over that many training batches (lmdis.md 7).
+Moving averages lag behind weights that move. Where a method says so (`bn_reestimation_batches`), they are
+replaced, before each evaluation and at the end, by the plain average over that many training batches.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,45 +9,42 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_landmarks.methods.base import Stage, TrainedModel
-from tf_landmarks.options import RunOptions
-from tf_landmarks.training.input_pipeline import ImageSet
-
-SEED_OFFSET = 2  # of the run's seed; its batches are not those of training
+from tf_landmarks.methods.base import Model, Stage
+from tf_landmarks.training.run_data import RunData
 
 
-class Recalibration:
+class BatchNormReestimation:
     """Measures the statistics of a model on training batches and puts them in.
 
     Args:
-        run: The run's options.
         copy: A plain float32 copy of the model, whose weights are replaced.
-        stage: Makes the batches.
-        frames: The training images.
+        stage: The copy's stage, whose losses pass through the layers.
+        data: The run's images.
     """
 
-    def __init__(self, run: RunOptions, copy: TrainedModel, stage: Stage, frames: ImageSet):
-        self._copy = copy
-        batches = frames.batches(stage.pairing, run.batch_size, run.seed + SEED_OFFSET, 0)
-        self._batches = batches.take(copy.norm_passes)
+    def __init__(self, copy: Model, stage: Stage, data: RunData):
+        self._copy, self._stage = copy, stage
+        self._batches = data.statistics_batches(stage, copy.bn_reestimation_batches)
+        self._variables = copy.network_variables
+        statistics = {id(value) for norm in _norms(copy) for value in _statistics(norm)}
+        self._statistics = [
+            path for path, value in self._variables.items() if id(value) in statistics
+        ]
 
-    def __call__(self, model: TrainedModel) -> None:
+    def __call__(self, model: Model) -> None:
         """Replaces the statistics of `model` and touches none of its weights."""
-        copied = zip(model.network_variables, self._copy.network_variables, strict=True)
-        for theirs, ours in copied:
-            ours.assign(theirs)
+        variables = model.network_variables
+        for path, value in self._variables.items():
+            value.assign(variables[path])
         self._copy.steps_done.assign(model.steps_done)  # which schedules of losses go by
         replace_statistics(
-            self._copy, self._batches, lambda batch: self._copy.compute_losses(batch, training=True)
+            self._copy, self._batches, lambda batch: self._stage.losses(batch, training=True)
         )
-        for norm, measured in zip(_norms(model), _norms(self._copy), strict=True):
-            norm.moving_mean.assign(measured.moving_mean)
-            norm.moving_variance.assign(measured.moving_variance)
+        for path in self._statistics:
+            variables[path].assign(self._variables[path])
 
 
-def replace_statistics(
-    model: TrainedModel, batches: Iterable, forward: Callable[[Any], Any]
-) -> None:
+def replace_statistics(model: Model, batches: Iterable, forward: Callable[[Any], Any]) -> None:
     """Sets the means and variances of batch normalisation to their averages over batches.
 
     Args:
@@ -57,7 +54,7 @@ def replace_statistics(
     """
     norms = _norms(model)
     momenta = [norm.momentum for norm in norms]
-    statistics = [v for norm in norms for v in (norm.moving_mean, norm.moving_variance)]
+    statistics = [value for norm in norms for value in _statistics(norm)]
     sums = [tf.Variable(tf.zeros_like(value)) for value in statistics]
     for norm in norms:
         norm.momentum = 0.0  # what moves in one pass is then the batch's own
@@ -80,6 +77,10 @@ def replace_statistics(
         value.assign(total / count)
 
 
-def _norms(model: TrainedModel) -> list[tf.keras.layers.BatchNormalization]:
+def _norms(model: Model) -> list[tf.keras.layers.BatchNormalization]:
     kind = tf.keras.layers.BatchNormalization
     return [layer for layer in model.submodules if isinstance(layer, kind)]
+
+
+def _statistics(norm: tf.keras.layers.BatchNormalization) -> tuple[tf.Variable, tf.Variable]:
+    return norm.moving_mean, norm.moving_variance

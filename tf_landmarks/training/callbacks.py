@@ -1,162 +1,264 @@
-"""What a run writes down as it goes: lines, metrics.jsonl, TensorBoard, checkpoints."""
+"""What happens as `fit` goes, a callback for each concern, in the order in which `make` lists them.
 
+At one step, losses are logged before anything is measured, statistics are estimated before an evaluation
+and before a checkpoint, and what an evaluation finds is saved with the checkpoint.
+"""
+
+import dataclasses
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import run_directory
 from tf_landmarks.data.unreadable import BadFiles
+from tf_landmarks.methods.base import Model
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import strategy
-from tf_landmarks.training.batch_norm import Recalibration
 from tf_landmarks.training.checkpoints import Checkpoints
-from tf_landmarks.training.monitor import Evaluator
+from tf_landmarks.training.monitor import Monitor
 from tf_landmarks.training.preemption import Interruption
 
 WARN_FROM = 1000  # steps: before that, landmarks that do not move yet are nothing to worry about
 
 
-class Recorder(tf.keras.callbacks.Callback):
-    """Acts every so many steps of `fit`.
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """The steps that one `fit` makes: those after `start`, up to `end`, of `total` in all stages.
 
-    Args:
-        run: The run's options.
-        folder: Where to write.
-        saved: The model's checkpoints.
-        start: Steps done before this `fit`.
-        bad: The unreadable files met so far.
-        evaluator: Measures; None where another worker does.
-        interruption: Says when to stop before the end.
-        recalibration: Of the model's statistics, before each evaluation; None where it needs none.
+    Attributes:
+        stage: The name of the stage, where the method has several; else empty.
     """
 
-    # Keras then hands over tensors, and does not wait for each step's losses.
-    _supports_tf_logs = True
+    start: int
+    end: int
+    total: int
+    stage: str = ""
 
-    def __init__(
-        self,
-        run: RunOptions,
-        folder: str,
-        saved: Checkpoints,
-        start: int,
-        bad: BadFiles,
-        evaluator: Evaluator | None,
-        interruption: Interruption,
-        recalibration: Recalibration | None = None,
-    ):
-        super().__init__()
-        self._run, self._saved, self._bad = run, saved, bad
-        self._evaluator, self._interruption = evaluator, interruption
-        self._recalibration = recalibration
-        self._is_alone = strategy.worker()[1] == 1
-        self._step = self._recalibrated = start
-        #: Why training ended before its last step, in words; empty if it did not.
-        self.stopped = ""
+    def is_due(self, step: int, every: int) -> bool:
+        """Whether something that happens every so many steps, and at the end, happens at this one."""
+        return step == self.end or step % every == 0
+
+
+class RunLog:
+    """A run's numbers and pictures: metrics.jsonl and TensorBoard.
+
+    Args:
+        folder: Where to write.
+        span: Rows behind its start are dropped: training goes back to a checkpoint.
+        bad: The unreadable files met so far, counted in each row.
+    """
+
+    def __init__(self, folder: str, span: Span, bad: BadFiles):
+        self._bad, self._stage = bad, span.stage
         self._path = os.path.join(folder, run_directory.METRICS)
-        _forget_after(self._path, start)
+        _forget_after(self._path, span.start)
         self._writer = tf.summary.create_file_writer(
             os.path.join(folder, run_directory.TENSORBOARD)
         )
-        self._bar = None
 
-    def on_train_begin(self, logs=None):
-        """Starts the clock; shows the network before its first step."""
-        self._start = self._step
-        self._began = self._logged = (time.monotonic(), self._step)
-        if sys.stdout.isatty():
-            self._bar = tf.keras.utils.Progbar(self._run.steps, stateful_metrics=["loss"])
-        if self._step == 0:
-            self._evaluate()
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Logs, evaluates and saves where it is due, and stops where it is asked to."""
-        self._step += 1
-        first, last = self._step == self._start + 1, self._step == self._run.steps
-        if first or last or self._step % self._run.log_every == 0:
-            self._log({name: float(value) for name, value in logs.items()})
-            self.model.reset_metrics()
-        elif self._bar:
-            self._bar.update(self._step)
-        if last or self._step % self._run.eval_every == 0:
-            self._evaluate()
-        stops = bool(self._interruption.received) and not last
-        due = last or self._step % self._run.save_every == 0
-        # Saving takes all workers, and the others have not been told to stop here.
-        saves = due or (stops and self._is_alone)
-        if due:  # a run that is told to stop has no time for it
-            self._recalibrate()
-        if saves:
-            self._saved.save()
-        if stops:
-            self.model.stop_training = True
-            self.stopped = (
-                f"stopped by {self._interruption.received} after step {self._step}"
-                f"{', which is saved' if saves else ''}; the same command goes on from "
-                f"{'there' if saves else 'the last checkpoint'}"
-            )
-
-    def _log(self, values: dict[str, float]) -> None:
-        now, (then, step) = time.monotonic(), self._logged
-        self._logged = (now, self._step)
-        rate = (self._step - step) / max(now - then, 1e-9)
-        self._write({**values, "steps_per_second": round(rate, 3)})
-        if self._bar:
-            self._bar.update(self._step, list(values.items()))
-            return
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        if step == self._start:
-            # The first step builds the graph; it says nothing about the time that is left.
-            self._began = self._logged
-            logging.info("step %d/%d  %s", self._step, self._run.steps, shown)
-            return
-        began, start = self._began
-        left = (self._run.steps - self._step) * (now - began) / (self._step - start)
-        logging.info(
-            "step %d/%d  %s  %.1f steps/s  %d:%02d left",
-            self._step, self._run.steps, shown, rate, left // 60, left % 60,
-        )  # fmt: skip
-
-    def _evaluate(self) -> None:
-        """Measures and shows the current weights, and keeps them if they are the best."""
-        self._recalibrate()
-        candidate = self._saved.write_candidate()
-        if self._evaluator is None:
-            self._saved.keep_or_drop(candidate, None)
-            return
-        self._evaluator.load(candidate)
-        found = self._evaluator.measure()
-        if found.values:
-            self._write(found.values)
-        if self._step == self._run.steps or self._step >= WARN_FROM:
-            for line in found.warnings:
-                logging.warning("step %d: %s", self._step, line)
-        best = self._run.keep_best and self._step
-        if self._saved.keep_or_drop(candidate, found.score if best else None):
-            logging.info("step %d: the best so far, score %.4g", self._step, found.score)
-        with self._writer.as_default(step=self._step):
-            for name, picture in self._evaluator.pictures():
-                tf.summary.image(name, picture[tf.newaxis])
-
-    def _recalibrate(self) -> None:
-        """Measures the model's statistics, where it needs that and they are not those of this step."""
-        if self._recalibration and self._step != self._recalibrated:
-            self._recalibration(self.model)
-            self._recalibrated = self._step
-
-    def _write(self, values: dict[str, float]) -> None:
-        row = {"step": self._step, **values}
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Writes a row."""
+        row = {"step": step, **({"stage": self._stage} if self._stage else {}), **values}
         if len(self._bad):
             row["bad_files"] = len(self._bad)
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        with self._writer.as_default(step=self._step):
+        with self._writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
         self._writer.flush()
+
+    def show(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Writes a picture `[H, W, 3]` uint8."""
+        with self._writer.as_default(step=step):
+            tf.summary.image(name, picture[tf.newaxis])
+
+
+class _StepCallback(tf.keras.callbacks.Callback):
+    """Acts after each step of a span."""
+
+    # Keras then hands over tensors, and does not wait for each step's losses.
+    _supports_tf_logs = True
+
+    def __init__(self, span: Span):
+        super().__init__()
+        self._span = span
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Hands over the number of the step, from the beginning of the run."""
+        self.on_step(self._span.start + batch + 1, logs)
+
+    def on_step(self, step: int, logs) -> None:
+        """Acts after a step."""
+        raise NotImplementedError
+
+
+class LogMetrics(_StepCallback):
+    """Logs running means of the losses: to metrics.jsonl, as lines or as a bar.
+
+    Args:
+        span: The steps.
+        log: Where to.
+        every: Steps between two rows.
+    """
+
+    def __init__(self, span: Span, log: RunLog, every: int):
+        super().__init__(span)
+        self._log, self._every, self._bar = log, every, None
+
+    def on_train_begin(self, logs=None):
+        """Starts the clock."""
+        self._began = self._logged = (time.monotonic(), self._span.start)
+        if sys.stdout.isatty():
+            self._bar = tf.keras.utils.Progbar(self._span.total, stateful_metrics=["loss"])
+
+    def on_step(self, step, logs):
+        """Logs where it is due, and after the first step."""
+        if step == self._span.start + 1 or self._span.is_due(step, self._every):
+            self._write(step, {name: float(value) for name, value in logs.items()})
+            self.model.reset_metrics()
+        elif self._bar:
+            self._bar.update(step)
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        now, (then, before) = time.monotonic(), self._logged
+        self._logged = (now, step)
+        rate = (step - before) / max(now - then, 1e-9)
+        self._log.write(step, {**values, "steps_per_second": round(rate, 3)})
+        if self._bar:
+            self._bar.update(step, list(values.items()))
+            return
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if self._span.stage:
+            shown = f"{self._span.stage}  {shown}"
+        if before == self._span.start:
+            # The first step builds the graph; it says nothing about the time that is left.
+            self._began = self._logged
+            logging.info("step %d/%d  %s", step, self._span.total, shown)
+            return
+        began, start = self._began
+        left = (self._span.total - step) * (now - began) / (step - start)
+        logging.info(
+            "step %d/%d  %s  %.1f steps/s  %d:%02d left",
+            step, self._span.total, shown, rate, left // 60, left % 60,
+        )  # fmt: skip
+
+
+class ReestimateBatchNorm(_StepCallback):
+    """Estimates the statistics of batch normalisation before they are measured or saved.
+
+    Args:
+        span: The steps.
+        reestimation: Replaces a model's statistics.
+        run: Says when evaluations and checkpoints are due.
+    """
+
+    def __init__(self, span: Span, reestimation: Callable[[Model], None], run: RunOptions):
+        super().__init__(span)
+        self._reestimation, self._run = reestimation, run
+
+    def on_step(self, step, logs):
+        """Estimates where it is due."""
+        if any(self._span.is_due(step, n) for n in (self._run.eval_every, self._run.save_every)):
+            self._reestimation(self.model)
+
+
+class Evaluate(_StepCallback):
+    """Measures and shows the weights, and keeps them if they are the best.
+
+    Args:
+        span: The steps.
+        monitor: Measures; None where another worker does.
+        saved: The model's checkpoints.
+        log: Where numbers and pictures go.
+        run: Says when, and whether the best are kept.
+    """
+
+    def __init__(
+        self, span: Span, monitor: Monitor | None, saved: Checkpoints, log: RunLog, run: RunOptions
+    ):
+        super().__init__(span)
+        self._monitor, self._saved, self._log, self._run = monitor, saved, log, run
+
+    def on_train_begin(self, logs=None):
+        """Shows the network before its first step."""
+        if self._span.start == 0:
+            self._evaluate(0)
+
+    def on_step(self, step, logs):
+        """Evaluates where it is due."""
+        if self._span.is_due(step, self._run.eval_every):
+            self._evaluate(step)
+
+    def _evaluate(self, step: int) -> None:
+        candidate = self._saved.write_temporary()
+        if self._monitor is None:
+            self._saved.promote_or_delete(candidate, None)
+            return
+        self._monitor.load(candidate)
+        found = self._monitor.measure()
+        if found.values:
+            self._log.write(step, found.values)
+        if step == self._span.total or step >= WARN_FROM:
+            for line in found.warnings:
+                logging.warning("step %d: %s", step, line)
+        competes = self._run.keep_best and step > 0
+        if self._saved.promote_or_delete(candidate, found.score if competes else None):
+            logging.info("step %d: the best so far, score %.4g", step, found.score)
+        for name, picture in self._monitor.pictures():
+            self._log.show(step, name, picture)
+
+
+class SaveCheckpoint(_StepCallback):
+    """Saves every so many steps, and at the end."""
+
+    def __init__(self, span: Span, saved: Checkpoints, every: int):
+        super().__init__(span)
+        self._saved, self._every = saved, every
+
+    def on_step(self, step, logs):
+        """Saves where it is due."""
+        if self._span.is_due(step, self._every):
+            self._saved.save()
+
+
+class StopOnSignal(_StepCallback):
+    """Ends training at the end of a step where a signal asks for it, with a checkpoint.
+
+    Args:
+        span: The steps.
+        interruption: Knows the signal.
+        saved: The model's checkpoints.
+        save_every: Steps between those that are saved anyway.
+    """
+
+    def __init__(self, span: Span, interruption: Interruption, saved: Checkpoints, save_every: int):
+        super().__init__(span)
+        self._interruption, self._saved, self._save_every = interruption, saved, save_every
+        #: Why training ended before its last step, in words; empty if it did not.
+        self.stopped = ""
+
+    def on_step(self, step, logs):
+        """Stops, unless this was the last step anyway."""
+        if not self._interruption.received or step == self._span.total:
+            return
+        is_saved = self._span.is_due(step, self._save_every)
+        # Saving takes all workers, and the others have not been told to stop here.
+        if not is_saved and strategy.worker()[1] == 1:
+            self._saved.save()
+            is_saved = True
+        self.model.stop_training = True
+        self.stopped = (
+            f"stopped by {self._interruption.received} after step {step}"
+            f"{', which is saved' if is_saved else ''}; the same command goes on from "
+            f"{'there' if is_saved else 'the last checkpoint'}"
+        )
 
 
 def _forget_after(path: str, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Saving and restoring a run: weights, optimizer, running means, step.
+"""Saving and restoring a run: weights, optimizers, running means, step, stage.
 
 A checkpoint is complete when its index file is there, and its tensors carry checksums: a run that was
 killed while it saved, or whose last checkpoint is damaged, goes on from the one before.
@@ -18,9 +18,10 @@ from absl import logging
 
 from tf_landmarks import run_directory
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks.methods.base import Model
 
 KEPT = 3
+_STAGE_NUMBER = "model/stage_number/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class Checkpoints:
@@ -28,11 +29,11 @@ class Checkpoints:
 
     Args:
         folder: `<run_dir>/checkpoints`.
-        model: A built model whose stage has started, so that its optimizer's variables exist.
+        model: A built model.
         output: Where to write, if that is not `folder`.
     """
 
-    def __init__(self, folder: str, model: TrainedModel, output: str = ""):
+    def __init__(self, folder: str, model: Model, output: str = ""):
         self._folder, self._output = folder, output or folder
         self._model = model
         # Of the weights kept as the best so far; a lower score is better.
@@ -63,12 +64,12 @@ class Checkpoints:
                 _remove(other)
         return path
 
-    def write_candidate(self) -> str:
-        """Writes the current weights, for an evaluation to read; see `keep_or_drop`."""
+    def write_temporary(self) -> str:
+        """Writes the current weights, for an evaluation to read; see `promote_or_delete`."""
         step = int(self._model.steps_done.numpy())
         return self._write(f"candidate-{step}", tf.train.Checkpoint(model=self._model))
 
-    def keep_or_drop(self, candidate: str, score: float | None) -> bool:
+    def promote_or_delete(self, candidate: str, score: float | None) -> bool:
         """Keeps a candidate as the best, if its score is the lowest so far; otherwise removes it."""
         if score is None or not score < float(self._best_score.numpy()):
             _remove(candidate)
@@ -80,22 +81,32 @@ class Checkpoints:
         self._best_step.assign(int(step))
         return True
 
-    def restore(self) -> int:
+    def forget_best(self) -> None:
+        """Begins anew to look for the best weights: scores of two stages do not compare."""
+        self._best_score.assign(tf.float32.max)
+        self._best_step.assign(-1)
+
+    def restore(self, start_stage: Callable[[int], None]) -> int:
         """Restores the newest checkpoint that can be read, if there is one; returns the steps done.
+
+        Args:
+            start_stage: Starts the stage with a number, so that its optimizers' variables exist before they
+                are read.
 
         Raises:
             UserError: If there are some, but none can be read.
         """
 
         def read(path: str) -> None:
+            start_stage(int(tf.train.load_checkpoint(path).get_tensor(_STAGE_NUMBER)))
             self._checkpoint.read(path).assert_existing_objects_matched()
 
         if not _read_newest(self._folder, read):
+            start_stage(0)
             return 0
         best = int(self._best_step.numpy())
         if best >= 0 and not os.path.exists(os.path.join(self._folder, f"best-{best}.index")):
-            self._best_score.assign(tf.float32.max)
-            self._best_step.assign(-1)
+            self.forget_best()
         return int(self._model.steps_done.numpy())
 
     def _write(self, name: str, checkpoint: tf.train.Checkpoint) -> str:
@@ -112,13 +123,13 @@ class Checkpoints:
             ) from error
 
 
-def load_latest(folder: str, model: TrainedModel, best: bool = False) -> int:
+def load_latest(folder: str, model: Model, best: bool = False) -> int:
     """Puts the weights of the newest readable checkpoint into a model, without an optimizer.
 
     Args:
         folder: `<run_dir>/checkpoints`.
         model: Where to put them.
-        best: Take those that `Checkpoints.keep_best` kept, if there are any.
+        best: Take those that `Checkpoints.promote_or_delete` kept, if there are any.
 
     Returns:
         The step it was saved at.
@@ -133,7 +144,7 @@ def load_latest(folder: str, model: TrainedModel, best: bool = False) -> int:
     return int(model.steps_done.numpy())
 
 
-def read_weights(path: str, model: TrainedModel) -> None:
+def read_weights(path: str, model: Model) -> None:
     """Puts the weights of one checkpoint into a model, without an optimizer."""
     status = tf.train.Checkpoint(model=model).read(path)
     status.expect_partial()  # the optimizer's state is left behind

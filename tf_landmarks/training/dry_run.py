@@ -6,11 +6,13 @@ import time
 
 import tensorflow as tf
 
-from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks import methods
+from tf_landmarks.methods.base import Model
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import models, strategy, trainer
 from tf_landmarks.training.checkpoints import KEPT
 from tf_landmarks.training.input_pipeline import ImageSet
+from tf_landmarks.training.run_data import RunData
 
 STEPS = 5
 _MIB = 2.0**20
@@ -31,32 +33,44 @@ def estimate(run: RunOptions, options) -> list[str]:
     Raises:
         UserError: If the data cannot be used.
     """
-    chosen = trainer.make_strategy(run)
-    replicas = chosen.num_replicas_in_sync
+    devices = trainer.make_strategy(run)
+    replicas = devices.num_replicas_in_sync
     tf.keras.utils.set_random_seed(run.seed)
     strategy.set_precision(run.precision)
-    training, _ = trainer.read_data(run)
+    data = RunData(run, methods.MODELS[run.method].check_images)
     model = models.make_model(run, options)
-    (stage,) = model.stages
-    model.start_stage(stage, run.steps, run.accumulation_steps)
-    batches = iter(training.batches(stage.pairing, run.batch_size, run.seed, 0, part=(0, replicas)))
-    waiting, working = _time_steps(model, batches)
-    seconds = max(waiting, working)
-    slower = "reading images" if waiting > working else "the networks"
+    data.check_stages(model.stages)
+    planned = trainer.plan(run, model)
+    lines, total = [], 0.0
+    for stage, steps in planned:
+        model.start_stage(stage, steps, run.accumulation_steps)
+        waiting, working = _time_steps(
+            model, iter(data.training_batches(stage, 0, shard=(0, replicas)))
+        )
+        seconds = max(waiting, working)
+        total += steps * seconds
+        slower = "reading images" if waiting > working else "the networks"
+        name = f"stage {stage.name}: " if len(planned) > 1 else ""
+        lines.append(
+            f"{name}a step takes {seconds:.3g} s ({run.batch_size / seconds:.3g} images/s); {slower} set "
+            "the pace"
+        )
+        lines.append(f"{name}{steps:,} steps take {_duration(steps * seconds)}")
+    if len(planned) > 1:
+        lines.append(f"all stages take {_duration(total)}")
     weights = sum(v.shape.num_elements() * v.dtype.size for v in model.variables) / _MIB
-    # Adam keeps two numbers for each weight; candidates of an evaluation come on top.
+    # Adam keeps two numbers for each weight; temporary ones of an evaluation come on top.
     checkpoint = 3 * weights
     return [
         f"{run.method}: {model.count_params():,} parameters, {run.precision}, {replicas} replica(s) of "
         f"{run.batch_size // replicas} images",
-        f"a step takes {seconds:.3g} s ({run.batch_size / seconds:.3g} images/s); {slower} set the pace",
-        f"{run.steps:,} steps take {_duration(run.steps * seconds)}",
-        f"memory: {_memory()}, of which {_images(training)}",
+        *lines,
+        f"memory: {_memory()}, of which {_images(data.training)}",
         f"disk: {(KEPT + 1) * checkpoint + 2 * weights:.0f} MiB for checkpoints and export",
     ]
 
 
-def _time_steps(model: TrainedModel, batches) -> tuple[float, float]:
+def _time_steps(model: Model, batches) -> tuple[float, float]:
     """Seconds that the input takes for a batch, by itself, and the networks for a step."""
     step = tf.function(model.train_step)
     batch = next(batches)
@@ -82,12 +96,12 @@ def _memory() -> str:
     return f"{peak / (_MIB if sys.platform == 'darwin' else 1024.0):,.0f} MiB"
 
 
-def _images(frames: ImageSet) -> str:
-    if not frames.in_memory:
+def _images(images: ImageSet) -> str:
+    if not images.in_memory:
         return "none for images, which are read as they are needed (--cache_mib)"
-    side = frames.geometry.load_size
+    side = images.geometry.load_size
     return (
-        f"{len(frames.indices) * side * side * 3 / _MIB:,.0f} MiB for {len(frames.indices)} images"
+        f"{len(images.indices) * side * side * 3 / _MIB:,.0f} MiB for {len(images.indices)} images"
     )
 
 

@@ -21,6 +21,7 @@ from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP, Clips, FramePairs
 from tf_landmarks.data.sources import Source
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.errors import UserError
+from tf_landmarks.seeds import Stream
 
 
 class ImageSet:
@@ -90,28 +91,28 @@ class ImageSet:
 
     def batches(
         self,
-        pairing: Augmentation,
+        augmentation: Augmentation,
         batch_size: int,
         seed: int,
         step: int,
-        part: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """The endless sequence of training batches from `step` on.
 
         Args:
-            pairing: Makes a batch of frames.
-            batch_size: Samples per batch, over all parts.
+            augmentation: Makes a batch of frames.
+            batch_size: Samples per batch, over all shards.
             seed: With the step it determines a batch.
             step: The first one.
-            part: (index, count): only these rows of each batch are read and made, the ones of a
+            shard: (index, count): only these rows of each batch are read and made, the ones of a
                 worker for instance. `count` divides the batch.
 
         Raises:
-            UserError: If the pairing needs two frames of an object and there are none.
+            UserError: If the augmentation needs two frames of an object and there are none.
         """
         steps = tf.data.Dataset.range(step, tf.int64.max)
-        partners = self.partners(pairing)
-        index, count = part
+        partners = self.sampler(augmentation)
+        index, count = shard
         size = batch_size // count
         mine = slice(index * size, (index + 1) * size)
 
@@ -124,7 +125,7 @@ class ImageSet:
                 lambda r, d: self._read_sample(r, d, partners), [row, draw], tf.uint8
             )
             side = self.geometry.load_size
-            return tf.ensure_shape(frames, [pairing.frames_per_sample, side, side, 3])
+            return tf.ensure_shape(frames, [augmentation.frames_per_sample, side, side, 3])
 
         samples = steps.map(draw)
         if self.in_memory:
@@ -139,18 +140,18 @@ class ImageSet:
 
         def make(frames, step):
             frames = tf.image.convert_image_dtype(frames, tf.float32)
-            draws = pairing.draw(_fold(seed, step), batch_size)
+            draws = augmentation.draw(_fold(seed, step), batch_size)
             draws = tf.nest.map_structure(lambda rows: rows[mine], draws)
-            return pairing.make(frames, draws, self.geometry)
+            return augmentation.make(frames, draws, self.geometry)
 
         dataset = tf.data.Dataset.zip((frames, steps))
         return dataset.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
 
     def names_of_batch(
-        self, pairing: Augmentation, batch_size: int, seed: int, step: int
+        self, augmentation: Augmentation, batch_size: int, seed: int, step: int
     ) -> list[str]:
         """The names of the images of one batch, those of a sample together."""
-        partners = self.partners(pairing)
+        partners = self.sampler(augmentation)
         rows = _rows(*self._draw(tf.constant(step, tf.int64), partners, batch_size, seed), partners)
         names = self.source.names
         return [names[self.indices[row]] for row in rows.numpy().reshape(-1)]
@@ -165,26 +166,26 @@ class ImageSet:
         frames = np.stack([self.read(int(index)) for index in chosen])
         return self.geometry.centre(frames.astype(np.float32) / 255.0)
 
-    def partners(self, pairing: Augmentation) -> FramePairs | Clips | None:
-        """Which images make the pairs that a pairing takes; None where it takes single images.
+    def sampler(self, augmentation: Augmentation) -> FramePairs | Clips | None:
+        """Which images make the pairs that a augmentation takes; None where it takes single images.
 
         Raises:
             UserError: If the images of this set do not come in pairs.
         """
-        if pairing.frames_per_sample == 1:
+        if augmentation.frames_per_sample == 1:
             return None
         if self.source.sequences is None:
             raise UserError(
                 f"--data={self.source.root} holds single images, and frame pairs need two frames of one "
-                "object; take a pairing by warps, or videos, or name the frames by --frame_pattern"
+                "object; take a augmentation by warps, or videos, or name the frames by --frame_pattern"
             )
         places = self.source.sequences[self.indices], self.source.frame_numbers[self.indices]
-        if pairing.interval:
-            chains = Clips(*places, pairing.interval, pairing.frames_per_sample)
+        if augmentation.interval:
+            chains = Clips(*places, augmentation.interval, augmentation.frames_per_sample)
             if not len(chains.rows):
                 raise UserError(
                     f"of {len(self.indices)} images of --data={self.source.root}, none is followed by "
-                    f"{pairing.frames_per_sample - 1} others of its sequence, {pairing.interval} frames "
+                    f"{augmentation.frames_per_sample - 1} others of its sequence, {augmentation.interval} frames "
                     "from each to the next; give longer sequences, or a smaller interval"
                 )
             return chains
@@ -205,7 +206,7 @@ class ImageSet:
         count = len(self.indices) if partners is None else len(partners.rows)
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         epochs = positions // count
-        constants = tf.tile(tf.constant([[seed, 77]], tf.int64), [batch_size, 1])
+        constants = tf.tile(tf.constant([[seed, Stream.SHUFFLE]], tf.int64), [batch_size, 1])
         # The raw operation, because its Python wrapper mishandles one seed per index. With its
         # default of 4 rounds it leaves a small set as it is, and long runs of a larger one.
         rows = tf.raw_ops.RandomIndexShuffle(
@@ -216,7 +217,9 @@ class ImageSet:
         )
         if partners is not None:
             rows = tf.gather(tf.constant(partners.rows, tf.int64), rows)
-        return rows, tf.random.stateless_uniform([batch_size], _fold(seed + 1, step))
+        return rows, tf.random.stateless_uniform(
+            [batch_size], _fold(Stream.PARTNERS.of(seed), step)
+        )
 
     def _read_sample(
         self, row: int, draw: float, partners: FramePairs | Clips | None

@@ -1,62 +1,118 @@
-"""What a run measures of itself as it goes: losses of held-out pairs, health of landmarks, pictures."""
+"""What a run measures of itself as it goes: losses of held-out batches, health, pictures.
+
+What there is to measure depends on what a model yields; `examiner` is asked once, by type.
+"""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.methods.base import Stage, TrainedModel
+from tf_landmarks.methods.base import LandmarkModel, Model, Stage
 from tf_landmarks.metrics import unsupervised
-from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints
-from tf_landmarks.training.input_pipeline import ImageSet
-from tf_landmarks.visualize import summaries
+from tf_landmarks.training.run_data import RunData
+from tf_landmarks.visualize import grids, heatmaps, overlays
 
 NUM_BATCHES = 4
 NUM_INPUTS = 96
-# Held-out batches must differ from those of training where no image is held out.
-SEED_OFFSET = 1_000_003
+NUM_PICTURES = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """What an evaluation found.
+    """What a monitor found.
 
     Attributes:
-        values: Numbers to log by name: `val_<term>` of held-out pairs.
+        values: Numbers to log by name: `val_<term>` of held-out batches, `health_<name>`.
         warnings: What the user should know, in words.
-        score: Without labels, lower is better; infinite where there is none.
+        score: Without labels, lower is better; None where there is none.
     """
 
     values: dict[str, float]
     warnings: list[str]
-    score: float
+    score: float | None
 
 
-class Evaluator:
-    """Evaluates checkpoints with a plain float32 copy of the model, whatever trains it and on what.
+class Examiner:
+    """Examines what a model yields; this one, of a model of which only the losses are known."""
+
+    def __init__(self, model: Model):
+        self._model = model
+
+    def examine(self, terms: dict[str, float]) -> Findings:
+        """Examines the model as it is; `terms` are those of held-out batches, if there are any."""
+        return Findings({}, [], self._model.score(terms))
+
+    def pictures(self, batch: list[tf.Tensor]) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and `[H, W, 3]` uint8 pictures of what a stage's `Augmentation.pictures` chose."""
+        yield from ()
+
+
+class LandmarkExaminer(Examiner):
+    """Examines the health of landmarks, see metrics/unsupervised.py."""
+
+    def __init__(self, model: LandmarkModel, data: RunData):
+        super().__init__(model)
+        inputs = data.judged.sample(NUM_INPUTS)
+        self._inputs = inputs[:: -(-len(inputs) // NUM_INPUTS)]
+        self._find = tf.function(lambda images: model.represent(images).points)
+        self._render = tf.function(model.render) if model.has_generator else None
+
+    def examine(self, terms: dict[str, float]) -> Findings:
+        """See the base class."""
+        grid = self._model.represent(self._inputs[:1]).heatmaps.shape[1]
+        health = unsupervised.measure(self._inputs, self._find, self._render, grid)
+        values = {f"health_{name}": value for name, value in health.scalars().items()}
+        warnings = unsupervised.warnings(health, self._model.remedies)
+        return Findings(values, warnings, unsupervised.score(health))
+
+    def pictures(self, batch: list[tf.Tensor]) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields "pairs" (the batch, what is redrawn of it, landmarks) and "heatmaps" of one image."""
+        rows = [images[:NUM_PICTURES] for images in batch]
+        found = self._model.represent(rows[-1])
+        shown = list(rows)
+        if self._model.has_generator:
+            shown.append(self._model.render(rows[0], found.points))
+        enlarged = [
+            [overlays.enlarge(p, overlays.enlargement(p)) for p in overlays.to_uint8(row.numpy())]
+            for row in shown
+        ]
+        marked = overlays.draw_inputs(rows[-1].numpy(), found.points.numpy())
+        yield "pairs", grids.grid([*enlarged, marked])
+        maps = found.heatmaps[0].numpy()
+        single = [heatmaps.with_marginals(maps[..., k]) for k in range(maps.shape[-1])]
+        yield "heatmaps", grids.wrap(single, 10)
+
+
+@functools.singledispatch
+def examiner(model: Model, data: RunData) -> Examiner:
+    """Makes the examiner of a kind of model, on the images of its run."""
+    return Examiner(model)
+
+
+@examiner.register
+def _(model: LandmarkModel, data: RunData) -> Examiner:
+    return LandmarkExaminer(model, data)
+
+
+class Monitor:
+    """Measures checkpoints with a plain float32 copy of the model, whatever trains it and on what.
 
     Args:
-        run: The run's options.
         copy: The copy; its weights are replaced.
-        stage: What is trained; its pairs are measured.
-        frames: Held-out images, or those of training.
-        is_held_out: Whether they are held out, so that their losses say something.
+        stage: The copy's stage; its losses are measured.
+        data: The run's images.
     """
 
-    def __init__(
-        self, run: RunOptions, copy: TrainedModel, stage: Stage, frames: ImageSet, is_held_out: bool
-    ):
-        self._copy, self._is_held_out = copy, is_held_out
-        batches = frames.batches(stage.pairing, run.batch_size, run.seed + SEED_OFFSET, 0)
-        self._batches = list(batches.take(NUM_BATCHES))
-        self._losses = tf.function(lambda batch: copy.compute_losses(batch, training=False).terms)
-        if copy.finds_landmarks:
-            inputs = frames.sample(NUM_INPUTS)
-            self._inputs = inputs[:: -(-len(inputs) // NUM_INPUTS)]
-            self._find = tf.function(lambda images: copy.represent(images).landmarks)
-            self._render = tf.function(copy.render) if copy.has_generator else None
+    def __init__(self, copy: Model, stage: Stage, data: RunData):
+        self._copy, self._stage = copy, stage
+        self._is_held_out = data.is_held_out
+        self._batches = data.held_out_batches(stage, NUM_BATCHES)
+        self._terms = tf.function(lambda batch: stage.losses(batch, training=False).terms)
+        self._examiner = examiner(copy, data)
 
     def load(self, path: str) -> None:
         """Takes the weights of a checkpoint."""
@@ -64,21 +120,14 @@ class Evaluator:
 
     def measure(self) -> Findings:
         """Measures the weights that were loaded."""
-        values = {}
+        terms: dict[str, float] = {}
         if self._is_held_out:
-            terms = [self._losses(batch) for batch in self._batches]
-            values = {f"val_{name}": float(np.mean([t[name] for t in terms])) for name in terms[0]}
-        if not self._copy.finds_landmarks:
-            terms = [values.get(f"val_{name}", np.inf) for name in self._copy.score_terms]
-            return Findings(values, [], sum(terms) if terms else np.inf)
-        grid = self._copy.represent(self._inputs[:1]).heatmaps.shape[1]
-        found = unsupervised.measure(self._inputs, self._find, self._render, grid)
-        values.update({f"health_{name}": value for name, value in found.scalars().items()})
-        return Findings(
-            values, unsupervised.warnings(found, self._copy.remedies), unsupervised.score(found)
-        )
+            of_each = [self._terms(batch) for batch in self._batches]
+            terms = {name: float(np.mean([t[name] for t in of_each])) for name in of_each[0]}
+        findings = self._examiner.examine(terms)
+        values = {f"val_{name}": value for name, value in terms.items()}
+        return dataclasses.replace(findings, values={**values, **findings.values})
 
     def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Names and `[H, W, 3]` uint8 pictures; none of a model that finds no landmarks."""
-        if self._copy.finds_landmarks:
-            yield from summaries.of_training(self._copy, self._batches[0])
+        """Names and `[H, W, 3]` uint8 pictures of the first batch."""
+        yield from self._examiner.pictures(self._stage.augmentation.pictures(self._batches[0]))

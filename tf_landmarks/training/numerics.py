@@ -10,12 +10,12 @@ import traceback
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks.methods.base import Model
 
 _PACKAGE = "tf_landmarks"
 
 
-def explain(model: TrainedModel, batch: dict[str, tf.Tensor], names: list[str]) -> str:
+def explain(model: Model, batch: dict[str, tf.Tensor], names: list[str]) -> str:
     """Names the first tensor of a step that is not finite, and the images it came from.
 
     Args:
@@ -34,7 +34,7 @@ def explain(model: TrainedModel, batch: dict[str, tf.Tensor], names: list[str]) 
     )
 
 
-def _first_bad(model: TrainedModel, batch: dict[str, tf.Tensor]) -> str:
+def _first_bad(model: Model, batch: dict[str, tf.Tensor]) -> str:
     for name, values in batch.items():
         if values.dtype.is_floating and not _is_finite(values):
             return f"the batch's {name} is not finite"
@@ -42,7 +42,10 @@ def _first_bad(model: TrainedModel, batch: dict[str, tf.Tensor]) -> str:
         if not _is_finite(variable):
             return f"the weight {variable.name} is not finite"
     losses, gradients = model.compute_gradients(batch)
-    terms = {**losses.terms, "loss": losses.total}
+    terms = {
+        **losses.terms,
+        **{f"the total of {name}": total for name, total in losses.totals.items()},
+    }
     bad = [name for name, value in terms.items() if not _is_finite(value)]
     if bad:
         return (
@@ -54,7 +57,7 @@ def _first_bad(model: TrainedModel, batch: dict[str, tf.Tensor]) -> str:
     return "made again alone, the step is finite: the numbers of several replicas differ from one's"
 
 
-def _origin(model: TrainedModel, batch: dict[str, tf.Tensor]) -> str:
+def _origin(model: Model, batch: dict[str, tf.Tensor]) -> str:
     """Which operation was the first, and on which line of this package."""
     tf.debugging.enable_check_numerics()
     try:

@@ -1,31 +1,45 @@
-"""A run from its options to its export."""
+"""A run from its options to its last checkpoint, stage after stage."""
 
 import contextlib
 import gc
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import flags, methods, run_directory
-from tf_landmarks.data import sources
-from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods.base import NOT_FINITE, Stage, TrainedModel
+from tf_landmarks.methods.base import NOT_FINITE, FeatureModel, LandmarkModel, Model, Stage
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints, models, numerics, strategy, untrained, warm_start
-from tf_landmarks.training.batch_norm import Recalibration
-from tf_landmarks.training.callbacks import Recorder
-from tf_landmarks.training.input_pipeline import ImageSet
-from tf_landmarks.training.monitor import Evaluator
+from tf_landmarks.training import (
+    callbacks,
+    checkpoints,
+    models,
+    numerics,
+    strategy,
+    untrained,
+    warm_start,
+)
+from tf_landmarks.training.batch_norm import BatchNormReestimation
+from tf_landmarks.training.callbacks import Span
+from tf_landmarks.training.checkpoints import Checkpoints
+from tf_landmarks.training.monitor import Monitor
 from tf_landmarks.training.preemption import InterruptedTraining, Interruption, WorkerLostError
+from tf_landmarks.training.run_data import RunData
+
+
+class PlannedStage(NamedTuple):
+    """A stage with its length in this run."""
+
+    stage: Stage
+    steps: int
 
 
 def check(run: RunOptions, options) -> None:
-    """Checks all that can be checked without reading an image.
+    """Checks all that can be checked without reading an image or touching TensorFlow's devices.
 
     Raises:
         UserError: Naming the flag, the value and the remedy.
@@ -35,9 +49,8 @@ def check(run: RunOptions, options) -> None:
         raise UserError(
             f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
         )
-    method = methods.TRAINED[run.method]
-    method.check_shape(models.model_shape(run), options)
-    method.check_files(options)
+    methods.MODELS[run.method].check(models.model_spec(run), options)
+    models.check_frozen(run.method, options)
     warm_start.check(run)
     path = os.path.join(run.run_dir, run_directory.FLAGS)
     if os.path.exists(path):
@@ -49,83 +62,46 @@ def check(run: RunOptions, options) -> None:
             )
 
 
-def train(run: RunOptions, options) -> None:
+def train(run: RunOptions, options) -> RunData:
     """Trains, or continues to train, in `run.run_dir`; does nothing where all steps are done.
 
     Args:
         run: The run's options, checked, with a definite precision.
         options: The method's options.
 
+    Returns:
+        The images of the run, for what is made of it afterwards.
+
     Raises:
         UserError: If the data cannot be used, a loss is not finite or a checkpoint cannot be written.
         WorkerLostError: If another worker is gone.
         InterruptedTraining: If it was asked to stop, after it has saved.
     """
-    chosen = make_strategy(run)
+    devices = make_strategy(run)
     tf.keras.utils.set_random_seed(run.seed)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy.set_precision(run.precision)
     logging.info("reading %s", run.data)
-    frames, validation = read_data(run)
-    _check_same_images(run, frames)
+    data = RunData(run, methods.MODELS[run.method].check_images)
+    _check_same_images(run, data)
     # Before anybody writes: with several workers, making the model waits for all of them.
     is_new = not untrained.exists(run.run_dir)
-    with chosen.scope():
+    with devices.scope():
         model = models.make_model(run, options)
-        (stage,) = model.stages
-        model.start_stage(stage, run.steps, run.accumulation_steps)
-    for part in filter(None, (frames, validation)):
-        part.partners(stage.pairing)  # refused before there is a run directory
-    copy = models.make_float32_model(run, options, for_training=True)
-    folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
+    data.check_stages(model.stages)  # refused before there is a run directory
     with strategy.output_folder(run.run_dir) as output:
-        saved = checkpoints.Checkpoints(
-            folder, model, os.path.join(output, run_directory.CHECKPOINTS)
-        )
-        start = saved.restore()
-        flags.write(os.path.join(output, run_directory.FLAGS), run, options)
-        _write_image_lists(output, frames, validation)
-        if is_new and not start and model.finds_landmarks:
-            candidate = saved.write_candidate()
-            checkpoints.read_weights(candidate, copy)
-            saved.keep_or_drop(candidate, None)
-            with _plain_data_errors(frames):
-                untrained.save(output, copy, frames)
-        if run.init_from and not start:
-            warm_start.load_weights(run, model)
-        if start:
-            logging.info("resumes at step %d of %d", start, run.steps)
-        if start >= run.steps:
-            logging.info("all %d steps are done", run.steps)
-            return
-        logging.info(
-            "%s: %s parameters, %s, %d replica(s), %d images, steps %d to %d",
-            run.method, f"{model.count_params():,}", run.precision,
-            chosen.num_replicas_in_sync, len(frames.indices), start, run.steps,
-        )  # fmt: skip
-        held_out = validation or frames
-        with _plain_data_errors(frames, held_out), Interruption() as interruption:
-            evaluator = None
-            if strategy.is_chief():
-                evaluator = Evaluator(run, copy, stage, held_out, bool(validation))
-            recalibration = None
-            if model.norm_passes:
-                recalibration = Recalibration(run, copy, stage, frames)
-            recorder = Recorder(
-                run, output, saved, start, frames.bad, evaluator, interruption, recalibration
-            )
-            with _plain_step_errors(run, model, stage, frames):
-                model.fit(
-                    _batches(frames, stage, run, start, chosen),
-                    epochs=1,
-                    steps_per_epoch=run.steps - start,
-                    callbacks=[recorder],
-                    verbose=0,
-                )
-    frames.bad.check()
-    if recorder.stopped:
-        raise InterruptedTraining(recorder.stopped)
+        training = _Training(run, options, devices, model, data, output)
+        with _plain_data_errors(data):
+            training.prepare(is_new)
+            training.run_stages()
+    data.bad.check()
+    return data
+
+
+def plan(run: RunOptions, model: Model) -> list[PlannedStage]:
+    """The stages of a run with their lengths, in order."""
+    return [PlannedStage(stage, stage.steps or run.steps) for stage in model.stages]
 
 
 def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
@@ -134,55 +110,158 @@ def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
     Raises:
         UserError: If it cannot be made here, or a replica's batch cannot be cut as `--accumulation_steps` asks.
     """
-    chosen = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
-    share = run.batch_size // chosen.num_replicas_in_sync
+    devices = strategy.make_strategy(run.strategy, run.replicas, run.batch_size)
+    share = run.batch_size // devices.num_replicas_in_sync
     if share % run.accumulation_steps:
         raise UserError(
             f"--accumulation_steps={run.accumulation_steps} does not divide the {share} images of a replica's batch"
         )
-    return chosen
+    return devices
 
 
-def read_data(run: RunOptions) -> tuple[ImageSet, ImageSet | None]:
-    """Opens the data of a run, for training and, if any is held out, for validation."""
-    source = sources.open_source(run.data, frame_pattern=run.frame_pattern, classes=run.classes)
-    training, held_out = sources.split(
-        source.names, run.validation_fraction, run.seed, source.neighbours
-    )
-    bad = BadFiles(len(source), run.max_bad_fraction)
+class _Training:
+    """One run at work: its model on its devices, a float32 copy to measure with, its checkpoints."""
 
-    def frames(indices: np.ndarray) -> ImageSet:
-        gaps = (run.min_gap, run.max_gap)
-        return ImageSet(source, indices, run.geometry, bad, run.cache_mib, gaps)
+    def __init__(
+        self,
+        run: RunOptions,
+        options,
+        devices: tf.distribute.Strategy,
+        model: Model,
+        data: RunData,
+        output: str,
+    ):
+        self._run, self._options, self._devices = run, options, devices
+        self._model, self._data, self._output = model, data, output
+        self._plan = plan(run, model)
+        self._total = sum(planned.steps for planned in self._plan)
+        _check_batch(run, devices, self._plan)
+        self._copy = models.make_float32_model(run, options, for_training=True)
+        folder = os.path.join(run.run_dir, run_directory.CHECKPOINTS)
+        written = os.path.join(output, run_directory.CHECKPOINTS)
+        self._saved = Checkpoints(folder, model, written)
 
-    return frames(training), frames(held_out) if len(held_out) else None
+    def prepare(self, is_new: bool) -> None:
+        """Restores the last checkpoint, or writes down what a new run begins with."""
+        start = self._saved.restore(self._start_stage)
+        flags.write(os.path.join(self._output, run_directory.FLAGS), self._run, self._options)
+        _write_image_lists(self._output, self._data)
+        if is_new and not start and isinstance(self._model, LandmarkModel | FeatureModel):
+            temporary = self._saved.write_temporary()
+            checkpoints.read_weights(temporary, self._copy)
+            self._saved.promote_or_delete(temporary, None)
+            untrained.save(self._output, self._copy, self._data.training)
+        if self._run.init_from and not start:
+            warm_start.load_weights(self._run, self._model)
+        if start:
+            logging.info("resumes at step %d of %d", start, self._total)
+
+    def run_stages(self) -> None:
+        """Runs what is left of the stages."""
+        span = self._next_span()
+        if span is None:
+            logging.info("all %d steps are done", self._total)
+        while span is not None:
+            self._run_span(span)
+            span = self._next_span()
+
+    def _start_stage(self, number: int) -> None:
+        stage, steps = self._plan[number]
+        with self._devices.scope():
+            self._model.start_stage(stage, steps, self._run.accumulation_steps)
+
+    def _next_span(self) -> Span | None:
+        """The steps to make next: what is left of the current stage, or the next one; None at the end."""
+        model = self._model
+        number, first, done = (
+            int(v.numpy()) for v in (model.stage_number, model.stage_start, model.steps_done)
+        )
+        if done >= first + self._plan[number].steps:
+            number, first = number + 1, done
+            if number == len(self._plan):
+                return None
+            model.stage_number.assign(number)
+            model.stage_start.assign(first)
+            self._saved.forget_best()
+            self._start_stage(number)
+        total = first + sum(planned.steps for planned in self._plan[number:])
+        name = self._plan[number].stage.name if len(self._plan) > 1 else ""
+        return Span(done, first + self._plan[number].steps, total, name)
+
+    def _run_span(self, span: Span) -> None:
+        """Makes the steps of a span, or as many as there are until a signal ends it."""
+        run, model, data = self._run, self._model, self._data
+        stage = model.stage
+        logging.info(
+            "%s: %s parameters, %s, %d replica(s), %d images, %ssteps %d to %d",
+            run.method, f"{model.count_params():,}", run.precision,
+            self._devices.num_replicas_in_sync, data.num_training,
+            f"stage {span.stage}, " if span.stage else "", span.start, span.end,
+        )  # fmt: skip
+        with Interruption() as interruption:
+            stop = callbacks.StopOnSignal(span, interruption, self._saved, run.save_every)
+            with _plain_step_errors(model, data):
+                model.fit(
+                    _batches(data, stage, run, span.start, self._devices),
+                    epochs=1,
+                    steps_per_epoch=span.end - span.start,
+                    callbacks=[*self._callbacks(span), stop],
+                    verbose=0,
+                )
+        if stop.stopped:
+            raise InterruptedTraining(stop.stopped)
+
+    def _callbacks(self, span: Span) -> list[tf.keras.callbacks.Callback]:
+        """What happens as the steps of a span are made, in this order at each."""
+        run, data = self._run, self._data
+        stage = self._copy.stages[int(self._model.stage_number.numpy())]
+        log = callbacks.RunLog(self._output, span, data.bad)
+        monitor = Monitor(self._copy, stage, data) if strategy.is_chief() else None
+        made = [callbacks.LogMetrics(span, log, run.log_every)]
+        if self._model.bn_reestimation_batches:
+            reestimation = BatchNormReestimation(self._copy, stage, data)
+            made.append(callbacks.ReestimateBatchNorm(span, reestimation, run))
+        made.append(callbacks.Evaluate(span, monitor, self._saved, log, run))
+        made.append(callbacks.SaveCheckpoint(span, self._saved, run.save_every))
+        return made
+
+
+def _check_batch(
+    run: RunOptions, devices: tf.distribute.Strategy, planned: Sequence[PlannedStage]
+) -> None:
+    """Refuses batches that are too small for a stage's losses."""
+    share = run.batch_size // devices.num_replicas_in_sync // run.accumulation_steps
+    for stage, _ in planned:
+        if share < stage.min_batch:
+            raise UserError(
+                f"--batch_size={run.batch_size} leaves {share} images for each replica and micro-batch; stage "
+                f"{stage.name} of {run.method} needs {stage.min_batch} or more"
+            )
 
 
 def _batches(
-    frames: ImageSet, stage: Stage, run: RunOptions, start: int, chosen: tf.distribute.Strategy
+    data: RunData, stage: Stage, run: RunOptions, start: int, devices: tf.distribute.Strategy
 ):
-    """The batches of a stage, in parts for each replica where there are several."""
-    replicas = chosen.num_replicas_in_sync
+    """The batches of a stage, cut for each replica where there are several."""
+    replicas = devices.num_replicas_in_sync
     if replicas == 1:
-        return frames.batches(stage.pairing, run.batch_size, run.seed, start)
+        return data.training_batches(stage, start)
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        part = (context.input_pipeline_id, context.num_input_pipelines)
-        batches = frames.batches(stage.pairing, run.batch_size, run.seed, start, part)
+        shard = (context.input_pipeline_id, context.num_input_pipelines)
         local = replicas // context.num_input_pipelines
 
         def split(rows: tf.Tensor) -> tf.Tensor:
             return tf.reshape(rows, [local, run.batch_size // replicas, *rows.shape[1:]])
 
+        batches = data.training_batches(stage, start, shard)
         return batches.map(lambda batch: tf.nest.map_structure(split, batch)).unbatch()
 
-    return chosen.distribute_datasets_from_function(of_worker)
+    return devices.distribute_datasets_from_function(of_worker)
 
 
 @contextlib.contextmanager
-def _plain_step_errors(
-    run: RunOptions, model: TrainedModel, stage: Stage, frames: ImageSet
-) -> Iterator[None]:
+def _plain_step_errors(model: Model, data: RunData) -> Iterator[None]:
     """Says what TensorFlow's errors mean that a step may end with."""
     try:
         yield
@@ -190,9 +269,7 @@ def _plain_step_errors(
         if NOT_FINITE not in str(error):
             raise
         step = int(model.steps_done.numpy())
-        batch = next(iter(frames.batches(stage.pairing, run.batch_size, run.seed, step)))
-        names = frames.names_of_batch(stage.pairing, run.batch_size, run.seed, step)
-        reason = numerics.explain(model, batch, names)
+        reason = numerics.explain(model, *data.training_batch(model.stage, step))
         raise UserError(f"step {step + 1} failed: {reason}") from error
     except strategy.WORKER_ERRORS as error:
         _, count = strategy.worker()
@@ -205,15 +282,14 @@ def _plain_step_errors(
 
 
 @contextlib.contextmanager
-def _plain_data_errors(*parts: ImageSet) -> Iterator[None]:
+def _plain_data_errors(data: RunData) -> Iterator[None]:
     """Says which files are bad where TensorFlow, whose pipeline met them, gives a traceback."""
     try:
         yield
     except BaseException as error:
         _end_pipelines(error)
         if isinstance(error, tf.errors.OpError):
-            for frames in parts:
-                frames.bad.check()
+            data.bad.check()
         raise
 
 
@@ -229,14 +305,14 @@ def _end_pipelines(error: BaseException) -> None:
     gc.collect()
 
 
-def _check_same_images(run: RunOptions, frames: ImageSet) -> None:
+def _check_same_images(run: RunOptions, data: RunData) -> None:
     """Refuses to go on with other images: `--data` may lie elsewhere now, but not be another set."""
-    path = os.path.join(run.run_dir, f"{run_directory.PARTS[0]}_images.txt")
+    path = os.path.join(run.run_dir, f"{run_directory.SPLITS[0]}_images.txt")
     if not os.path.exists(path):
         return
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         before = [os.path.basename(line) for line in file.read().splitlines()]
-    now = [os.path.basename(name) for name in frames.names]
+    now = [os.path.basename(name) for name in data.training.names]
     if before != now:
         raise UserError(
             f"{run.run_dir} was trained on {len(before)} images that are not the {len(now)} of "
@@ -244,12 +320,12 @@ def _check_same_images(run: RunOptions, frames: ImageSet) -> None:
         )
 
 
-def _write_image_lists(folder: str, frames: ImageSet, validation: ImageSet | None) -> None:
+def _write_image_lists(folder: str, data: RunData) -> None:
     """Writes which images are trained on and which are held out, one path a line."""
-    for part, chosen in zip(run_directory.PARTS, (frames, validation), strict=True):
-        root = frames.source.root
-        root = os.path.realpath(root) if os.path.isdir(root) else root
-        names = [os.path.join(root, name) for name in (chosen.names if chosen else [])]
-        path = os.path.join(folder, f"{part}_images.txt")
+    root = data.source.root
+    root = os.path.realpath(root) if os.path.isdir(root) else root
+    for split, images in zip(run_directory.SPLITS, (data.training, data.held_out), strict=True):
+        names = [os.path.join(root, name) for name in (images.names if images else [])]
+        path = os.path.join(folder, f"{split}_images.txt")
         with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(f"{name}\n" for name in names)

@@ -1,6 +1,6 @@
 """The network as it was before training: the baseline that every evaluation prints.
 
-It is kept at the start of a run, with the statistics of its batch normalisation measured on training
+It is saved at the start of a run, with the statistics of its batch normalisation measured on training
 images, without labels. With the initial statistics of 0 and 1 its points would hardly move, and no
 comparison with it would mean anything.
 """
@@ -10,7 +10,7 @@ import os
 import tensorflow as tf
 
 from tf_landmarks import run_directory
-from tf_landmarks.methods.base import LandmarkModel
+from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model
 from tf_landmarks.training import batch_norm, checkpoints
 from tf_landmarks.training.input_pipeline import ImageSet
 
@@ -18,26 +18,26 @@ NUM_IMAGES, BATCH = 512, 64
 
 
 def exists(run_dir: str) -> bool:
-    """Whether a run has kept its untrained network."""
+    """Whether a run has saved its untrained network."""
     return os.path.exists(_path(run_dir) + ".index")
 
 
-def save(run_dir: str, model: LandmarkModel, frames: ImageSet) -> None:
-    """Keeps a model that has not been trained yet.
+def save(run_dir: str, model: LandmarkModel | FeatureModel, images: ImageSet) -> None:
+    """Saves a model that has not been trained yet.
 
     Args:
         run_dir: Where.
         model: A copy of the model, in float32; its statistics are changed.
-        frames: Images to measure the statistics on.
+        images: To measure the statistics on.
     """
-    calibrate(model, frames)
+    calibrate(model, images)
     tf.train.Checkpoint(model=model).write(_path(run_dir))
 
 
-def calibrate(model: LandmarkModel, frames: ImageSet) -> None:
+def calibrate(model: LandmarkModel | FeatureModel, images: ImageSet) -> None:
     """Measures the statistics of the layers that `represent` passes through, on some images."""
-    images = frames.sample(NUM_IMAGES)
-    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    inputs = images.sample(NUM_IMAGES)
+    batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
     if len(batches) > 1 and len(batches[-1]) < BATCH // 2:
         batches.pop()  # too few for statistics that count as much as the others'
     batch_norm.replace_statistics(
@@ -45,8 +45,8 @@ def calibrate(model: LandmarkModel, frames: ImageSet) -> None:
     )
 
 
-def load(run_dir: str, model: LandmarkModel) -> None:
-    """Puts the kept network into a model."""
+def load(run_dir: str, model: Model) -> None:
+    """Puts the saved network into a model."""
     checkpoints.read_weights(_path(run_dir), model)
 
 

@@ -1,15 +1,15 @@
-"""Starting from the weights of another run, with as many landmarks as before or more (fse.md 6, AFLW)."""
+"""Starting from the weights of another run, with as many landmarks as before or more (Thewlis et al. 2017, AFLW)."""
 
-import dataclasses
 import os
 
+import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import flags, run_directory
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods.base import TrainedModel
+from tf_landmarks.methods.base import Model
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints, models
+from tf_landmarks.training import models
 
 
 def check(run: RunOptions) -> None:
@@ -31,11 +31,11 @@ def check(run: RunOptions) -> None:
         )
 
 
-def load_weights(run: RunOptions, model: TrainedModel) -> None:
-    """Puts the latest weights of `run.init_from` into a new model.
+def load_weights(run: RunOptions, model: Model) -> None:
+    """Puts the latest weights of `run.init_from` into a new model, by their paths in its checkpoint.
 
     Where the model has more landmarks, the first ones are those of the other run, and the rest stay as
-    they were drawn. The step and the optimizer's state are not taken over.
+    they were drawn. The step and the optimizers' state are not taken over.
 
     Args:
         run: The run's options, see `check`.
@@ -44,30 +44,28 @@ def load_weights(run: RunOptions, model: TrainedModel) -> None:
     Raises:
         UserError: If the other run has no weights, or they are of other networks.
     """
-    other, options = flags.read(os.path.join(run.init_from, run_directory.FLAGS))
-    other = dataclasses.replace(other, sync_batch_norm=run.sync_batch_norm)
-    source = models.make_float32_model(other, options)
-    step = checkpoints.load_latest(
-        os.path.join(run.init_from, run_directory.CHECKPOINTS), source, best=other.keep_best
-    )
-    more = run.num_landmarks - other.num_landmarks
-    theirs, ours = source.network_variables, model.network_variables
-    if len(theirs) != len(ours):
-        raise _other_networks(run, f"{len(theirs)} variables, not {len(ours)}")
-    for old, new in zip(theirs, ours, strict=True):
-        if old.shape == new.shape:
-            new.assign(old)
-            continue
-        same_rank = len(old.shape) == len(new.shape)
-        growth = {b - a for a, b in zip(old.shape, new.shape, strict=False)}
-        if not same_rank or more < 0 or growth - {0, more} or not model.can_grow:
-            raise _other_networks(
-                run, f"{new.name} is {list(old.shape)} there, {list(new.shape)} here"
-            )
-        values = new.numpy()
-        values[tuple(slice(length) for length in old.shape)] = old.numpy()
-        new.assign(values)
-    logging.info("weights are those of %s at step %d", run.init_from, step)
+    source = models.load_run(run.init_from)
+    more = run.num_landmarks - source.run.num_landmarks
+    old, new = source.model.network_variables, model.network_variables
+    if old.keys() != new.keys():
+        (first, *_) = sorted(old.keys() ^ new.keys())
+        raise _other_networks(run, f"{first} is there {'alone' if first in old else 'missing'}")
+    for path, value in new.items():
+        _take(run, path, old[path], value, more if getattr(model, "can_grow", False) else 0)
+    logging.info("weights are those of %s at step %d", run.init_from, source.step)
+
+
+def _take(run: RunOptions, path: str, old: tf.Variable, new: tf.Variable, more: int) -> None:
+    """Puts an old value into a variable, whose axes of landmarks may be longer by `more`."""
+    if old.shape == new.shape:
+        new.assign(old)
+        return
+    growth = {b - a for a, b in zip(old.shape, new.shape, strict=False)}
+    if len(old.shape) != len(new.shape) or more <= 0 or growth - {0, more}:
+        raise _other_networks(run, f"{path} is {list(old.shape)} there, {list(new.shape)} here")
+    values = new.numpy()
+    values[tuple(slice(length) for length in old.shape)] = old.numpy()
+    new.assign(values)
 
 
 def _other_networks(run: RunOptions, what: str) -> UserError:
