@@ -48,6 +48,16 @@ def test_a_logarithmic_axis_has_plain_labels_for_any_span(values):
     assert text.rstrip().endswith("</svg>")
 
 
+def test_a_constant_has_its_value_for_a_label():
+    figure = charts.curves({"training": ([1, 2, 3], [0.001] * 3)}, "learning_rate")
+    assert labels(figure.axes[0].yaxis) == ["0.001"]
+
+
+def test_counts_have_whole_numbers_for_labels():
+    axis = charts.curves({"": ([1, 2, 3], [3, 2, 1])}, "still points").axes[0].yaxis
+    assert all(float(place).is_integer() for place in axis.get_majorticklocs())
+
+
 def test_values_that_reach_zero_have_a_linear_axis():
     figure = charts.curves({"training": ([1, 2], [1.0, 0.0])}, "mse")
     assert figure.axes[0].get_yscale() == "linear"
