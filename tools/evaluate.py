@@ -9,12 +9,10 @@ overview.png.
 
 import json
 import os
-import sys
 
 import cv2
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)

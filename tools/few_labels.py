@@ -10,11 +10,9 @@ trained from scratch on them, warped at random. Writes few_labels.png and few_la
 import dataclasses
 import json
 import os
-import sys
 
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.errors import UserError
 
