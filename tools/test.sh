@@ -8,6 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+"$venv/bin/lint-imports" --no-logo
 marks=()
 if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
   marks=(-m core)
