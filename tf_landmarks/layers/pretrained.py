@@ -4,7 +4,7 @@ Three kinds, told apart by what a weights file holds: VGG-19 or VGG-16 on RGB (I
 images (learned by colorization, see `python -m tf_landmarks.pretrain`), and SqueezeNet v1.1. Files are
 read as plain arrays; nothing in them is executed.
 
-Sources: Jakab et al. 2018, section 3.3 and their released code (levels, grey input); Simonyan & Zisserman
+Sources: Jakab et al. 2018, section 3.2 and their released code (levels, grey input); Simonyan & Zisserman
 2015; Iandola et al. 2016. Max pooling everywhere.
 """
 
