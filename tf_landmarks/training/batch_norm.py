@@ -1,7 +1,8 @@
 """Statistics of batch normalisation, measured with the weights as they are.
 
 Moving averages lag behind weights that move. Where a method says so (`norm_passes`), they are replaced,
-before each evaluation and at the end, by the plain average over that many training batches (lmdis.md 7).
+before each evaluation and at the end, by the plain average over that many training batches
+(docs/lmdis.md, "Statistics of batch normalisation").
 """
 
 from collections.abc import Callable, Iterable

@@ -25,7 +25,7 @@ from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
-MIN_CHROMA = 0.02  # imm.md 6
+MIN_CHROMA = 0.02  # docs/colorization.md, "Too little colour"
 NUM_CHECKED = 200  # images
 # Each held-out image is judged by as many crops, of not more than so many batches in all.
 CROPS, MAX_BATCHES = 4, 64
