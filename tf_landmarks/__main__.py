@@ -17,6 +17,7 @@ COMMANDS = {
     "generate": "learn to draw pictures from landmarks and noise",
     "export": "write a run's latest checkpoint as a SavedModel",
     "predict": "find landmarks in images or videos",
+    "evaluate": "measure a model on annotated images",
 }
 
 
