@@ -2,14 +2,19 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
 import tf_landmarks  # noqa: F401  (sets the Keras switch before any test imports TensorFlow)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the long tests first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the long tests first; on the second stack, leaves out those that are not `core`."""
+    if sys.version_info >= (3, 12):
+        left_out = [item for item in items if item.get_closest_marker("core") is None]
+        config.hook.pytest_deselected(left_out)
+        items[:] = [item for item in items if item.get_closest_marker("core") is not None]
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

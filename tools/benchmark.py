@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,7 +20,6 @@ import cv2
 import numpy as np
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli, methods
 from tf_landmarks.augment import tps
 from tf_landmarks.data import unreadable

@@ -19,7 +19,6 @@ import time
 import numpy as np
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli, run_directory
 from tf_landmarks.errors import UserError
 

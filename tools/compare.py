@@ -9,11 +9,9 @@ red dots, predicted ones as rings in the colour of their error) and compare.json
 
 import json
 import os
-import sys
 
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)

@@ -1,4 +1,4 @@
-# Sourced by the other scripts: makes .venv with the pinned packages, or reuses it. Sets $PYTHON.
+# Sourced by the other scripts: makes .venv with the pinned packages and this one, or reuses it. Sets $PYTHON.
 #
 # The interpreter is $TF_LANDMARKS_PYTHON, or the first of python3.11, 3.10, 3.12, 3.13 and python3
 # that is one of these versions. $TF_LANDMARKS_VENV moves the environment elsewhere.
@@ -31,6 +31,14 @@ if ! { [ -x "$PYTHON" ] && cmp -s requirements.txt "$stamp"; }; then
     exit 1
   }
   "$PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt
-  "$PYTHON" -m pip check
   cp requirements.txt "$stamp"
+fi
+
+# The package itself, in place: tools and `tf-landmarks` find it from any folder. Needs no network.
+# An environment remembers one tree, so that its stamp holds the folder too.
+installed="$venv/package.installed"
+if ! { echo "$root"; cat pyproject.toml; } | cmp -s - "$installed"; then
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+  "$PYTHON" -m pip check
+  { echo "$root"; cat pyproject.toml; } >"$installed"
 fi

@@ -2,81 +2,10 @@
 
     python tools/evaluate.py --model=runs/mine/export --data=my_data --normalizer=head,abdomen
 
-`--data` holds `train/` (where the linear regressor from discovered to annotated landmarks is fitted) and
-`test/` (where it is measured). Prints a table; writes metrics.json, report.html and
-overview.png.
+The same as `tf-landmarks evaluate` and `python -m tf_landmarks.evaluate`; --help explains the flags.
 """
 
-import json
-import os
-import sys
-
-import cv2
-from absl import flags, logging
-
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tf_landmarks import cli
-
-_MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
-_DATA = flags.DEFINE_string(
-    "data", None, "a folder with train/ and test/ and annotations", required=True
-)
-_SPLIT = flags.DEFINE_enum(
-    "split", "test", ["test", "validation"],
-    "measure on test/, or on the images of train/ that training held out",
-)  # fmt: skip
-_NORMALIZER = flags.DEFINE_string(
-    "normalizer", "edge",
-    "errors are in percent of this length: edge (the network input's side), or the distance of two "
-    "landmarks, for instance head,abdomen",
-)  # fmt: skip
-_PROTOCOL = flags.DEFINE_string(
-    "protocol", "linear", "form of the regressor: linear, or a paper's: imm, ..."
-)
-_BIAS = flags.DEFINE_bool(
-    "bias", None, "whether the regressor has an intercept; default: the protocol's"
-)
-_RIDGE = flags.DEFINE_string("ridge", None, "auto, or a number; default: the protocol's")
-_ORIGIN = flags.DEFINE_string("origin", None, "centre or top_left; default: the protocol's")
-_SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the few-label draws", lower_bound=0)
-_OVERLAP = flags.DEFINE_bool(
-    "allow_training_images", False, "measure even on images that were trained on"
-)
-_MIRROR_PAIRS = flags.DEFINE_string(
-    "flip_pairs", "",
-    "left:right landmarks with commas (or human36m), where these cannot be told apart: errors are those "
-    "against the nearer of annotation and mirrored annotation",
-)  # fmt: skip
-_OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if not given")
-
-
-def main(_) -> None:
-    """Parses flags, evaluates, prints and writes."""
-    with cli.plain_errors():
-        from tf_landmarks.evaluation import landmark_regression, protocols
-        from tf_landmarks.inference.exported import ExportedModel
-        from tf_landmarks.report import panels, report
-
-        protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
-        model = ExportedModel(_MODEL.value)
-        train, test = landmark_regression.read_parts(_DATA.value, _SPLIT.value, model)
-        result = landmark_regression.evaluate(
-            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
-            _MIRROR_PAIRS.value,
-        )  # fmt: skip
-        for line in landmark_regression.table(result):
-            logging.info("%s", line)
-        folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
-        folder = os.path.normpath(folder)
-        os.makedirs(folder, exist_ok=True)
-        with open(os.path.join(folder, "metrics.json"), "w", encoding="utf-8") as file:
-            json.dump(result.metrics, file, indent=1)
-        path = os.path.join(folder, "report.html")
-        report.write(path, model, result)
-        overview = panels.overview(result)
-        cv2.imwrite(os.path.join(folder, "overview.png"), overview[..., ::-1])
-        logging.info("wrote %s, metrics.json and overview.png", path)
-
+import runpy
 
 if __name__ == "__main__":
-    cli.run(main)
+    runpy.run_module("tf_landmarks.evaluate", run_name="__main__", alter_sys=True)

@@ -10,11 +10,9 @@ trained from scratch on them, warped at random. Writes few_labels.png and few_la
 import dataclasses
 import json
 import os
-import sys
 
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.errors import UserError
 
@@ -63,7 +61,9 @@ def main(_) -> None:
             size = 64 if kind == "B" else image.size
             name = f"supervised {kind}"
             border = round(image.border * size / image.size)
-            same = Geometry(size, image.crop, image.keep_aspect, border, image.border_value)
+            same = Geometry(
+                size, image.crop_fraction, image.keep_aspect, border, image.border_value
+            )
             scores[name] = supervised.few_labels(
                 kind, train, test, same, _NORMALIZER.value,
                 [len(train) if c == "all" else c for c in counts], _SUPERVISED_REPEATS.value,

@@ -5,12 +5,8 @@
 The training part shows the looks that `--data=made_faces` trains on; the test part shows others.
 """
 
-import os
-import sys
-
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 
 _OUTPUT = flags.DEFINE_string(

@@ -9,12 +9,10 @@ them alone. A table has the columns landmark, dx, dy (pixels of the picture) or 
 """
 
 import os
-import sys
 
 import cv2
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 
 _MODEL = flags.DEFINE_string(

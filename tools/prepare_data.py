@@ -10,13 +10,11 @@ command again goes on where it stopped. Files that cannot be read are named and 
 import io
 import json
 import os
-import sys
 
 import numpy as np
 from absl import flags, logging
 from PIL import Image
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.data import unreadable
 from tf_landmarks.errors import UserError

@@ -9,13 +9,11 @@ prints the share of pixels with the right class; writes segmentation.json and se
 
 import json
 import os
-import sys
 
 import cv2
 import numpy as np
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.errors import UserError
 

@@ -8,11 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-marks=()
-if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
-  marks=(-m core)
-fi
+"$venv/bin/lint-imports" --no-logo
 # One process a core, with one thread each for arithmetic: several threads gain nothing on small networks.
 export TF_NUM_INTRAOP_THREADS="${TF_NUM_INTRAOP_THREADS:-1}"
 export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}" # whose threads would wait for each other for minutes
-exec "$PYTHON" -m pytest -n auto --dist worksteal ${marks[@]+"${marks[@]}"} "$@"
+exec "$PYTHON" -m pytest -n auto --dist worksteal "$@"

@@ -7,13 +7,11 @@ step, the oldest on top.
 """
 
 import os
-import sys
 
 import cv2
 import numpy as np
 from absl import flags, logging
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tf_landmarks import cli
 from tf_landmarks.errors import UserError
 

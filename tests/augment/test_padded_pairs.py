@@ -1,4 +1,4 @@
-"""Canvases and their warps (lmdis.md 4.1, 5)."""
+"""Canvases and their warps (LMDIS)."""
 
 import numpy as np
 import pytest

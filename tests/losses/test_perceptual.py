@@ -155,6 +155,6 @@ def test_a_legacy_resize_of_the_mask_picks_every_sixteenth_pixel_of_the_profile(
         for legacy in (True, False)
         for cells in [np.eye(64, dtype=np.float32).reshape(64, 8, 8, 1)[24:32]]
     ]
-    # Row 3 of 8, where the profile across is 1; imm.md 5.2.
+    # Row 3 of 8, where the profile across is 1; docs/imm.md, "The boundary mask".
     np.testing.assert_allclose(rows[0], [0, 0.137, 1, 1, 1, 1, 1, 0.086], atol=1e-3)
     np.testing.assert_allclose(rows[1], [0, 0.889, 1, 1, 1, 1, 0.889, 0], atol=1e-3)

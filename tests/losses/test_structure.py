@@ -1,4 +1,4 @@
-"""Alignment and diversity against their definitions, sum by sum (fse.md 5)."""
+"""Alignment and diversity against their definitions, sum by sum (Thewlis et al. 2017, equations 5 to 8)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""FSE against fse.md, box by box."""
+"""FSE against its paper, part by part (docs/fse.md)."""
 
 import numpy as np
 import pytest

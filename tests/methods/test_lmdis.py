@@ -1,4 +1,4 @@
-"""LMDIS against lmdis.md, box by box."""
+"""LMDIS against its paper and released code, part by part (docs/lmdis.md)."""
 
 import dataclasses
 
@@ -70,7 +70,7 @@ def kernels(layer) -> int:
         (80, 30, {}, 96, 475, (682_560, 4_737_888, 14_411_808)),
         (64, 10, {"canvas_size": 80}, 80, 375, (676_800, 4_737_888, 14_354_208)),
         (64, 10, {}, 96, 375, (676_800, 4_737_888, 14_354_208)),
-        # No sums are printed for these; the kernels of lmdis.md's tables 3.4 and 3.5, added up: a stem of 864
+        # No sums are printed for these; the kernels of the networks as published, added up: a stem of 864
         # and an hourglass of 14 118 912, 544 for the scores; 14 352 192, 18 432 and 864 in the decoder.
         (128, 16, {}, 96, 405, (14_120_320, 14_119_776, 14_371_488)),
         # 676 800 less 576 of two grey channels and 864 of three landmarks; 428 544 down, 387 360 up, 368 640 beside.

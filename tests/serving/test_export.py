@@ -367,9 +367,7 @@ def test_the_facts_of_the_training_come_along(run, exported):
 def test_lists_of_images_hold_names_that_are_not_text(run, exported, tmp_path, monkeypatch):
     (tmp_path / "caf\udce9.png").write_bytes(encoded(IMAGES[0]))
     other = dataclasses.replace(run, data=str(tmp_path), run_dir=str(tmp_path))
-    data = RunData(
-        dataclasses.replace(other, validation_fraction=0.0), methods.Model.check_images
-    )
+    data = RunData(dataclasses.replace(other, validation_fraction=0.0), methods.Model.check_images)
     trainer._write_image_lists(other.run_dir, data)
     monkeypatch.setattr(exported, "_extra", str(tmp_path))
     assert exported.image_list("training") == {os.path.realpath(tmp_path / "caf\udce9.png")}

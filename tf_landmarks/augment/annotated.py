@@ -1,4 +1,4 @@
-"""Annotated images warped at random, their annotations with them (fse.md 6).
+"""Annotated images warped at random, their annotations with them (docs/fse.md, "Annotated points").
 
 Images are read through a warp, which maps output points to input points; annotations move the other
 way, by its inverse.

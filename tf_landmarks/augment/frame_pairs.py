@@ -14,7 +14,8 @@ Batch = dict[str, tf.Tensor]
 class FramePair(Augmentation):
     """Two frames of one object as they are, for instance two frames of a video.
 
-    Both are mirrored with probability 1/2, and which one is the source is drawn (imm.md 8).
+    Both are mirrored with probability 1/2, and which one is the source is drawn
+    (docs/imm.md, "Pairs of frames").
 
     Attributes:
         mirror: Whether to mirror at all; off where left and right must stay apart.

@@ -15,7 +15,7 @@ Batch = dict[str, tf.Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class KnownWarpPair(Augmentation):
-    """A target, and a source whose every place in the target is known (FSE; fse.md 4).
+    """A target, and a source whose every place in the target is known (docs/fse.md, "Pairs and their warps").
 
         target(u) = image(g1(u)),    source(v) = image(g1(g2(v))),    correspondence(v) = g2(v)
 

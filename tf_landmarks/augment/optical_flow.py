@@ -1,4 +1,4 @@
-"""Optical flow between frames of a video, and flows one after the other (lmdis.md 8).
+"""Optical flow between frames of a video, and flows one after the other (docs/lmdis.md, "Optical flow").
 
 A flow says of each pixel of a frame how far it has moved in a later one: `[..., H, W, 2]` (y, x) in
 pixels. It points forward in time, from where a thing is to where it will be, unlike a warp, which says

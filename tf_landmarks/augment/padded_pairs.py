@@ -1,4 +1,4 @@
-"""Padded images and their warps, as LMDIS has them (lmdis.md 2, 4.1, 5).
+"""Padded images and their warps, as LMDIS has them (docs/lmdis.md, "Warps of the canvas").
 
 A canvas is an image with a border of its own mean colour around it. Points on it are (y, x) in its edge
 frame; warps are a similarity and then a spline, and map output points to input points as everywhere.

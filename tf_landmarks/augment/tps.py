@@ -135,7 +135,7 @@ def draw_coefficients(
     batch_shape: tuple[int, ...] = (),
     extra: Literal["add", "replace"] = "add",
 ) -> tf.Tensor:
-    """Draws random spline parameters by their radial coefficients (imm.md 7.2, fse.md 4).
+    """Draws random spline parameters by their radial coefficients (docs/imm.md, "Random warps").
 
     w = N(0, coefficients) + Bernoulli(1/2) N(0, extra_coefficients), each coefficient and axis by
     itself; with rotation angle a and scale s, `x' = t_x + s cos(a) x + s sin(a) y`,

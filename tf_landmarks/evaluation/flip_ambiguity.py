@@ -3,7 +3,7 @@
 An annotation and its mirror, with all left points exchanged for all right ones, are then equally good.
 The error of an image is the lesser one of the two, and the map is fitted to whichever of the two it
 predicts better, in turns, starting from the images that show their object from the front
-(lmdis.md 10, Human3.6M).
+(docs/lmdis.md, "Measuring").
 """
 
 import dataclasses

@@ -191,7 +191,7 @@ def evaluate(
         seed: Of the bootstrap and the few-label draws.
         allow_training_images: Measure even where images of `test` were trained on, without labels.
         flip_pairs: `left:right` landmarks with commas, where these cannot be told apart: errors are then
-            those against the nearer of annotation and mirrored annotation, see ambiguous.py.
+            those against the nearer of annotation and mirrored annotation, see flip_ambiguity.py.
 
     Returns:
         Scores, and what pictures need.

@@ -43,7 +43,8 @@ class LinearRegressor:
 def fit_linear(x, y, *, bias: bool, ridge: float | str, allow_missing=False) -> LinearRegressor:
     """Fits min |x W + b - y|^2 + ridge |W|^2 for each landmark on its labelled rows.
 
-    ridge = 0 gives least squares, of minimum norm if the rows do not determine W (imm.md 10.1).
+    ridge = 0 gives least squares, of minimum norm if the rows do not determine W
+    (IMM's; docs/imm.md, "Measuring").
     The bias is not penalised: x and y are centred for it, so a feature that never varies (or a
     single row) yields the mean of y. ridge = "auto" chooses from `RIDGE_GRID` by the exact error on
     `NUM_BLOCKS` blocks of neighbouring rows, each left out in turn: neighbours are often frames of one
@@ -186,7 +187,7 @@ def few_label_curve(
     *, bias: bool, ridge: float | str,
     counts: Sequence[int | str] = FEW_LABEL_COUNTS, repeats: int | None = None, seed: int = 0,
 ) -> list[FewLabelScore]:  # fmt: skip
-    """The test error as a function of the number of labelled training images (imm.md 10.2).
+    """The test error as a function of the number of labelled training images (docs/imm.md, "Measuring").
 
     Draws are without replacement, from the rows of `y` with any label, and depend on nothing but
     seed, n, repeat and the number of such rows (see `draw_rows`): every method is given the same

@@ -1,4 +1,4 @@
-"""Moving landmarks of an exported model and drawing what comes of it (lmdis.md 9).
+"""Moving landmarks of an exported model and drawing what comes of it (docs/lmdis.md, "Moving landmarks").
 
 x(a) = x + a (target - x)    for chosen landmarks, the others stay
 """

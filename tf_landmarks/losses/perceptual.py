@@ -1,6 +1,6 @@
 """Comparing images at several levels of a network, each weighted by a running mean of its error.
 
-Source: Jakab et al. 2018, section 3.3 ("perceptual loss"), and their released code for the running
+Source: Jakab et al. 2018, section 3.2 ("perceptual loss"), and their released code for the running
 means; the idea of balancing levels is Chen & Koltun 2017. The level `input` compares pixels, in colour
 whatever the network sees.
 """

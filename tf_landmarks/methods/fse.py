@@ -5,7 +5,7 @@ mean is the landmark. The target is a warp of an image, the source a known warp 
 losses train it, and nothing else: each landmark of the source, moved by g, must meet itself in the
 target, and different landmarks must be in different places.
 
-The authors' training code was not published. What the paper leaves open is set as in fse.md: kernel
+The authors' training code was not published. What the paper leaves open is set as in docs/fse.md: kernel
 sizes as in the network it copies, images minus 1/2, batch normalisation as published also on the scores,
 alignment measured in cells of the score map, for which the published weight of 500 is balanced. What
 must stall for the learning rate to fall is the training loss, not one of held-out images.

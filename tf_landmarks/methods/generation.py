@@ -1,4 +1,4 @@
-"""Pictures drawn from landmarks and noise, by a boundary-equilibrium game (lmdis.md 9, appendix G.5).
+"""Pictures drawn from landmarks and noise, by a boundary-equilibrium game (docs/generation.md).
 
 The detector of a trained LMDIS model is frozen. A generator makes of noise z a map Z, of the landmarks of
 an image a map H, and decodes [Z * H, Z, H] by an hourglass like the detector's own. Its opponent is an

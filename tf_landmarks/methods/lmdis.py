@@ -6,8 +6,9 @@ and each map pools a few numbers from them: a descriptor. A decoder redraws the 
 descriptors alone. Landmarks shall be concentrated, apart from each other, follow known warps, and suffice
 to redraw the image.
 
-Defaults are those of lmdis.md: the released code's scales of losses (`loss_scale`), the paper's maps for
-the decoder, landmark warps at a rate of 0.3 as in the paper. Statistics of batch normalisation are
+Where paper and code differ, docs/lmdis.md says what is followed and why. By default these are the released
+code's scales of losses (`loss_scale`), the paper's maps for the decoder, and landmark warps at a rate of 0.3 as
+in the paper. Statistics of batch normalisation are
 measured anew before each evaluation, as published (see `bn_reestimation_batches`). Convolutions keep a bias, which
 batch normalisation cancels. With optical flow, the later frame counts in concentration and separation like
 the other two images, and the released scale of equivariance applies to the flow's too.
@@ -243,7 +244,7 @@ class Lmdis(base.LandmarkModel):
         super().build_variables(for_training)
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
-        """Terms as in lmdis.md 6, lengths in the image's side: `recon`, `conc`, `sep`, `eqv`, `mse`.
+        """Terms as in docs/lmdis.md, "Losses", lengths in the image's side: `recon`, `conc`, `sep`, `eqv`, `mse`.
 
         With optical flow also `flow` and `prefer`.
         """

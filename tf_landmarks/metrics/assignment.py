@@ -46,7 +46,7 @@ def assign(annotated, discovered) -> Assignment:
     """One-to-one matching of annotated points and discovered landmarks with the least total cost.
 
     The cost is `mean_distances` over the set, so that one matching holds for all images
-    (IMM on BBC-Pose, imm.md 10.3), solved exactly (Hungarian algorithm). With fewer landmarks
+    (IMM on BBC-Pose; docs/imm.md, "Measuring"), solved exactly (Hungarian algorithm). With fewer landmarks
     than points, the points whose matching would cost most stay without one.
 
     Args:

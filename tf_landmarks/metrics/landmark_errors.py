@@ -57,7 +57,7 @@ def normalizer_lengths(annotated, normalizer, image_sizes=None) -> np.ndarray:
 
     Either |p_a - p_b| between two annotated points (inter-ocular distance: the two eyes), where
     a and b may also be groups whose mean is taken (300-W pupils: means of points 36-41 and 42-47),
-    or the image edge sqrt(height * width) (LMDIS on Human3.6M; protocols.md 1).
+    or the image edge sqrt(height * width) (LMDIS on Human3.6M).
 
     Args:
         annotated: `[N, A, 2]`, NaN where missing.
@@ -133,7 +133,7 @@ def divide_by_size(points, image_sizes) -> np.ndarray:
 def nme_percent(errors, axis: int | None = None):
     """Normalised mean error, 100 / (labelled points) * sum |p' - p| / length, in percent.
 
-    A mean of ratios (protocols.md 1, NME-IOD); papers also call it mean error or "MSE", but it is
+    A mean of ratios; papers also call it mean error or "MSE", but it is
     never squared.
 
     Args:

@@ -1,7 +1,8 @@
 """Statistics of batch normalisation, estimated again with the weights as they are ("precise BN").
 
 Moving averages lag behind weights that move. Where a method says so (`bn_reestimation_batches`), they are
-replaced, before each evaluation and at the end, by the plain average over that many training batches.
+replaced, before each evaluation and at the end, by the plain average over that many training batches
+(docs/lmdis.md, "Statistics of batch normalisation").
 """
 
 from collections.abc import Callable, Iterable

@@ -1,0 +1,63 @@
+"""What code, settings and pages cite is in the project."""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+CITING = sorted(
+    path
+    for folder in ("tf_landmarks", "tools", "configs", "docs", "tests")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".cfg", ".sh", ".md", ".css", ".j2")
+)
+FILE = re.compile(r"(?<![\w./-])((?:[\w-]+/)*[\w-]+\.(?:md|py|sh))\b")
+SECTION = re.compile(r"\b(\w+\.md)\)?, \"([^\"]+)\"")
+
+pytestmark = pytest.mark.core
+
+
+def cited_files(text: str) -> set[str]:
+    """The paths of pages, modules and scripts in a text."""
+    return set(FILE.findall(text))
+
+
+def in_project(name: str, citing: pathlib.Path) -> bool:
+    """Whether a path exists as seen from the project, the package, or the folder that cites it."""
+    return any((place / name).is_file() for place in (ROOT, ROOT / "tf_landmarks", citing.parent))
+
+
+def flat(text: str) -> str:
+    """A text without its line breaks and comment signs."""
+    return re.sub(r"\s*\n[\s#]*", " ", text)
+
+
+def test_paths_are_told_from_other_words():
+    text = "(docs/imm.md 3), see coordinates.py; runs/a.b/c.pyx, https://host.org/page.md, x.md."
+    assert cited_files(text) == {"docs/imm.md", "coordinates.py", "x.md"}
+
+
+@pytest.mark.parametrize("path", CITING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_cited_files_exist(path):
+    if path.name == pathlib.Path(__file__).name:
+        pytest.skip("its own examples do not exist")
+    cited = cited_files(path.read_text(encoding="utf-8"))
+    if "tests" in path.parts:  # which name files that they write
+        cited = {name for name in cited if name.endswith(".md")}
+    assert not [name for name in sorted(cited) if not in_project(name, path)]
+
+
+@pytest.mark.parametrize("path", CITING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_cited_sections_are_headings_of_their_pages(path):
+    for page, section in SECTION.findall(flat(path.read_text(encoding="utf-8"))):
+        headings = re.findall(r"^#+ (.*)$", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+        assert section in headings, (page, section)
+
+
+def test_every_method_has_a_page():
+    from tf_landmarks.methods import TRAINED
+
+    for name in TRAINED:
+        page = ROOT / "docs" / f"{name}.md"
+        assert f"tf_landmarks/methods/{name}.py" in page.read_text(encoding="utf-8"), name
