@@ -1,6 +1,6 @@
-"""Tests of tools/c_loader.py: what Python computes, the C++ loader computes without Python."""
+"""Tests of tools/c_api_runner.py: what Python computes, the C++ loader computes without Python."""
 
-import importlib.util
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-TOOL = pathlib.Path(__file__).parents[1] / "tools" / "c_loader.py"
+TOOL = pathlib.Path(__file__).parents[1] / "tools" / "c_api_runner.py"
 TENSORFLOW = tuple(int(part) for part in tf.__version__.split(".")[:2])
 
 pytestmark = pytest.mark.core
@@ -130,7 +130,7 @@ def test_dataset_inside_a_signature_runs_and_a_bad_image_fails_alone(
 def script_with_loader(script, *arguments) -> None:
     """Runs a script beside the tool, in a process that must not import tensorflow."""
     start = f"import sys; sys.path.insert(0, {str(TOOL.parent)!r})\n"
-    start += "import numpy as np; from c_loader import ServedModel\n"
+    start += "import numpy as np; from served_model import ServedModel\n"
     end = """
 imported = {"tensorflow", "tensorflow_addons", "keras", "tf_keras"} & set(sys.modules)
 assert not imported, imported
@@ -257,9 +257,8 @@ print(tf.keras.__version__, loaded(x=tf.ones([1, 2]))["y"].shape)
     assert "Could not find variable" in message
 
 
-def test_process_that_has_tensorflow_is_refused(export):
-    spec = importlib.util.spec_from_file_location("c_loader", TOOL)
-    c_loader = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(c_loader)
+def test_process_that_has_tensorflow_is_refused(export, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    served_model = importlib.import_module("served_model")
     with pytest.raises(RuntimeError, match="has imported tensorflow"):
-        c_loader.ServedModel(export)
+        served_model.ServedModel(export)

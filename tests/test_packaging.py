@@ -103,7 +103,7 @@ def test_a_command_has_the_flags_of_its_module_and_of_no_other(tmp_path):
 
 def test_tools_work_from_any_folder(tmp_path):
     sizes = ["--num_train=2", "--num_test=1", "--size=32"]
-    run(ROOT / "tools" / "make_faces.py", "--output=faces", *sizes, cwd=tmp_path)
+    run(ROOT / "tools" / "synthetic_faces.py", "--output=faces", *sizes, cwd=tmp_path)
     assert (tmp_path / "faces" / "train" / "landmarks.csv").exists()
 
 

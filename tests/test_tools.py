@@ -35,7 +35,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     """Faces as files, and a model that was trained on them for two steps."""
     path = tmp_path_factory.mktemp("tools")
     sizes = ["--num_train=20", "--num_test=6", "--size=32"]
-    said = run("tools/make_faces.py", f"--output={path}/faces", *sizes)
+    said = run("tools/synthetic_faces.py", f"--output={path}/faces", *sizes)
     assert "evaluate with --normalizer=left_eye,right_eye" in said
     common = [*cases.CASES[0].flags, "--batch_size=4", "--steps=2", "--validation_fraction=0.5"]
     run("-m", "tf_landmarks.train", *common, f"--data={path}/faces", f"--run_dir={path}/run")

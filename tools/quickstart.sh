@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 run=runs/quickstart_made_faces
 "$PYTHON" -m tf_landmarks.train --flagfile=configs/quickstart.cfg --run_dir="$run"
-"$PYTHON" tools/make_faces.py --output=runs/made_faces
+"$PYTHON" tools/synthetic_faces.py --output=runs/made_faces
 "$PYTHON" tools/evaluate.py --model="$run/export" --data=runs/made_faces --normalizer=left_eye,right_eye
 echo
 echo "model:  $run/export      report: $run/evaluation/report.html"

@@ -402,7 +402,7 @@ IN_THE_LOADER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from c_loader import ServedModel
+from served_model import ServedModel
 
 model = ServedModel(sys.argv[2])
 with np.load(sys.argv[3]) as arrays:

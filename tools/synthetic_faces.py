@@ -1,6 +1,6 @@
 """Writes the drawn faces as files with annotations, to evaluate on or to look at.
 
-    python tools/make_faces.py --output=runs/made_faces
+    python tools/synthetic_faces.py --output=runs/made_faces
 
 The training part shows the looks that `--data=made_faces` trains on; the test part shows others.
 """

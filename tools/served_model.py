@@ -1,21 +1,8 @@
-"""Runs a SavedModel as TensorFlow Serving does: in the C++ loader, with no TensorFlow in Python.
+"""A SavedModel as TensorFlow Serving runs it: in the C++ loader, with no TensorFlow in Python.
 
-    python tools/c_loader.py --model=runs/quickstart/export --show
-    python tools/c_loader.py --model=runs/quickstart/export --image_files=a.jpg,b.jpg --outputs=out.npz
-
-Loading an export in Python proves little about serving it. A Keras 3 model written by
-`tf.saved_model.save` loads and predicts in Python; the C++ loader loads it too, and then fails
-each request with "Could not find variable". An op of a Python package (tensorflow_addons) fails
-the loading, a Python function kept in the graph (`tf.py_function`) each request, and neither
-shows in a process that has imported the package or made the function.
-
-So this file reaches the C API (`TF_LoadSessionFromSavedModel`, `TF_SessionRun`) in the library
-inside the installed wheel with ctypes, and the process never imports tensorflow: what
-runs here needs the SavedModel and nothing of ours. Signatures come from the MetaGraphDef that
-the loader hands back, read with a few lines of protobuf's wire format.
-
-Files hold no pickles: strings in an `.npz` are NumPy bytes arrays (dtype S), which drop trailing
-zero bytes; `ServedModel.run` and `--image_files` keep them.
+This reaches the C API (`TF_LoadSessionFromSavedModel`, `TF_SessionRun`) in the library inside the
+installed wheel with ctypes, and the process never imports tensorflow: what runs here needs the
+SavedModel and nothing of ours. Signatures come from the MetaGraphDef that the loader hands back.
 """
 
 import contextlib
@@ -30,15 +17,11 @@ from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from meta_graph import DTYPES, Tensors, encoded_varint, signatures
 
-# DataType in tensorflow/core/framework/types.proto.
-_STRING = 7
-_DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 7: "string", 9: "int64", 10: "bool"}
-_NUMBERS = {name: number for number, name in _DTYPES.items()}
+_STRING = 7  # of meta_graph.DTYPES
+_NUMBERS = {name: number for number, name in DTYPES.items()}
 _STRING_BYTES = 24  # sizeof(TF_TString)
-
-Tensors = dict[str, tuple[str, str]]
 
 
 class ServedModel:
@@ -66,14 +49,14 @@ class ServedModel:
         if "tensorflow" in sys.modules:
             raise RuntimeError(
                 "this process has imported tensorflow, whose Python could lend ops to the model; "
-                "load it in a process of its own: python tools/c_loader.py --model=DIR"
+                "load it in a process of its own: python tools/c_api_runner.py --model=DIR"
             )
         self.folder = _saved_model(pathlib.Path(folder))
         self._tf = tf = _library()
         self._session, self._graph, meta_graph = _load(tf, self.folder, threads)
         # Frees both: when called, with the last reference, or at exit.
         self.close = weakref.finalize(self, _delete, tf, self._session, self._graph)
-        self.signatures = _signatures(meta_graph)
+        self.signatures = signatures(meta_graph)
 
     def __enter__(self) -> "ServedModel":
         return self
@@ -273,7 +256,7 @@ def _load(tf: ctypes.CDLL, folder: pathlib.Path, threads: int) -> tuple[int, int
     try:
         if threads:
             # ConfigProto: intra_op_parallelism_threads = 2, inter_op_parallelism_threads = 5.
-            config = b"".join(bytes([n << 3]) + _encoded_varint(threads) for n in (2, 5))
+            config = b"".join(bytes([n << 3]) + encoded_varint(threads) for n in (2, 5))
             with _status(tf, f"cannot set {threads} threads") as status:
                 tf.TF_SetConfig(options, config, len(config), status)
         tags = (c_char_p * 1)(b"serve")
@@ -335,7 +318,7 @@ def _to_array(tf: ctypes.CDLL, tensor: int) -> np.ndarray:
     shape = tuple(tf.TF_Dim(tensor, axis) for axis in range(tf.TF_NumDims(tensor)))
     number = tf.TF_TensorType(tensor)
     if number != _STRING:
-        array = np.empty(shape, _DTYPES[number])
+        array = np.empty(shape, DTYPES[number])
         ctypes.memmove(array.ctypes.data, tf.TF_TensorData(tensor), array.nbytes)
         return array
     array = np.empty(shape, object)
@@ -351,141 +334,3 @@ def _string_addresses(tf: ctypes.CDLL, tensor: int) -> range:
 
 
 # Protobuf's wire format: https://protobuf.dev/programming-guides/encoding/
-
-
-def _signatures(meta_graph: bytes) -> dict[str, tuple[Tensors, Tensors]]:
-    """Reads the signatures in a MetaGraphDef, tensorflow/core/protobuf/meta_graph.proto.
-
-    MetaGraphDef.signature_def = 5; SignatureDef.inputs = 1, outputs = 2; TensorInfo.name = 1,
-    dtype = 2.
-    """
-
-    def tensors(signature: memoryview, number: int) -> Tensors:
-        infos = {key: dict(_fields(info)) for key, info in _map(signature, number).items()}
-        return {
-            key: (_text(info.get(1, b"")), _dtype(info.get(2, 0))) for key, info in infos.items()
-        }
-
-    return {
-        name: (tensors(signature, 1), tensors(signature, 2))
-        for name, signature in _map(memoryview(meta_graph), 5).items()
-        if not name.startswith("__saved_model_")  # the loader's own: it names an initialization op
-    }
-
-
-def _dtype(number: int) -> str:
-    return _DTYPES.get(number, f"DataType {number}")
-
-
-def _text(value: memoryview | bytes) -> str:
-    return bytes(value).decode()
-
-
-def _map(message: memoryview, number: int) -> dict[str, memoryview]:
-    """Reads a map<string, message>: repeated entries with key = 1, value = 2."""
-    entries = (dict(_fields(entry)) for field, entry in _fields(message) if field == number)
-    return {_text(entry.get(1, b"")): entry.get(2, memoryview(b"")) for entry in entries}
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Walks the fields of a message: (number, integer or bytes)."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-        else:
-            if kind not in (1, 2, 5):
-                raise ValueError(f"wire type {kind} in a protobuf message")
-            size, at = _varint(message, at) if kind == 2 else (8 if kind == 1 else 4, at)
-            value, at = message[at : at + size], at + size
-        yield tag >> 3, value
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Reads seven bits a byte, lowest first; returns the value and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def _encoded_varint(value: int) -> bytes:
-    low = []
-    while value >= 0x80:
-        low.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*low, value])
-
-
-# Command line.
-
-
-def _define_flags() -> None:
-    """Not at import: modules that import this one may have a --model of their own."""
-    flags.DEFINE_string("model", None, "SavedModel, or folder of numbered versions.", required=True)
-    flags.DEFINE_string("signature", "serving_default", "Signature to run.")
-    flags.DEFINE_string("inputs", None, ".npz with an array for each input of the signature.")
-    flags.DEFINE_list("image_files", [], "Image files for the input image_bytes.")
-    flags.DEFINE_string("outputs", None, ".npz to write, with an array for each output.")
-    flags.DEFINE_integer(
-        "threads",
-        0,
-        "Threads in an op and between ops; 0 leaves them to TensorFlow.",
-        lower_bound=0,
-    )
-    flags.DEFINE_bool("show", False, "Print the signatures.")
-
-
-def main(argv: list[str]) -> None:
-    args = flags.FLAGS
-    if len(argv) > 1:
-        raise app.UsageError(f"not a flag: {' '.join(argv[1:])}")
-    if not (args.show or args.inputs or args.image_files):
-        raise app.UsageError("give --show, --inputs=FILE.npz or --image_files=FILE,FILE")
-    try:
-        with ServedModel(args.model, threads=args.threads) as model:
-            if args.show:
-                _show(model)
-            if args.inputs or args.image_files:
-                inputs = _read_inputs(args.inputs, args.image_files)
-                _report(model.run(args.signature, inputs), args.outputs)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"c_loader: {error}")
-
-
-def _show(model: ServedModel) -> None:
-    print(model.folder)
-    for name, (inputs, outputs) in sorted(model.signatures.items()):
-        print(f"  {name}")
-        for direction, tensors in (("in ", inputs), ("out", outputs)):
-            for key, (tensor, dtype) in sorted(tensors.items()):
-                print(f"    {direction} {key:<16} {dtype:<8} {tensor}")
-
-
-def _read_inputs(path: str | None, image_files: list[str]) -> dict[str, Any]:
-    inputs = {}
-    if path:
-        with np.load(path, allow_pickle=False) as arrays:
-            inputs.update(arrays)
-    if image_files:
-        inputs["image_bytes"] = [pathlib.Path(file).read_bytes() for file in image_files]
-    return inputs
-
-
-def _report(outputs: dict[str, np.ndarray], path: str | None) -> None:
-    for key, array in sorted(outputs.items()):
-        kind = "string" if array.dtype == object else array.dtype
-        print(f"{key}: {kind} {list(array.shape)}")
-    if path:
-        plain = {k: a.astype("S") if a.dtype == object else a for k, a in outputs.items()}
-        np.savez(path, **plain)
-
-
-if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
