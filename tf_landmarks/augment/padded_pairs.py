@@ -10,7 +10,7 @@ import math
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import optical_flow, sampling, tps
+from tf_landmarks.augment import color, optical_flow, sampling, tps
 from tf_landmarks.augment.augmentation import Augmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.options import option
@@ -44,21 +44,6 @@ def pad(images: tf.Tensor, size: int) -> tf.Tensor:
     colour = tf.reduce_mean(tf.concat(lines, axis=1), axis=1)[:, tf.newaxis, tf.newaxis]
     margin = [(size - images.shape[1]) // 2] * 2
     return tf.pad(images - colour, [[0, 0], margin, margin, [0, 0]]) + colour
-
-
-def jitter(images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
-    """Stretches the contrast of `[B, E, E, 3]` around each image's mean and adds to its brightness.
-
-    Args:
-        images: In [0, 1], and so is the result.
-        brightness: `[B]`, added.
-        contrast: `[B]`, a factor.
-    """
-    brightness, contrast = (
-        x[:, tf.newaxis, tf.newaxis, tf.newaxis] for x in (brightness, contrast)
-    )
-    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-    return tf.clip_by_value((images - mean) * contrast + mean + brightness, 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +151,7 @@ class PaddedPair(Augmentation):
         colours = [drawn.pop(k) for k in ("brightness", "contrast")] if self.color_jitter else []
 
         def colour(images: tf.Tensor) -> tf.Tensor:
-            return jitter(images, *colours) if colours else images
+            return color.jitter(images, *colours) if colours else images
 
         target = colour(inputs[:, 0])
         warp = grid_warp(drawn["similarity"], drawn["shifts"])
