@@ -64,7 +64,7 @@ class Case:
         coarse = np.random.default_rng(seed).random((size, 6, 6, 3), np.float32)
         images = tf.image.resize(coarse, [self.image_size] * 2)
         pairing = self.model().stages[0].augmentation
-        frames = tf.stack([images] * pairing.frames_per_sample, axis=1)
+        frames = tf.stack([images] * pairing.sampler.length, axis=1)
         batch = pairing(frames, tf.constant([seed, 0]), Geometry(self.image_size))
         return {key: value.numpy() for key, value in batch.items()}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tf_landmarks.augment import frame_pairs, known_warp_pairs, padded_pairs, tps, warped_pairs
-from tf_landmarks.data import sources
+from tf_landmarks.data import samplers, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods import colorization, generation
@@ -40,12 +40,14 @@ class SmoothVideos(sources.Source):
 
 AUGMENTATIONS = {
     "warped": warped_pairs.WarpedPair(MILD, STRONG),
-    "warped_frames": warped_pairs.WarpedPair(MILD, STRONG, False, "margin", 2),
+    "warped_frames": warped_pairs.WarpedPair(MILD, STRONG, False, "margin", samplers.FramePairs()),
     "frames": frame_pairs.FramePair(),
     "known_warp": known_warp_pairs.KnownWarpPair(MILD, STRONG, 5, PLACES),
-    "known_warp_frames": known_warp_pairs.KnownWarpPair(MILD, STRONG, 5, PLACES, 2),
+    "known_warp_frames": known_warp_pairs.KnownWarpPair(
+        MILD, STRONG, 5, PLACES, samplers.FramePairs()
+    ),
     "padded": padded_pairs.PaddedPair(*PADDED),
-    "padded_clips": padded_pairs.PaddedPair(*PADDED, True, 2, 5),
+    "padded_clips": padded_pairs.PaddedPair(*PADDED, True, 5, samplers.Clips(2, 3)),
     "crop_points": colorization.RandomCropPoints(6),
     "noise": generation.ImageWithNoise(8),
 }

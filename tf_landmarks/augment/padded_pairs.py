@@ -1,7 +1,7 @@
 """Padded images and their warps, as LMDIS has them (lmdis.md 2, 4.1, 5).
 
 A canvas is an image with a border of its own mean colour around it. Points on it are (y, x) in its edge
-frame; warps are a similarity and then a spline, and map output points to input points as everywhere.
+convention; warps are a similarity and then a spline, and map output points to input points as everywhere.
 """
 
 import dataclasses
@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import color, optical_flow, sampling, tps
-from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.augment.augmentation import Batch, Draws
+from tf_landmarks.augment.pairs import PairAugmentation
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.samplers import Sampler, SingleImages
 from tf_landmarks.options import option
-
-Batch = dict[str, tf.Tensor]
 
 GRID_SIDE = 7
 # The centres of the cells of a 7 x 7 grid.
@@ -85,7 +85,7 @@ def landmark_warp(similarity: tf.Tensor, landmarks: tf.Tensor, shifts: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
-class PaddedPair(Augmentation):
+class PaddedPair(PairAugmentation):
     """A target, and a source that is a warp of its canvas.
 
         target           [B, E, E, 3] float32 in [0, 1], its colours jittered
@@ -95,11 +95,11 @@ class PaddedPair(Augmentation):
         landmark_shifts  [B, K, 2], of landmarks, for a spline around these instead of the grid
         chance           [B] in [0, 1): by which a method chooses between the two
 
-    and where there is an interval, so that three frames of a video make a sample:
+    and where a sample is a clip of a video, whose first frame is the target:
 
-        later            [B, P, P, 3], the canvas of the third frame, its colours jittered alike
-        flow             [B, E, E, 2] from the target's frame to the third, in units of the image's side
-        valid            [B] 1 where the third frame differs from the first, else 0
+        later            [B, P, P, 3], the canvas of the last frame, its colours jittered alike
+        flow             [B, E, E, 2] from the first frame to the last, in units of the image's side
+        valid            [B] 1 where the last frame differs from the first, else 0
 
     Attributes:
         canvas_size: P.
@@ -107,9 +107,8 @@ class PaddedPair(Augmentation):
         landmark_displacement: Standard deviation of the landmarks' shifts, in the canvas' edge convention.
         num_landmarks: K.
         color_jitter: Whether colours are jittered: brightness by up to 32 of 255, contrast by 1/2.
-        interval: Frames from the target to the second frame and from there to the third; 0: the target
-            is a sample by itself.
         window: Side of what optical flow takes to move alike, pixels.
+        sampler: Which images make a sample: single ones, or clips.
     """
 
     canvas_size: int
@@ -117,15 +116,10 @@ class PaddedPair(Augmentation):
     landmark_displacement: float
     num_landmarks: int
     color_jitter: bool = True
-    interval: int = 0
     window: int = optical_flow.WINDOW
+    sampler: Sampler = SingleImages()
 
-    @property
-    def frames_per_sample(self) -> int:
-        """See the base class."""
-        return 3 if self.interval else 1
-
-    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws warps and changes of colour, one row per sample."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7), num=7)
         normal, uniform = tf.random.stateless_normal, tf.random.stateless_uniform
@@ -144,9 +138,9 @@ class PaddedPair(Augmentation):
             draws |= {"brightness": colours[0] * 32 / 255, "contrast": 1.0 + 0.5 * colours[1]}
         return draws
 
-    def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
-        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]`."""
-        inputs = geometry.centre(frames)
+    def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
+        """Makes a batch of `images [B, n, L, L, 3]`; see the base class."""
+        inputs = geometry.centre(images)
         drawn = dict(draws)
         colours = [drawn.pop(k) for k in ("brightness", "contrast")] if self.color_jitter else []
 
@@ -160,7 +154,7 @@ class PaddedPair(Augmentation):
             "source": warp.images(pad(target, self.canvas_size)),
             **drawn,
         }
-        if self.interval:
+        if self.sampler.length > 1:
             differs = tf.reduce_any(inputs[:, 0] != inputs[:, -1], axis=[1, 2, 3])
             batch |= {
                 "later": pad(colour(inputs[:, -1]), self.canvas_size),
