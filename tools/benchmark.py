@@ -237,7 +237,7 @@ def measure_input(found: dict) -> dict:
     geometry = Geometry(SIDE, crop_fraction=0.8)
     pairing = imm.ImmOptions()
     with tempfile.TemporaryDirectory() as folder:
-        faces = sources.MadeFaces(64, size=160)
+        faces = sources.SyntheticFaces(64, size=160)
         os.makedirs(os.path.join(folder, "images"))
         for index, name in enumerate(faces.names):
             image = Image.fromarray(faces.read(index))

@@ -40,7 +40,7 @@ def folder(tmp_path_factory) -> str:
 
     path = tmp_path_factory.mktemp("images")
     for index in range(12):
-        Image.fromarray(sources.MadeFaces(6).read(index)).save(
+        Image.fromarray(sources.SyntheticFaces(6).read(index)).save(
             path / f"{index // 4}_{index % 4}.png"
         )
     return str(path)

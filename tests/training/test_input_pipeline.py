@@ -96,7 +96,7 @@ def test_batches_from_step_3_on_are_those_of_the_whole_sequence(memory):
 
 @pytest.mark.parametrize("augmentation", [WARPED, frame_pairs.FramePair()])
 def test_warps_and_pairs_repeat_too_and_do_not_depend_on_where_the_images_lie(augmentation):
-    source = sources.MadeFaces(num_looks=5, size=24)
+    source = sources.SyntheticFaces(num_faces=5, size=24)
     geometry = Geometry(16, crop_fraction=0.8)
     runs = [
         take(
@@ -413,7 +413,7 @@ def test_long_lists_of_bad_files_are_cut():
 @pytest.mark.parametrize("memory", [True, False])
 def test_a_sample_is_spread_over_the_set_as_the_network_sees_it(memory):
     geometry = Geometry(SIZE, crop_fraction=0.8)
-    source = sources.MadeFaces(num_looks=4, size=20)
+    source = sources.SyntheticFaces(num_faces=4, size=20)
     image_set = make_set(source, memory, geometry=geometry, indices=[1, 2, 3, 5, 6, 7])
     for count, chosen in ((9, (1, 2, 3, 5, 6, 7)), (3, (1, 3, 6))):
         images = image_set.sample(count)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.core
 
 
 def frames(count: int = 12) -> ImageSet:
-    source = sources.MadeFaces(count // 2, size=32)
+    source = sources.SyntheticFaces(count // 2, size=32)
     return ImageSet(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
 
 
