@@ -6,6 +6,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tests.conformance import toys
 from tf_landmarks import methods
 from tf_landmarks.data.geometry import Geometry
 
@@ -21,13 +22,21 @@ _IMM = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """A method with options that make it small."""
+    """A method with options that make it small.
+
+    Attributes:
+        method: Its name.
+        options: Those that make it small.
+        image_size: Side of its input, pixels.
+        watched: The logged value that must fall when images are learned by heart.
+        scale: What that value is multiplied by to be a squared error of colours in 0-255; 0: it is none.
+    """
 
     method: str
     options: dict
     image_size: int = 32
-    #: The logged value that must fall when images are learned by heart.
     watched: str = "loss"
+    scale: float = 0.0
 
     @property
     def of_stills(self) -> "Case":
@@ -50,32 +59,32 @@ class Case:
             *own,
         ]
 
-    def model(self, num_landmarks: int = 4) -> methods.LandmarkModel:
+    def model(self, num_landmarks: int = 4, sync_batch_norm: bool = False) -> methods.Model:
         """Makes and builds the model."""
-        options = methods.METHODS[self.method].options_class(**self.options)
-        model = methods.create(
-            self.method, methods.ModelSpec(self.image_size, num_landmarks), options
-        )
+        kind = methods.MODELS[self.method]
+        spec = methods.ModelSpec(self.image_size, num_landmarks, sync_batch_norm)
+        model = kind(spec, kind.options_class(**self.options))
         model.build_variables()
         return model
 
-    def batch(self, size: int, seed: int) -> dict[str, np.ndarray]:
-        """A batch of the first stage, from smooth random images."""
+    def batch(self, size: int, seed: int, stage: int = 0) -> dict[str, np.ndarray]:
+        """A batch of a stage, from smooth random images."""
         coarse = np.random.default_rng(seed).random((size, 6, 6, 3), np.float32)
         images = tf.image.resize(coarse, [self.image_size] * 2)
-        pairing = self.model().stages[0].augmentation
-        frames = tf.stack([images] * pairing.sampler.length, axis=1)
-        batch = pairing(frames, tf.constant([seed, 0]), Geometry(self.image_size))
+        augmentation = self.model().stages[stage].augmentation
+        images = tf.stack([images] * augmentation.sampler.length, axis=1)
+        batch = augmentation(images, tf.constant([seed, 0]), Geometry(self.image_size))
         return {key: value.numpy() for key, value in batch.items()}
 
 
 CASES = [
-    Case("imm", _IMM, watched="m_input"),
-    Case("imm", {**_IMM, "loss": "balanced", "pairing": "frames"}, watched="m_input"),
+    Case("imm", _IMM, watched="m_input", scale=1.0),
+    Case("imm", {**_IMM, "loss": "balanced", "pairing": "frames"}, watched="m_input", scale=1.0),
     Case(
         "imm",
         {**_IMM, "loss": "l1", "bottleneck": "vector", "adversarial": 0.01},
         watched="m_input",
+        scale=1.0,
     ),
     Case(
         "lmdis",
@@ -88,7 +97,13 @@ CASES = [
             "landmark_warps": 0.0,
         },
         watched="mse",
+        scale=255.0**2,
     ),
     Case("fse", {"schedule": "constant", "learning_rate": 3e-3, "pool": 3}),
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""
+
+THREE_STAGES = Case("three_stages", {})
+FEATURES = Case("toy_features", {}, watched="error")
+TOYS = [THREE_STAGES, FEATURES]
+assert {case.method for case in TOYS} == set(toys.TOYS)

@@ -1,6 +1,6 @@
 """Run as a script: one strategy's gradients on a given batch, written to a file.
 
-    python replicas.py METHOD 'OPTIONS AS JSON' BATCHES.npz OUT.npz one|mirrored|multi_worker [sync]
+    python replicas.py METHOD STAGE 'OPTIONS AS JSON' BATCHES.npz OUT.npz one|mirrored|multi_worker [sync]
 
 A process of its own, because TensorFlow takes only one set-up of logical devices in its lifetime, and
 a second MirroredStrategy over CPUs ends it. `BATCHES.npz` holds one array per key of a batch with a
@@ -13,12 +13,18 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import methods
+from tests.conformance import cases
 from tf_landmarks.training import strategy
 
 
 def main(
-    method: str, options_json: str, batches_path: str, out_path: str, kind: str, sync: str = ""
+    method: str,
+    stage: str,
+    options_json: str,
+    batches_path: str,
+    out_path: str,
+    kind: str,
+    sync: str = "",
 ) -> None:
     """Computes and writes the gradients, under their variables' positions."""
     batches = dict(np.load(batches_path))
@@ -26,13 +32,10 @@ def main(
     batch_size = sum(len(b) for b in next(iter(batches.values())))
     chosen = strategy.make_strategy(kind, replicas, batch_size)
     tf.keras.utils.set_random_seed(5)
-    size = batches["target"].shape[-2]
-    shape = methods.ModelSpec(size, num_landmarks=4, sync_batch_norm=bool(sync))
-    options = methods.METHODS[method].options_class(**json.loads(options_json))
+    case = cases.Case(method, json.loads(options_json))
     with chosen.scope():
-        model = methods.MODELS[method](shape, options)
-        model.build_variables()
-        model.start_stage(model.stages[0], 10)
+        model = case.model(sync_batch_norm=bool(sync))
+        model.start_stage(model.stages[int(stage)], 10)
 
     @tf.function
     def gradients(batch):

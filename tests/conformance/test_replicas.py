@@ -15,11 +15,17 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def run_replicas(folder, method, options, batches, *arguments) -> dict[str, np.ndarray]:
+def run_replicas(folder, case, batches, *arguments, stage=0) -> dict[str, np.ndarray]:
     """Runs replicas.py in a process of its own and returns the gradients by position."""
     np.savez(folder / "batches.npz", **batches)
     out = folder / f"{'_'.join(arguments)}.npz"
-    command = [sys.executable, HERE / "replicas.py", method, json.dumps(options)]
+    command = [
+        sys.executable,
+        HERE / "replicas.py",
+        case.method,
+        str(stage),
+        json.dumps(case.options),
+    ]
     subprocess.run(
         [*command, folder / "batches.npz", out, *arguments],
         check=True,
@@ -44,13 +50,17 @@ def assert_same(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(two[name], gradient, rtol=0, atol=tolerance, err_msg=name)
 
 
+STAGES = [(case, 0) for case in (*cases.CASES, cases.FEATURES)]
+STAGES += [(cases.THREE_STAGES, stage) for stage in range(3)]
+
+
 @pytest.mark.core
-@pytest.mark.parametrize("case", cases.CASES, ids=str)
-def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(case, tmp_path):
-    batch = case.batch(4, seed=1)
+@pytest.mark.parametrize(("case", "stage"), STAGES, ids=str)
+def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(case, stage, tmp_path):
+    batch = case.batch(4, seed=1, stage=stage)
     batches = {key: np.stack([value, value]) for key, value in batch.items()}
-    one = run_replicas(tmp_path, case.method, case.options, batches, "one")
-    assert_same(one, run_replicas(tmp_path, case.method, case.options, batches, "mirrored"))
+    one = run_replicas(tmp_path, case, batches, "one", stage=stage)
+    assert_same(one, run_replicas(tmp_path, case, batches, "mirrored", stage=stage))
 
 
 @pytest.mark.parametrize("case", cases.CASES[1:2], ids=str)
@@ -59,9 +69,9 @@ def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_th
 ):
     batch = case.batch(8, seed=2)
     batches = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
-    one = run_replicas(tmp_path, case.method, case.options, batches, "one", "sync")
-    two = run_replicas(tmp_path, case.method, case.options, batches, "mirrored", "sync")
+    one = run_replicas(tmp_path, case, batches, "one", "sync")
+    two = run_replicas(tmp_path, case, batches, "mirrored", "sync")
     assert_same(one, two)
-    plain = run_replicas(tmp_path, case.method, case.options, batches, "mirrored")
+    plain = run_replicas(tmp_path, case, batches, "mirrored")
     with pytest.raises(AssertionError):
         assert_same(one, plain)

@@ -56,8 +56,8 @@ def test_two_workers_have_the_gradients_of_one_process(tmp_path):
     case = cases.CASES[1].of_stills
     batch = case.batch(8, seed=2)
     batches = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
-    one = test_replicas.run_replicas(tmp_path, case.method, case.options, batches, "one", "sync")
-    command = [sys.executable, HERE / "replicas.py", case.method, json.dumps(case.options)]
+    one = test_replicas.run_replicas(tmp_path, case, batches, "one", "sync")
+    command = [sys.executable, HERE / "replicas.py", case.method, "0", json.dumps(case.options)]
     out = tmp_path / "two.npz"
     for worker in start([*command, tmp_path / "batches.npz", out, "multi_worker", "sync"]):
         _, said = worker.communicate(timeout=180)

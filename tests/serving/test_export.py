@@ -15,12 +15,13 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_landmarks
-from tf_landmarks import coordinates, flags, run_directory
+from tf_landmarks import coordinates, flags, methods, run_directory
 from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
-from tf_landmarks.serving.signatures import ServingModule
+from tf_landmarks.serving.signatures import LandmarkModule
 from tf_landmarks.training import checkpoints, models, trainer, untrained
+from tf_landmarks.training.run_data import RunData
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 OPTIONS = ImmOptions(width=8, regressor_width=16, regressor_min_width=8, softargmax="joint")
@@ -111,7 +112,7 @@ def expected(run, model, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks `[K, 2]` (x, y) in pixels of `image` and confidences `[K]`, by the Keras model."""
     seen = run.geometry.centre(run.geometry.load(tf.constant(image)))
     found = model.represent(seen[tf.newaxis])
-    pixels = coordinates.pixels_from_corner(found.landmarks[0].numpy(), (32, 32))
+    pixels = coordinates.pixels_from_corner(found.points[0].numpy(), (32, 32))
     return run.geometry.to_image(pixels, image.shape[:2])[:, ::-1], found.confidence[0].numpy()
 
 
@@ -264,10 +265,10 @@ def test_points_are_pixels_of_the_stored_image():
             point = coordinates.corner_from_pixels(tf.constant([8.0, 24.0]), (32, 32))
             landmarks = tf.tile(point[tf.newaxis, tf.newaxis], [tf.shape(inputs)[0], K, 1])
             heatmaps = tf.zeros([tf.shape(inputs)[0], 4, 4, K])
-            return trainer.methods.base.Representation(landmarks, heatmaps, landmarks[..., 0])
+            return methods.base.Landmarks(landmarks, heatmaps, landmarks[..., 0])
 
     geometry = dataclasses.replace(RunOptions(image_size=32), crop_fraction=0.8).geometry
-    module = ServingModule(Fixed(), geometry)
+    module = LandmarkModule(Fixed(), geometry)
     # 60 x 100 is padded by 20 above and below to 100, resized to 40, and 4 are cut all round:
     # x = (24 + 4 + 0.5) 100 / 40 - 0.5 = 70.75, y = (8 + 4 + 0.5) 2.5 - 0.5 - 20 = 10.75.
     got = module.predict_images(tf.zeros([2, 60, 100, 3], tf.uint8))["landmarks"].numpy()
@@ -327,8 +328,7 @@ def test_the_untrained_network_is_another_one_with_calibrated_statistics(run, mo
             norm.moving_variance.assign(tf.ones_like(norm.moving_variance))
     raw = np.stack([expected(run, other, image)[0] for image in IMAGES])
     # Raw statistics leave all points in the middle of the image: they lie closer together.
-    frames, _ = trainer.read_data(run)
-    untrained.calibrate(other, frames)
+    untrained.calibrate(other, RunData(run, methods.Model.check_images).training)
     want = np.stack([expected(run, other, image)[0] for image in IMAGES])
     np.testing.assert_allclose(before.landmarks, want, atol=1e-3)
     assert np.ptp(before.landmarks[0], axis=0).max() > 3 * np.ptp(raw[0], axis=0).max()
@@ -367,8 +367,10 @@ def test_the_facts_of_the_training_come_along(run, exported):
 def test_lists_of_images_hold_names_that_are_not_text(run, exported, tmp_path, monkeypatch):
     (tmp_path / "caf\udce9.png").write_bytes(encoded(IMAGES[0]))
     other = dataclasses.replace(run, data=str(tmp_path), run_dir=str(tmp_path))
-    frames, _ = trainer.read_data(dataclasses.replace(other, validation_fraction=0.0))
-    trainer._write_image_lists(other.run_dir, frames, None)
+    data = RunData(
+        dataclasses.replace(other, validation_fraction=0.0), methods.Model.check_images
+    )
+    trainer._write_image_lists(other.run_dir, data)
     monkeypatch.setattr(exported, "_extra", str(tmp_path))
     assert exported.image_list("training") == {os.path.realpath(tmp_path / "caf\udce9.png")}
 

@@ -6,18 +6,17 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tests.conformance import cases
 from tf_landmarks import methods
 from tf_landmarks.data import sources
-from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.methods.colorization import ColorizationOptions
 from tf_landmarks.metrics import unsupervised
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
 from tf_landmarks.training import monitor, trainer
-from tf_landmarks.training.input_pipeline import ImageSet
+from tf_landmarks.training.run_data import RunData
 
 CASE = cases.CASES[1].of_stills
 RUN = RunOptions(
@@ -28,24 +27,35 @@ RUN = RunOptions(
 pytestmark = pytest.mark.core
 
 
-def frames(count: int = 12) -> ImageSet:
-    source = sources.SyntheticFaces(count // 2, size=32)
-    return ImageSet(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    """Twelve drawn faces as files."""
+    path = tmp_path_factory.mktemp("images")
+    for index in range(12):
+        Image.fromarray(sources.SyntheticFaces(6, size=32).read(index)).save(path / f"{index:02d}.png")
+    return str(path)
 
 
-def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path):
-    model, copy, images = CASE.model(), CASE.model(), frames()
+def make_data(folder: str, validation_fraction: float = 0.5) -> RunData:
+    run = dataclasses.replace(
+        RUN, data=folder, cache_mib=64.0, validation_fraction=validation_fraction
+    )
+    return RunData(run, methods.Model.check_images)
+
+
+def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(folder, tmp_path):
+    model, copy, data = CASE.model(), CASE.model(), make_data(folder)
     model.regressor.output_conv.bias.assign([0.3, 0.1, 0.2])
     stage = model.stages[0]
-    measured = monitor.Evaluator(RUN, copy, stage, images, is_held_out=True)
+    measured = monitor.Monitor(copy, copy.stages[0], data)
     measured.load(tf.train.Checkpoint(model=model).write(str(tmp_path / "weights")))
     found = measured.measure()
-    batches = images.batches(stage.augmentation, 4, RUN.seed + monitor.SEED_OFFSET, 0)
+    batches = data.held_out.batches(stage.augmentation, 4, RUN.seed + 1_000_003, 0)
     expected = [model.compute_losses(b, training=False).terms for b in batches.take(4)]
     for name in ("m_input", "mse"):
         mean = np.mean([terms[name] for terms in expected])
         assert found.values[f"val_{name}"] == pytest.approx(mean, rel=1e-4)
-    inputs = images.sample(96)
+    inputs = data.held_out.sample(96)
     own = unsupervised.measure(inputs, lambda x: model.represent(x).points, model.render)
     logged = {k.removeprefix("health_"): v for k, v in found.values.items() if "health" in k}
     assert logged == pytest.approx(own.scalars(), rel=1e-3, abs=1e-3)
@@ -53,22 +63,28 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path
     assert dict(measured.pictures()).keys() == {"pairs", "heatmaps"}
 
 
-def test_without_held_out_images_there_are_no_losses_of_them():
+def test_without_held_out_images_there_are_no_losses_of_them(folder):
     model = CASE.model()
-    found = monitor.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=False).measure()
+    found = monitor.Monitor(model, model.stages[0], make_data(folder, 0.0)).measure()
     assert found.values and all(name.startswith("health_") for name in found.values)
 
 
-def test_a_model_without_landmarks_is_scored_by_the_terms_it_names():
+def test_a_model_without_landmarks_is_scored_by_its_terms(folder):
     shape = methods.ModelSpec(32, 1)
     model = methods.MODELS["colorization"](shape, ColorizationOptions(width=2, head_width=4))
     model.build_variables()
-    measure = monitor.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=True).measure
-    found = measure()
+    found = monitor.Monitor(model, model.stages[0], make_data(folder)).measure()
     expected = found.values["val_hue_ce"] + found.values["val_chroma_ce"]
     assert found.score == pytest.approx(expected) and expected > 1
-    blind = monitor.Evaluator(RUN, model, model.stages[0], frames(), is_held_out=False).measure()
-    assert blind.score == np.inf and blind.values == {}
+    blind = monitor.Monitor(model, model.stages[0], make_data(folder, 0.0)).measure()
+    assert blind.score is None and blind.values == {}
+
+
+def test_a_feature_model_has_losses_on_held_out_images_and_no_landmarks_to_examine(folder):
+    model = cases.FEATURES.model()
+    found = monitor.Monitor(model, model.stages[0], make_data(folder))
+    assert set(found.measure().values) == {"val_error"} and found.measure().warnings == []
+    assert dict(found.pictures()) == {}
 
 
 def test_the_best_evaluation_is_exported(tmp_path, monkeypatch):
@@ -77,7 +93,7 @@ def test_the_best_evaluation_is_exported(tmp_path, monkeypatch):
     def measure(self):
         return monitor.Findings({}, [], next(scores))
 
-    monkeypatch.setattr(monitor.Evaluator, "measure", measure)
+    monkeypatch.setattr(monitor.Monitor, "measure", measure)
     options = methods.METHODS["imm"].options_class(**CASE.options)
     run = dataclasses.replace(
         RUN, run_dir=str(tmp_path), steps=4, eval_every=2, save_every=1, keep_best=True

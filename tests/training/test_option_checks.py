@@ -13,9 +13,10 @@ from PIL import Image
 
 from tf_landmarks import cli
 from tf_landmarks.data.unreadable import TooManyBadFilesError
-from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.methods.imm import Imm, ImmOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import models, strategy, trainer, untrained
+from tf_landmarks.training.run_data import RunData
 
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ImmOptions(width=4, regressor_width=8, regressor_min_width=4, softargmax="joint")
@@ -112,11 +113,10 @@ def test_a_seed_out_of_range_is_refused(tmp_path, value):
 
 def test_the_largest_seed_works():
     data = dataclasses.replace(RUN, seed=2**31 - 1, validation_fraction=0.1, cache_mib=0.0)
-    frames, held_out = trainer.read_data(data)
+    images = RunData(data, Imm.check_images)
     (stage,) = models.make_float32_model(data, OPTIONS).stages
-    for part, seed in ((frames, data.seed), (held_out, data.seed + 1_000_003)):
-        (batch,) = part.batches(stage.augmentation, 2, seed, 0).take(1)
-        assert batch["target"].shape == (2, 32, 32, 3)
+    for batch in (images.training_batch(stage, 0)[0], images.held_out_batches(stage, 1)[0]):
+        assert batch["target"].shape == (4, 32, 32, 3)
 
 
 def test_a_run_directory_that_is_a_file_is_refused(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from tf_landmarks.report import html
+from tf_landmarks.report import images
 from tf_landmarks.visualize import charts
 
 pytestmark = pytest.mark.core
@@ -33,7 +33,7 @@ def test_several_lines_share_the_axis_and_are_named():
 @pytest.mark.parametrize("values", [(5e4, 200.0), (3.0, 2.5), (1.0, 1.0), (0.2, 0.001)])
 def test_a_logarithmic_axis_has_plain_labels_for_any_span(values):
     figure = charts.curves({"training": ([1, 2], values)}, "loss")
-    text = html.chart_tag(figure, "loss")
+    svg = images.chart(figure, "loss").svg
     axes = figure.axes[0]
     assert axes.get_yscale() == "log"
     low, high = axes.get_ylim()
@@ -44,8 +44,18 @@ def test_a_logarithmic_axis_has_plain_labels_for_any_span(values):
     ]
     assert shown
     assert "e+" not in "".join(shown)
-    assert text.startswith("<svg")
-    assert text.rstrip().endswith("</svg>")
+    assert svg.startswith("<svg")
+    assert svg.rstrip().endswith("</svg>")
+
+
+def test_a_constant_has_its_value_for_a_label():
+    figure = charts.curves({"training": ([1, 2, 3], [0.001] * 3)}, "learning_rate")
+    assert labels(figure.axes[0].yaxis) == ["0.001"]
+
+
+def test_counts_have_whole_numbers_for_labels():
+    axis = charts.curves({"": ([1, 2, 3], [3, 2, 1])}, "still points").axes[0].yaxis
+    assert all(float(place).is_integer() for place in axis.get_majorticklocs())
 
 
 def test_values_that_reach_zero_have_a_linear_axis():

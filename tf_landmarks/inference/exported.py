@@ -96,6 +96,12 @@ class ExportedModel:
         run = self._signatures["represent"]
         return np.concatenate([run(images=image[np.newaxis])["heatmaps"] for image in images])
 
+    def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the levels of a feature model by name, `[N, h, w, D]` float32 each."""
+        run = self._signatures["represent"]
+        of_each = [run(images=image[np.newaxis]) for image in images]
+        return {name: np.concatenate([f[name] for f in of_each]) for name in of_each[0]}
+
     def render(self, images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
         """Draws each image's object with other landmarks.
 

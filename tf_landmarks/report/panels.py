@@ -1,4 +1,4 @@
-"""The panels of report.html that show pictures, each from the model and the result to HTML."""
+"""The panels of the report that show pictures of the test split."""
 
 import pathlib
 
@@ -7,7 +7,8 @@ import numpy as np
 from tf_landmarks.evaluation import attribution, landmark_regression
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
-from tf_landmarks.report import html
+from tf_landmarks.report import images
+from tf_landmarks.report.elements import Figure, Gallery, Legend, Matrix, Panel, Picture
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
 # Sides in pixels of the page: of a picture by itself, and of one in a table.
@@ -16,14 +17,15 @@ CELL = 130
 
 
 def overview(result: Result, count: int = 10) -> np.ndarray:
-    """Pictures spread over the test part: as they are, with found points, with regressed ones.
+    """Draws pictures spread over the test split: as they are, with found points, with regressed ones.
 
     Returns:
         One `[H, W, 3]` uint8 picture of three rows.
     """
     rows: list[list[np.ndarray]] = [[], [], []]
     for i in _spread(len(result.test), count):
-        image, factor = result.test.images[i], _factor(result.test.images[i], CELL)
+        image = result.test.images[i]
+        factor = _factor(image, CELL)
         rows[0].append(overlays.enlarge(image, factor))
         rows[1].append(overlays.draw_landmarks(image, result.discovered[i], factor, 5))
         rows[2].append(
@@ -32,75 +34,50 @@ def overview(result: Result, count: int = 10) -> np.ndarray:
     return grids.grid(rows)
 
 
-def discovered(model: ExportedModel, result: Result) -> str:
-    """Discovered landmarks on pictures spread over the test part."""
-    tiles = []
-    for i in _spread(len(result.test), 18):
-        image = result.test.images[i]
-        picture = overlays.draw_landmarks(image, result.discovered[i], _factor(image, SIDE), 7)
-        name = _name(result, i)
-        tiles.append(html.figure(html.image_tag(picture, f"landmarks found on {name}"), name))
-    legend = "".join(f"<li>{html.marker_tag(k)}{k}</li>" for k in range(model.num_landmarks))
-    return "\n".join(
-        [
-            html.caption(
-                "The points the model found without any label, each with the same marker in every "
-                "picture: look for markers that stay on the same part of the object, whatever its "
-                "pose; of several on one spot only the last is seen, and the others add nothing."
-            ),
-            f'<ul class="legend">{legend}</ul>',
-            html.tiles(tiles),
-        ]
+def discovered(model: ExportedModel, result: Result) -> Panel:
+    """Shows discovered landmarks on pictures spread over the test split."""
+
+    def figure(i: int) -> Figure:
+        image, name = result.test.images[i], _name(result, i)
+        drawn = overlays.draw_landmarks(image, result.discovered[i], _factor(image, SIDE), 7)
+        return Figure(images.photo(drawn, f"landmarks found on {name}"), name)
+
+    return Panel(
+        "Discovered landmarks",
+        "The points the model found without any label, each with the same marker in every picture: "
+        "look for markers that stay on the same part of the object, whatever its pose; of several on "
+        "one spot only the last is seen, and the others add nothing.",
+        (
+            Legend(tuple(images.marker(k) for k in range(model.num_landmarks))),
+            Gallery(tuple(figure(i) for i in _spread(len(result.test), 18))),
+        ),
     )
 
 
-def regressed(model: ExportedModel, result: Result) -> str:
-    """Predicted against annotated points, on typical and on the worst pictures."""
+def regressed(model: ExportedModel, result: Result) -> Panel:
+    """Shows predicted against annotated points, on typical and on the worst pictures."""
 
-    def tile(i: int) -> str:
+    def figure(i: int) -> Figure:
         image, name = result.test.images[i], _name(result, i)
-        picture = overlays.draw_comparison(
+        drawn = overlays.draw_comparison(
             image, result.test.points[i], result.predicted[i], _factor(image, SIDE), 8
         )
-        tag = html.image_tag(picture, f"annotated and predicted points on {name}")
-        return html.figure(tag, name, first=f"{result.image_nme[i]:.1f} %")
+        picture = images.photo(drawn, f"annotated and predicted points on {name}")
+        return Figure(picture, name, f"{result.image_nme[i]:.1f} %")
 
     typical, worst = typical_and_worst(result.image_nme, 6)
-    parts = [
-        html.caption(
-            "White rings are the annotation, orange dots the prediction from the discovered points, "
-            "joined by a line (a dot alone has no annotation): look for long lines, and for the "
-            "parts of the object where they gather."
+    galleries = {"Typical: around the median error": typical, "Worst": worst}
+    return Panel(
+        "Prediction and annotation",
+        "White rings are the annotation, orange dots the prediction from the discovered points, joined "
+        "by a line (a dot alone has no annotation): look for long lines, and for the parts of the "
+        "object where they gather.",
+        tuple(
+            Gallery(tuple(figure(i) for i in indices), title)
+            for title, indices in galleries.items()
+            if len(indices)
         ),
-        "<h3>Typical: around the median error</h3>",
-        html.tiles([tile(i) for i in typical]),
-    ]
-    if len(worst):
-        parts += ["<h3>Worst</h3>", html.tiles([tile(i) for i in worst])]
-    return "\n".join(parts)
-
-
-def correlations(model: ExportedModel, result: Result) -> str:
-    """Which discovered landmarks annotated points are read off."""
-    arrows = attribution.arrows(result.attribution)
-    if not arrows:
-        return ""
-    typical, _ = typical_and_worst(result.image_nme, 3)
-    tiles = []
-    for i in typical:
-        image, name = result.test.images[i], _name(result, i)
-        picture = overlays.draw_arrows(
-            image, result.discovered[i], result.test.points[i], arrows, _factor(image, SIDE), 6
-        )
-        tiles.append(html.figure(html.image_tag(picture, f"arrows over {name}"), name))
-    strong = len({a for _, a, _ in arrows})
-    words = (
-        "An arrow goes from a discovered landmark to each annotated point (ring) of whose weights it "
-        f"carries at least {attribution.THRESHOLD:.0%}, the thicker the more; {strong} of "
-        f"{len(result.attribution)} points have any: look for arrows from nearby, for one across the "
-        "object says that the map has found a coincidence."
     )
-    return html.caption(words) + html.tiles(tiles)
 
 
 def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,104 +97,133 @@ def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.nd
     return rest[start : start + count], order[len(rest) :][::-1]
 
 
-def blended_heatmaps(model: ExportedModel, result: Result) -> str:
-    """All heatmaps over some pictures, and one by one for the first of them."""
-    chosen = _spread(len(result.test), 6)
-    images = [result.test.images[i] for i in chosen]
-    names = [_name(result, i) for i in chosen]
-    inputs, maps = model.to_inputs(images), model.heatmaps(images)
-    blended = [
-        html.figure(
-            html.image_tag(heatmaps.blend(_enlarge(v, SIDE), m), f"all heatmaps over {name}"), name
+def correlations(model: ExportedModel, result: Result) -> Panel | None:
+    """Shows which discovered landmarks annotated points are read off."""
+    arrows = attribution.arrows(result.attribution)
+    if not arrows:
+        return None
+
+    def figure(i: int) -> Figure:
+        image, name = result.test.images[i], _name(result, i)
+        drawn = overlays.draw_arrows(
+            image, result.discovered[i], result.test.points[i], arrows, _factor(image, SIDE), 6
         )
-        for name, v, m in zip(names, inputs, maps, strict=True)
-    ]
-    single = []
-    for k in range(model.num_landmarks):
-        picture = heatmaps.with_marginals(maps[0, ..., k])
-        tag = html.image_tag(picture, f"heatmap of landmark {k}", density=1, photo=False)
-        single.append(html.figure(tag, f"landmark {k}"))
-    return "\n".join(
-        [
-            html.caption(
-                "Where the model believes each landmark to be, in the colour of its marker: look "
-                "for one small spot per landmark; a wide, split or missing glow means that it is "
-                "unsure."
-            ),
-            html.tiles(blended),
-            f"<h3>Each landmark's heatmap on {html.text(names[0])}</h3>",
-            html.caption(
+        return Figure(images.photo(drawn, f"arrows over {name}"), name)
+
+    typical, _ = typical_and_worst(result.image_nme, 3)
+    num_read = len({a for _, a, _ in arrows})
+    return Panel(
+        "What predicts what",
+        "An arrow goes from a discovered landmark to each annotated point (ring) of whose weights it "
+        f"carries at least {attribution.THRESHOLD:.0%}, the thicker the more; {num_read} of "
+        f"{len(result.attribution)} points have any: look for arrows from nearby, for one across the "
+        "object says that the linear regressor has found a coincidence.",
+        (Gallery(tuple(figure(i) for i in typical)),),
+    )
+
+
+def blended_heatmaps(model: ExportedModel, result: Result) -> Panel:
+    """Shows all heatmaps over some pictures, and one by one for the first of them."""
+    indices = _spread(len(result.test), 6)
+    pictures = [result.test.images[i] for i in indices]
+    names = [_name(result, i) for i in indices]
+    maps = model.heatmaps(pictures)
+    blended = tuple(
+        Figure(
+            images.photo(heatmaps.blend(_enlarge(x, SIDE), m), f"all heatmaps over {name}"), name
+        )
+        for name, x, m in zip(names, model.to_inputs(pictures), maps, strict=True)
+    )
+    single = (heatmaps.with_marginals(maps[0, ..., k]) for k in range(model.num_landmarks))
+    return Panel(
+        "Heatmaps",
+        "Where the model believes each landmark to be, in the colour of its marker: look for one small "
+        "spot per landmark; a wide, split or missing glow means that it is unsure.",
+        (
+            Gallery(blended),
+            Gallery(
+                tuple(
+                    Figure(images.drawing(drawn, f"heatmap of landmark {k}", 1), f"landmark {k}")
+                    for k, drawn in enumerate(single)
+                ),
+                f"Each landmark's heatmap on {names[0]}",
                 "Bright is likely, and the grey profiles are the sums over columns (above) and rows "
-                "(left): look for one peak in each."
+                "(left): look for one peak in each.",
+                small=True,
             ),
-            html.tiles(single, "small"),
-        ]
+        ),
     )
 
 
-def reconstructions(model: ExportedModel, result: Result) -> str:
-    """Pictures, and the same drawn by the generator."""
+def reconstructions(model: ExportedModel, result: Result) -> Panel | None:
+    """Shows pictures, and the same drawn by the generator."""
     if not model.has_generator:
-        return ""
-    chosen = _spread(len(result.test), 8)
-    images = [result.test.images[i] for i in chosen]
-    names = [_name(result, i) for i in chosen]
-    rendered = model.render(images, result.discovered[chosen])
-    rows = [
-        [_cell(picture, f"{name}, {kind}") for name, picture in zip(names, pictures, strict=True)]
-        for kind, pictures in (
-            ("as the network sees it", model.to_inputs(images)),
-            ("redrawn", rendered),
-        )
-    ]
-    words = (
-        "The generator redraws each picture from its look and its landmarks: look for the pose of "
-        "the object in the second row; where the object is grey, blurred or in the same pose "
-        "everywhere, the landmarks are ignored or carry too little."
+        return None
+    indices = _spread(len(result.test), 8)
+    pictures = [result.test.images[i] for i in indices]
+    names = [_name(result, i) for i in indices]
+    # The heading of a row, what it shows, and its pictures.
+    kinds = (
+        ("picture", "the network's input", model.to_inputs(pictures)),
+        ("redrawn", "redrawn", model.render(pictures, result.discovered[indices])),
     )
-    return html.caption(words) + html.matrix(rows, ["picture", "redrawn"])
+    return Panel(
+        "Reconstructions",
+        "The generator redraws each picture from its look and its landmarks: look for the pose of the "
+        "object in the second row; where the object is grey, blurred or in the same pose everywhere, "
+        "the landmarks are ignored or carry too little.",
+        (
+            Matrix(
+                tuple(
+                    (heading, *(_cell(p, f"{n}, {kind}") for n, p in zip(names, row, strict=True)))
+                    for heading, kind, row in kinds
+                )
+            ),
+        ),
+    )
 
 
-def swaps(model: ExportedModel, result: Result) -> str:
-    """The look of some pictures with the landmarks of others."""
+def swaps(model: ExportedModel, result: Result) -> Panel | None:
+    """Shows the look of some pictures with the landmarks of others."""
     if not model.has_generator:
-        return ""
-    chosen = _spread(len(result.test), 10)
-    poses, looks = chosen[::2], chosen[1::2] if len(chosen) > 1 else chosen
+        return None
+    indices = _spread(len(result.test), 10)
+    poses, looks = indices[::2], indices[1::2] if len(indices) > 1 else indices
     inputs = dict(
-        zip(chosen, model.to_inputs([result.test.images[i] for i in chosen]), strict=True)
+        zip(indices, model.to_inputs([result.test.images[i] for i in indices]), strict=True)
     )
     points = landmark_regression.to_network(model.geometry, result.test, result.discovered)
     factor = _factor(inputs[poses[0]], CELL)
-    head = [
-        html.image_tag(
+    heads = (
+        images.photo(
             overlays.draw_landmarks(inputs[i], points[i], factor, 4.5),
             f"{_name(result, i)} with its landmarks, the pose of its column",
         )
         for i in poses
-    ]
-    rows = [["look ↓ &nbsp; pose →", *head]]
-    for look in looks:
-        images = result.test.select([look] * len(poses))
-        # `render` wants pixels of the picture that gives the look.
-        moved = landmark_regression.to_image(model.geometry, images, points[poses])
-        name = _name(result, look)
-        cells = [
-            _cell(picture, f"look of {name}, pose of {_name(result, i)}")
-            for i, picture in zip(poses, model.render(images.images, moved), strict=True)
-        ]
-        rows.append([_cell(inputs[look], f"{name}, the look of its row"), *cells])
-    words = (
-        "Each cell has the look of the picture at the left of its row and the landmarks of the "
-        "picture on top of its column: look for one pose down each column and one look along each "
-        "row; where the pose follows the picture at the left, the landmarks are ignored."
     )
-    return html.caption(words) + html.matrix(rows, [""] * len(rows))
+    rows: list[tuple[Picture | str, ...]] = [("look ↓\N{NO-BREAK SPACE} pose →", *heads)]
+    for look in looks:
+        copies = result.test.select([look] * len(poses))
+        # `render` wants pixels of the picture that gives the look.
+        moved = landmark_regression.to_image(model.geometry, copies, points[poses])
+        name = _name(result, look)
+        cells = (
+            _cell(picture, f"look of {name}, pose of {_name(result, i)}")
+            for i, picture in zip(poses, model.render(copies.images, moved), strict=True)
+        )
+        rows.append((_cell(inputs[look], f"{name}, the look of its row"), *cells))
+    return Panel(
+        "Look and pose exchanged",
+        "Each cell has the look of the picture at the left of its row and the landmarks of the picture "
+        "on top of its column: look for one pose down each column and one look along each row; where "
+        "the pose follows the picture at the left, the landmarks are ignored.",
+        (Matrix(tuple(rows)),),
+    )
 
 
-def _spread(count: int, wanted: int) -> np.ndarray:
-    """Up to `wanted` different indices below `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
+def _spread(count: int, most: int) -> np.ndarray:
+    """Returns up to `most` different indices below `count`, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
 def _name(result: Result, index: int) -> str:
@@ -225,13 +231,13 @@ def _name(result: Result, index: int) -> str:
 
 
 def _factor(image: np.ndarray, side: int) -> float:
-    """The factor that makes an image's longer side `side` pixels of the page."""
-    return html.DENSITY * side / max(image.shape[:2])
+    """Returns the factor that makes an image's longer side `side` pixels of the page."""
+    return images.DENSITY * side / max(image.shape[:2])
 
 
 def _enlarge(image: np.ndarray, side: int) -> np.ndarray:
     return overlays.enlarge(image, _factor(image, side))
 
 
-def _cell(picture: np.ndarray, words: str) -> str:
-    return html.image_tag(_enlarge(picture, CELL), words)
+def _cell(image: np.ndarray, alt: str) -> Picture:
+    return images.photo(_enlarge(image, CELL), alt)

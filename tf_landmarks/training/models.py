@@ -51,7 +51,7 @@ def make_model(run: RunOptions, options, for_training: bool = True) -> Model:
         name: _load_frozen(needed, getattr(options, name), f"--{run.method}_{name}")
         for name, needed in _frozen_kinds(kind, options, for_training).items()
     }
-    model = kind(model_spec(run), options, frozen)
+    model = kind(model_spec(run), options, **({"frozen": frozen} if kind.frozen_kinds else {}))
     model.build_variables(for_training)
     return model
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 # ColorBrewer's "Dark2" green and orange and a grey: apart for colour-blind people, and in print.
 COLORS = ("#1b9e77", "#d95f02", "#707070")
@@ -58,7 +58,7 @@ def curves(
     values = [value for _, y in series.values() for value in y]
     if min(values) > 0:
         axes.set_yscale("log")
-        _label_log_axis(axes.yaxis, min(values), max(values))
+        _label_log_axis(axes.yaxis, min(values), max(values), whole=_whole(values))
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(axis)
     if len(series) > 1:
@@ -124,9 +124,27 @@ def _apart(x: Sequence[int]) -> list[int]:
     return kept
 
 
-def _label_log_axis(axis, low: float, high: float) -> None:
-    """Labels as plain numbers, some even where the values span less than a power of ten."""
-    few = LogLocator(subs=(1.0,)) if high > 300 * low else LogLocator(subs=(1.0, 2.0, 5.0))
-    axis.set_major_locator(few if high > 8 * low else MaxNLocator(4))
+def _whole(values: Sequence[float]) -> bool:
+    return all(float(value).is_integer() for value in values)
+
+
+def _label_log_axis(axis, low: float, high: float, whole: bool) -> None:
+    """Labels as plain numbers, some even where the values span less than a power of ten.
+
+    Args:
+        axis: Of the figure.
+        low: The smallest value.
+        high: The largest one.
+        whole: Label only whole numbers.
+    """
+    if high > 300 * low:
+        locator = LogLocator(subs=(1.0,))
+    elif high > 8 * low:
+        locator = LogLocator(subs=(1.0, 2.0, 5.0))
+    elif high > low:
+        locator = MaxNLocator(4, integer=whole)
+    else:  # around a constant, the axis spans a power of ten, at whose end labels would pile up
+        locator = FixedLocator([low])
+    axis.set_major_locator(locator)
     axis.set_major_formatter("{x:,g}")
     axis.set_minor_locator(NullLocator())

@@ -1,0 +1,11 @@
+"""Numbers as words; also filters of the templates."""
+
+
+def quantity(count: int, noun: str) -> str:
+    """Returns a number of things in words: "1 image", "1,024 images"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def or_dash(value: float | None, form: str = "{:.1f}") -> str:
+    """Formats a number, or returns a dash where there is none."""
+    return "–" if value is None else form.format(value)
