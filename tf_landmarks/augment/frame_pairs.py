@@ -12,7 +12,7 @@ from tf_landmarks.data.samplers import FramePairs, Sampler
 
 @dataclasses.dataclass(frozen=True)
 class FramePair(PairAugmentation):
-    """Two frames of one object as they are, for instance two frames of a video.
+    """A target and a source that are two frames of one object, for instance of a video.
 
     Both are mirrored with probability 1/2, and which one is the source is drawn (imm.md 8). The mask is all ones.
 

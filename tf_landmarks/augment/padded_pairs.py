@@ -74,12 +74,12 @@ class PaddedWarp:
 
 
 def grid_warp(similarity: tf.Tensor, shifts: tf.Tensor) -> PaddedWarp:
-    """A warp whose spline moves the points of a regular grid by `shifts [B, 49, 2]`."""
+    """Makes a warp whose spline moves the points of a regular grid by `shifts [B, 49, 2]`."""
     return PaddedWarp(similarity, tps.fit(_CONTROL, shifts))
 
 
 def landmark_warp(similarity: tf.Tensor, landmarks: tf.Tensor, shifts: tf.Tensor) -> PaddedWarp:
-    """A warp whose spline moves `landmarks [B, K, 2]` by `shifts [B, K, 2]`, without gradient."""
+    """Makes a warp whose spline moves `landmarks [B, K, 2]` by `shifts [B, K, 2]`, without gradient."""
     landmarks = tf.stop_gradient(landmarks)
     return PaddedWarp(similarity, tps.fit_each(landmarks, shifts))
 

@@ -25,7 +25,7 @@ COMPILED_FROM = 64  # pixels
 
 @dataclasses.dataclass(frozen=True)
 class WarpedPair(PairAugmentation):
-    """Random warps of one still image, or of two frames of one object.
+    """A target and a source by random warps of one image, or of two images of one object.
 
     Attributes:
         target: Strength of the warp that makes the target.
@@ -80,7 +80,7 @@ class WarpedPair(PairAugmentation):
 
 
 def boundary_mask(size: int) -> np.ndarray:
-    """IMM's discount of the image border, `[size, size, 1]` float32.
+    """Makes IMM's discount of the image border, `[size, size, 1]` float32.
 
     The outer product of a profile with itself: 10 zeros, a ramp of 20 values
     `1/2 + 1/2 tanh(t / 0.4)` with t = linspace(-1, 1, 20), ones, and the mirror image. It was made

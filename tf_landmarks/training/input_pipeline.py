@@ -137,8 +137,8 @@ class ImageSet:
         """Returns the names of the images of one batch, those of a sample together."""
         sampler = self.sampler(augmentation)
         rows, draws = self._draw(tf.constant(step, tf.int64), sampler, batch_size, seed)
-        chosen = sampler.choose(rows, draws).numpy().reshape(-1)
-        return [self.source.names[index] for index in self.indices[chosen]]
+        sample_rows = sampler.choose(rows, draws).numpy().reshape(-1)
+        return [self.source.names[index] for index in self.indices[sample_rows]]
 
     def sample(self, count: int) -> np.ndarray:
         """Reads some of the images, spread over the set, as the network sees them when nothing is warped.
@@ -146,8 +146,8 @@ class ImageSet:
         Returns:
             `[n, S, S, 3]` float32 in [0, 1], n at most about `count`.
         """
-        chosen = self.indices[:: max(1, len(self.indices) // count)]
-        images = np.stack([self.read(int(index)) for index in chosen])
+        indices = self.indices[:: max(1, len(self.indices) // count)]
+        images = np.stack([self.read(int(index)) for index in indices])
         return self.geometry.centre(images.astype(np.float32) / 255.0)
 
     def sampler(self, augmentation: Augmentation) -> BoundSampler:

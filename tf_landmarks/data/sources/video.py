@@ -1,4 +1,4 @@
-"""Video files."""
+"""Video files, every frame of which is an image."""
 
 import concurrent.futures
 import os
