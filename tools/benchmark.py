@@ -21,8 +21,8 @@ import numpy as np
 from absl import flags, logging
 
 from tf_landmarks import cli, methods
-from tf_landmarks.augment import tps
-from tf_landmarks.data import unreadable
+from tf_landmarks.augment import augmentation, tps
+from tf_landmarks.data import samplers, unreadable
 from tf_landmarks.errors import UserError
 from tf_landmarks.training import input_pipeline
 
@@ -142,7 +142,7 @@ def _training(name: str, size: int, precision: str) -> tuple[Callable, float]:
     (stage, *_) = model.stages
     model.start_stage(stage, 1000)
     frames = np.random.default_rng(0).random(
-        (_BATCH.value, stage.augmentation.frames_per_sample, size, size, 3), np.float32
+        (_BATCH.value, stage.augmentation.sampler.length, size, size, 3), np.float32
     )
     batch = stage.augmentation(tf.constant(frames), tf.constant([0, 0]), Geometry(size))
     step = tf.function(model.train_step)
@@ -235,7 +235,7 @@ def measure_input(found: dict) -> dict:
     geometry = Geometry(SIDE, crop_fraction=0.8)
     pairing = imm.ImmOptions()
     with tempfile.TemporaryDirectory() as folder:
-        faces = sources.MadeFaces(64, size=160)
+        faces = sources.SyntheticFaces(64, size=160)
         os.makedirs(os.path.join(folder, "images"))
         for index, name in enumerate(faces.names):
             image = Image.fromarray(faces.read(index))
@@ -272,16 +272,16 @@ def _pairing_of(options):
     return warped_pairs.WarpedPair(options.target_warp, options.source_warp)
 
 
-class _Decoded:
-    """Frames as they are, to measure reading by itself."""
+class _Decoded(augmentation.Augmentation):
+    """Images as they are, to measure reading by itself."""
 
-    frames_per_sample = 1
+    sampler = samplers.SingleImages()
 
     def draw(self, seed, batch_size):
         return {}
 
-    def make(self, frames, draws, geometry):
-        return {"images": geometry.centre(frames[:, 0])}
+    def apply(self, images, draws, geometry):
+        return {"images": geometry.centre(images[:, 0])}
 
 
 def _write_records(folder: str) -> None:

@@ -72,7 +72,7 @@ class Case:
         coarse = np.random.default_rng(seed).random((size, 6, 6, 3), np.float32)
         images = tf.image.resize(coarse, [self.image_size] * 2)
         augmentation = self.model().stages[stage].augmentation
-        images = tf.stack([images] * augmentation.frames_per_sample, axis=1)
+        images = tf.stack([images] * augmentation.sampler.length, axis=1)
         batch = augmentation(images, tf.constant([seed, 0]), Geometry(self.image_size))
         return {key: value.numpy() for key, value in batch.items()}
 

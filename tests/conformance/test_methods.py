@@ -39,7 +39,7 @@ def parse(arguments: list[str]) -> tuple:
 def write_frames(path: pathlib.Path) -> str:
     """Writes twelve drawn faces as files, as if four frames of three videos, and returns their folder."""
     for index in range(12):
-        Image.fromarray(sources.MadeFaces(6).read(index)).save(
+        Image.fromarray(sources.SyntheticFaces(6).read(index)).save(
             path / f"{index // 4}_{index % 4}.png"
         )
     return str(path)

@@ -1,16 +1,42 @@
-"""Partners are of one sequence, within the gaps, never the image itself, and equally likely."""
+"""Samples are of one sequence, at the stated distances, and pairs are equally likely."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.data.samplers import Clips, FramePairs
+from tf_landmarks.data.samplers import Clips, FramePairs, Images, SingleImages
+from tf_landmarks.errors import UserError
 
 pytestmark = pytest.mark.core
 
+LARGEST = np.nextafter(np.float32(1), 0)
+
+
+def images(sequences, frame_numbers, gaps=(1, 30)) -> Images:
+    sequences, frame_numbers = np.asarray(sequences), np.asarray(frame_numbers)
+    return Images("--data=set", len(sequences), sequences, frame_numbers, gaps)
+
+
+def choose(bound, rows, draws) -> list[list[int]]:
+    return (
+        bound.choose(tf.constant(rows, tf.int64), tf.constant(draws, tf.float32)).numpy().tolist()
+    )
+
+
+# --- Single images ----------------------------------------------------------------------------
+
+
+def test_every_image_is_a_sample_by_itself():
+    bound = SingleImages().bind(Images("--data=set", 4))
+    assert bound.length == 1 and bound.rows.tolist() == [0, 1, 2, 3]
+    assert choose(bound, [2, 0, 2], [0.0, 0.5, LARGEST]) == [[2], [0], [2]]
+
+
+# --- Pairs ------------------------------------------------------------------------------------
+
 
 def by_loop(sequences, numbers, low: int, high: int) -> list[list[int]]:
-    """The partners of each row, written down as they are defined."""
+    """Lists for each row those that it may be paired with, as they are defined."""
     return [
         [
             other for other in range(len(numbers))
@@ -21,65 +47,77 @@ def by_loop(sequences, numbers, low: int, high: int) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("gaps", [(1, 1), (1, 30), (3, 7), (10, 1000), (2, 2**40)])
-def test_partners_are_those_of_a_loop_over_all(gaps):
+def test_pairs_are_those_of_a_loop_over_all(gaps):
     random = np.random.default_rng(0)
     sequences = random.integers(-3, 4, 200)
     numbers = np.array([random.choice(120, 200), 10**12 + random.choice(90, 200)])[
         sequences % 2, np.arange(200)
     ]
-    partners = FramePairs(sequences, numbers, *gaps)
-    want = by_loop(sequences.tolist(), numbers.tolist(), *gaps)
-    assert partners.rows.tolist() == [row for row, others in enumerate(want) if others]
-    for row in partners.rows:
-        count = len(want[row])
-        draws = (np.arange(count) + 0.5) / count
-        chosen = partners.choose(
-            tf.fill([count], tf.constant(row, tf.int64)), tf.constant(draws, tf.float32)
-        )
-        assert sorted(chosen.numpy()) == want[row]
+    bound = FramePairs(*gaps).bind(images(sequences, numbers))
+    expected = by_loop(sequences.tolist(), numbers.tolist(), *gaps)
+    assert bound.rows.tolist() == [row for row, others in enumerate(expected) if others]
+    assert bound.length == 2
+    for row in bound.rows:
+        count = len(expected[row])
+        pairs = np.array(choose(bound, [row] * count, (np.arange(count) + 0.5) / count))
+        assert (pairs[:, 0] == row).all() and sorted(pairs[:, 1]) == expected[row]
 
 
 def test_a_frame_in_the_middle_by_hand():
     # Frames 0 to 9 of one video, gaps 2 to 3: frame 5 goes with 2, 3, 7 and 8, a quarter each.
-    partners = FramePairs(np.zeros(10, int), np.arange(10), 2, 3)
-    draws = tf.constant([0.0, 0.24, 0.25, 0.5, 0.74, 0.75, np.nextafter(np.float32(1), 0)])
-    chosen = partners.choose(tf.fill([7], tf.constant(5, tf.int64)), draws)
-    assert chosen.numpy().tolist() == [2, 2, 3, 7, 7, 8, 8]
-    at_start = partners.choose(tf.constant([0, 0], tf.int64), tf.constant([0.1, 0.9]))
-    assert at_start.numpy().tolist() == [2, 3]
+    bound = FramePairs(2, 3).bind(images(np.zeros(10, int), np.arange(10)))
+    pairs = choose(bound, [5] * 7, [0.0, 0.24, 0.25, 0.5, 0.74, 0.75, LARGEST])
+    assert pairs == [[5, 2], [5, 2], [5, 3], [5, 7], [5, 7], [5, 8], [5, 8]]
+    assert choose(bound, [0, 0], [0.1, 0.9]) == [[0, 2], [0, 3]]
 
 
-def test_the_largest_draw_stays_within_the_partners():
+def test_gaps_that_are_not_stated_are_those_of_the_run():
+    run = images(np.zeros(10, int), np.arange(10), gaps=(2, 3))
+    partners = [
+        {pair[1] for pair in choose(sampler.bind(run), [0] * 20, np.linspace(0, LARGEST, 20))}
+        for sampler in (FramePairs(), FramePairs(max_gap=5), FramePairs(1, 1))
+    ]
+    assert partners == [{2, 3}, {2, 3, 4, 5}, {1}]
+
+
+def test_the_largest_draw_stays_within_the_sequence():
     # 0.99999994 * 3 is 3 in float32 once rounded.
-    partners = FramePairs(np.zeros(4, int), np.arange(4), 1, 3)
+    bound = FramePairs(1, 3).bind(images(np.zeros(4, int), np.arange(4)))
     for row in range(4):
-        chosen = partners.choose(
-            tf.constant([row], tf.int64), tf.constant([np.nextafter(np.float32(1), 0)])
-        )
-        assert chosen.numpy()[0] != row and 0 <= chosen.numpy()[0] < 4
+        ((first, second),) = choose(bound, [row], [LARGEST])
+        assert first == row and second != row and 0 <= second < 4
 
 
-def test_single_frames_and_equal_numbers_have_no_partner():
-    partners = FramePairs(np.array([0, 1, 2, 2]), np.array([0, 1, 5, 5]), 1, 30)
-    assert partners.rows.tolist() == []
+def test_frames_of_other_sequences_and_of_equal_number_make_no_pair():
+    with pytest.raises(UserError, match=r"^of 4 images of --data=set, no two are of one sequence and "
+                       r"--min_gap=1 to --max_gap=30 frames apart; widen these"):  # fmt: skip
+        FramePairs().bind(images([0, 1, 2, 2], [0, 1, 5, 5]))
 
 
-# --- Chains -----------------------------------------------------------------------------------
+@pytest.mark.parametrize("sampler", [FramePairs(), Clips(2, 3)])
+def test_single_images_make_neither_pairs_nor_clips(sampler):
+    with pytest.raises(UserError, match=r"^--data=set holds single images.*--frame_pattern"):
+        sampler.bind(Images("--data=set", 4))
 
 
-def test_chains_are_the_frames_that_follow_at_the_interval():
+# --- Clips ------------------------------------------------------------------------------------
+
+
+def test_clips_hold_the_frames_that_follow_at_the_interval():
     # Frames 0 to 11 of one video, mixed up, and one frame of another.
     order = np.random.default_rng(0).permutation(12)
-    chains = Clips(np.append(np.zeros(12, int), 1), np.append(order, 5), 5, 3)
-    assert chains.rows.tolist() == list(range(13))
-    found = chains.choose(tf.range(13, dtype=tf.int64), tf.zeros([13])).numpy()
+    bound = Clips(5, 3).bind(images(np.append(np.zeros(12, int), 1), np.append(order, 5)))
+    assert bound.rows.tolist() == list(range(13)) and bound.length == 3
+    clips = np.array(choose(bound, range(13), np.zeros(13)))
     for row, frame in enumerate(order):
         if frame + 10 < 12:
-            assert order[found[row]].tolist() == [frame + 5, frame + 10]
+            assert order[clips[row]].tolist() == [frame, frame + 5, frame + 10]
         else:  # nothing follows at both distances: the image stands for itself
-            assert found[row].tolist() == [row, row]
-    assert found[12].tolist() == [12, 12]
+            assert clips[row].tolist() == [row, row, row]
+    assert clips[12].tolist() == [12, 12, 12]
 
 
-def test_images_that_nothing_follows_make_no_chain():
-    assert not len(Clips(np.zeros(10, int), np.arange(10), 5, 3).rows)
+def test_images_that_nothing_follows_make_no_clip():
+    with pytest.raises(UserError, match=r"^of 10 images of --data=set, none is followed by 2 others "
+                       r"of its sequence, 5 frames from each to the next; give longer"):  # fmt: skip
+        Clips(5, 3).bind(images(np.zeros(10, int), np.arange(10)))

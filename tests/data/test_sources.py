@@ -26,6 +26,12 @@ def fill(root, *names: str) -> str:
     return str(root)
 
 
+def frame_pairs(source: sources.Source) -> samplers.BoundSampler:
+    """The pairs of a source's frames, 1 to 30 frames apart."""
+    images = samplers.Images("--data", len(source), source.sequences, source.frame_numbers)
+    return samplers.FramePairs(1, 30).bind(images)
+
+
 def test_images_are_found_at_any_depth_in_the_order_of_their_names(tmp_path):
     names = ["b.png", "a/z.bmp", "a/b/c.GIF", "c.WebP", "a.JPG", "B.jpeg", "a/y.txt"]
     source = sources.open_source(fill(tmp_path, *names))
@@ -160,27 +166,27 @@ def test_a_pattern_that_does_not_fit_is_refused_with_the_name(tmp_path, pattern,
 )
 def test_neighbouring_frames_of_real_stills_make_pairs(photographs, name, pattern, count):
     source = sources.open_source(str(photographs / name), frame_pattern=pattern)
-    found = samplers.FramePairs(source.sequences, source.frame_numbers, 1, 30)
-    assert len(found.rows) == count
-    for row in found.rows[::50]:
-        (other,) = found.choose(tf.constant([row], tf.int64), tf.constant([0.7])).numpy()
-        one, two = source.names[row], source.names[other]
+    pairs = frame_pairs(source)
+    assert len(pairs.rows) == count
+    rows = tf.constant(pairs.rows[::50])
+    for first, second in pairs.choose(rows, tf.fill(rows.shape, 0.7)).numpy():
+        one, two = source.names[first], source.names[second]
         assert one != two and one.rpartition("_f")[0] == two.rpartition("_f")[0]
 
 
-def test_made_faces_are_the_same_each_time_and_a_look_has_two_poses():
+def test_made_faces_are_the_same_each_time_and_a_face_has_two_poses():
     source = sources.open_source("made_faces")
-    assert isinstance(source, sources.MadeFaces) and len(source) == 4000
+    assert isinstance(source, sources.SyntheticFaces) and len(source) == 4000
     for index in (0, 1, 7, 3999):
         name = f"look{source.sequences[index]:05d}_pose{source.frame_numbers[index]}"
         assert source.names[index] == name
-    found = samplers.FramePairs(source.sequences, source.frame_numbers, 1, 30)
     rows = tf.constant([0, 1, 6, 7, 3999], tf.int64)
-    assert found.choose(rows, tf.fill([5], 0.6)).numpy().tolist() == [1, 0, 7, 6, 3998]
+    pairs = frame_pairs(source).choose(rows, tf.fill([5], 0.6)).numpy()
+    assert pairs.tolist() == [[0, 1], [1, 0], [6, 7], [7, 6], [3999, 3998]]
     images = [source.read(int(index)) for index in (6, 7, 8)]
     assert images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
     np.testing.assert_array_equal(images[0], sources.open_source("made_faces").read(6))
-    # One look has one background; another look has another.
+    # One face has one background; another face has another.
     equal = [(image == images[0]).all(-1).mean() for image in images]
     assert 0.05 < equal[1] < 1 and equal[2] < 0.05
 
@@ -241,3 +247,31 @@ def test_names_that_are_not_text_can_be_read(tmp_path):
     source = sources.open_source(str(tmp_path))
     assert source.names == ["caf\udce9.png"]
     assert source.read(0)[0, 0, 0] == 7
+
+
+# --- Kinds ------------------------------------------------------------------------------------
+
+
+def test_the_first_kind_that_matches_is_opened(monkeypatch):
+    class Everything(sources.Source):
+        """Two images, whatever is asked for."""
+
+        @classmethod
+        def matches(cls, request):
+            return request.data.startswith("every:")
+
+        @classmethod
+        def open(cls, request):
+            source = cls()
+            source.names, source.root = ["a", "b"], request.data
+            return source
+
+    monkeypatch.setattr(sources, "SOURCES", (*sources.SOURCES, Everything))
+    source = sources.open_source("every:thing")
+    assert isinstance(source, Everything) and source.root == "every:thing" and len(source) == 2
+    with pytest.raises(
+        ValueError, match=r"--classes=1 is for idx files .* --data=every:thing is none"
+    ):
+        sources.open_source("every:thing", classes="1")
+    with pytest.raises(ValueError, match="--data=nothing does not exist"):
+        sources.open_source("nothing")

@@ -123,7 +123,7 @@ def test_batches_of_records_are_those_of_the_files(tmp_path):
         frames = ImageSet(source, np.arange(6), Geometry(16), BadFiles(6, 0.0), 0.0)
         batches.append(take(frames, Plain(), 4, seed=1, step=2, count=3))
     for one, other in zip(*batches, strict=True):
-        np.testing.assert_array_equal(one["frames"], other["frames"])
+        np.testing.assert_array_equal(one["images"], other["images"])
 
 
 def prepare(tmp_path, *arguments) -> subprocess.CompletedProcess:

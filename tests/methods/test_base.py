@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.data.samplers import SingleImages
 from tf_landmarks.methods import base, schedules
 
 pytestmark = pytest.mark.core
@@ -14,12 +15,12 @@ pytestmark = pytest.mark.core
 class Numbers(Augmentation):
     """A pairing whose batches hold the number 1."""
 
-    frames_per_sample = 1
+    sampler = SingleImages()
 
     def draw(self, seed, batch_size):
         return {}
 
-    def make(self, frames, draws, geometry):
+    def apply(self, images, draws, geometry):
         return {"x": tf.ones([1])}
 
 

@@ -130,7 +130,7 @@ def test_the_crop_zooms_the_warp_of_the_whole_frame():
     geometry = Geometry(32, crop_fraction=0.8)
     model = make_model(32)
     draws = model.stages[0].augmentation.draw(tf.constant([3, 4]), 2)
-    made = model.stages[0].augmentation.make(noise(geometry.load_size), draws, geometry)
+    made = model.stages[0].augmentation.apply(noise(geometry.load_size), draws, geometry)
     whole = tps.Warp(tps.control_grid(10), draws["second"], "shifted")
     pixels = coordinates.pixels_from_corner(
         model._to_image(coordinates.corner_grid((16, 16)).reshape(-1, 2)), (32, 32)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks.augment import padded_pairs
+from tf_landmarks.data import samplers
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods import base, lmdis
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
@@ -426,7 +427,7 @@ def flow_batch(model: Lmdis) -> dict[str, tf.Tensor]:
     size = model.spec.image_size
     moving, still = images(2, size + 8)
     frames = [tf.stack([moving[2 * t : 2 * t + size, 4:-4], still[4:-4, 4:-4]]) for t in (2, 1, 0)]
-    pairing = dataclasses.replace(model.stages[0].augmentation, interval=5)
+    pairing = dataclasses.replace(model.stages[0].augmentation, sampler=samplers.Clips(5, 3))
     return pairing(tf.stack(frames, axis=1), tf.constant([0, 1]), Geometry(size))
 
 

@@ -177,7 +177,7 @@ def test_the_best_weights_are_kept_and_found_again(tmp_path):
 
 
 def make_frames(count: int = 8) -> ImageSet:
-    source = sources.MadeFaces(count // 2, size=32)
+    source = sources.SyntheticFaces(count // 2, size=32)
     return ImageSet(source, np.arange(count), Geometry(32), BadFiles(count, 0.0), 64.0)
 
 
@@ -219,7 +219,7 @@ def test_the_names_of_a_batch_are_those_of_its_images():
     frames, pairing = make_frames(), CASE.model().stages[0].augmentation
 
     class Plain(type(pairing)):
-        def make(self, images, draws, geometry):
+        def apply(self, images, draws, geometry):
             return {"images": images}
 
     plain = Plain(pairing.target, pairing.source)
@@ -260,6 +260,6 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     for index in range(6):
-        Image.fromarray(sources.MadeFaces(3).read(index)).save(folder / f"{index}.png")
+        Image.fromarray(sources.SyntheticFaces(3).read(index)).save(folder / f"{index}.png")
     few = dataclasses.replace(run, data=str(folder), cache_mib=1.0, image_size=128)
     assert "0 MiB for 6 images" in dry_run.estimate(few, options)[3]

@@ -32,7 +32,9 @@ def folder(tmp_path_factory) -> str:
     """Twelve drawn faces as files."""
     path = tmp_path_factory.mktemp("images")
     for index in range(12):
-        Image.fromarray(sources.MadeFaces(6, size=32).read(index)).save(path / f"{index:02d}.png")
+        Image.fromarray(sources.SyntheticFaces(6, size=32).read(index)).save(
+            path / f"{index:02d}.png"
+        )
     return str(path)
 
 

@@ -52,7 +52,7 @@ class Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory) -> Done:
     path = tmp_path_factory.mktemp("pretrain")
-    data = write_images(path / "images", [sources.MadeFaces(15).read(i) for i in range(30)])
+    data = write_images(path / "images", [sources.SyntheticFaces(15).read(i) for i in range(30)])
     run = dataclasses.replace(
         pretrain.DEFAULTS, data=data, run_dir=str(path / "run"), image_size=32, batch_size=4,
         steps=4, save_every=2, eval_every=2, log_every=1, precision="float32",

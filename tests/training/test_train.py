@@ -25,7 +25,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     """Ten drawn faces as files."""
     path = tmp_path_factory.mktemp("images")
     for index in range(10):
-        Image.fromarray(sources.MadeFaces(5).read(index)).save(path / f"{index}.png")
+        Image.fromarray(sources.SyntheticFaces(5).read(index)).save(path / f"{index}.png")
     return path
 
 

@@ -20,7 +20,7 @@ def images(tmp_path_factory) -> str:
     """A flag that names eight drawn faces."""
     path = tmp_path_factory.mktemp("images")
     for index in range(8):
-        Image.fromarray(sources.MadeFaces(6).read(index)).save(path / f"{index}.png")
+        Image.fromarray(sources.SyntheticFaces(6).read(index)).save(path / f"{index}.png")
     return f"--data={path}"
 
 

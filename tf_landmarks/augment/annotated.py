@@ -37,9 +37,11 @@ def warp_annotated(
     parameters = tps.draw_coefficients(strength, seed, 10, (tf.shape(inputs)[0],))
     warp = tps.Warp(control, parameters, "shifted")
     read = tf.reshape(warp(coordinates.corner_grid(size).reshape(-1, 2)), [-1, *size, 2])
-    present = tf.math.is_finite(points)
-    known = tf.where(present, points, 0.0)
-    moved = tps.inverse_points(warp, known)
-    found = tf.reduce_max(tf.abs(warp(moved) - known), axis=-1, keepdims=True) < _TOLERANCE
+    is_present = tf.math.is_finite(points)
+    annotated = tf.where(is_present, points, 0.0)
+    moved = tps.inverse_points(warp, annotated)
+    error = tf.reduce_max(tf.abs(warp(moved) - annotated), axis=-1, keepdims=True)
     missing = tf.constant(np.nan, tf.float32)
-    return sampling.sample(inputs, read, "edge"), tf.where(present & found, moved, missing)
+    return sampling.sample(inputs, read, "edge"), tf.where(
+        is_present & (error < _TOLERANCE), moved, missing
+    )

@@ -1,41 +1,47 @@
-"""What makes a training batch of images: which of them form a sample, what is drawn, how it is applied."""
+"""What makes a training batch of images: which of them form a sample, what is drawn, how it is applied.
 
-from typing import Protocol
+A worker that makes some rows of a batch only applies those rows of the draws, so what is random about a row
+depends neither on the number of workers nor on where the images lie.
+"""
 
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.samplers import Sampler
 
 Batch = dict[str, tf.Tensor]
+Draws = dict[str, tf.Tensor]
 
 
-class Augmentation(Protocol):
-    """What makes a training batch of frames; see augment/warped_pairs.py.
+class Augmentation:
+    """Base of the augmentations, which run in the input pipeline's graph.
 
     Attributes:
-        interval: Frames between neighbours of a sample, in the order of time; 0: they are as far apart as
-            `--min_gap` and `--max_gap` allow, in any order.
+        sampler: Which images make a sample, n of them.
     """
 
-    interval: int = 0
+    sampler: Sampler
 
-    @property
-    def frames_per_sample(self) -> int:
-        """How many frames of one object a sample takes: 1, 2, or any number at an interval."""
-
-    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws all that is random about a batch, one row per sample, purely of the seed."""
+        raise NotImplementedError
 
-    def make(
-        self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry
-    ) -> dict[str, tf.Tensor]:
-        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]` and as many rows of draws."""
+    def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
+        """Makes a batch.
 
-    def __call__(
-        self, frames: tf.Tensor, seed: tf.Tensor, geometry: Geometry
-    ) -> dict[str, tf.Tensor]:
-        """Makes a whole batch of frames, purely of the seed."""
-        return self.make(frames, self.draw(seed, tf.shape(frames)[0]), geometry)
+        Args:
+            images: `[B, n, L, L, 3]` float32 in [0, 1], L = `geometry.load_size`.
+            draws: What `draw` returned, B rows.
+            geometry: What the network sees of the images.
+
+        Returns:
+            The batch that a stage's losses take, float32 images in [0, 1] of the network's size among it.
+        """
+        raise NotImplementedError
+
+    def __call__(self, images: tf.Tensor, seed: tf.Tensor, geometry: Geometry) -> Batch:
+        """Draws and applies: makes a whole batch of `images [B, n, L, L, 3]`, purely of the seed."""
+        return self.apply(images, self.draw(seed, tf.shape(images)[0]), geometry)
 
     def pictures(self, batch: Batch) -> list[tf.Tensor]:
         """Chooses what a person should see of a batch.
@@ -44,8 +50,4 @@ class Augmentation(Protocol):
             `[B, S, S, 3]` images each, of the network's size, in the order of the rows to show. Landmarks are
             found in the last, and it is redrawn with the appearance of the first.
         """
-        if "source" not in batch:
-            return [batch["images"]]
-        target = batch["target"]
-        # A source may have a border around what the network sees of it.
-        return [tf.image.resize_with_crop_or_pad(batch["source"], *target.shape[1:3]), target]
+        raise NotImplementedError

@@ -20,7 +20,7 @@ WINDOW = 15
 
 
 def farneback(first: np.ndarray, second: np.ndarray, window: int = WINDOW) -> np.ndarray:
-    """Dense flow by polynomial expansion (Farneback 2003, in OpenCV).
+    """Estimates dense flow by polynomial expansion (Farneback 2003, in OpenCV).
 
     Args:
         first: `[H, W]` uint8.
@@ -37,7 +37,7 @@ def farneback(first: np.ndarray, second: np.ndarray, window: int = WINDOW) -> np
 
 
 def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """The flow over both intervals: `O(u) = O_1(u) + O_2(u + O_1(u))`.
+    """Adds up the flow over two intervals: `O(u) = O_1(u) + O_2(u + O_1(u))`.
 
     Args:
         first: `[B, H, W, 2]` from frame 0 to 1, pixels.
@@ -53,7 +53,7 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 
 def over_frames(frames: tf.Tensor, window: int = WINDOW) -> tf.Tensor:
-    """The flow from the first of some frames to the last, by way of all others.
+    """Estimates the flow from the first of some frames to the last, by way of those between.
 
     Args:
         frames: `[B, N, H, W, 3]` float32 in [0, 1], in the order of time.

@@ -1,7 +1,7 @@
 """Padded images and their warps, as LMDIS has them (docs/lmdis.md, "Warps of the canvas").
 
 A canvas is an image with a border of its own mean colour around it. Points on it are (y, x) in its edge
-frame; warps are a similarity and then a spline, and map output points to input points as everywhere.
+convention; warps are a similarity and then a spline, and map output points to input points as everywhere.
 """
 
 import dataclasses
@@ -10,12 +10,12 @@ import math
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import optical_flow, sampling, tps
-from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.augment import color, optical_flow, sampling, tps
+from tf_landmarks.augment.augmentation import Batch, Draws
+from tf_landmarks.augment.pairs import PairAugmentation
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.samplers import Sampler, SingleImages
 from tf_landmarks.options import option
-
-Batch = dict[str, tf.Tensor]
 
 GRID_SIDE = 7
 # The centres of the cells of a 7 x 7 grid.
@@ -46,21 +46,6 @@ def pad(images: tf.Tensor, size: int) -> tf.Tensor:
     return tf.pad(images - colour, [[0, 0], margin, margin, [0, 0]]) + colour
 
 
-def jitter(images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
-    """Stretches the contrast of `[B, E, E, 3]` around each image's mean and adds to its brightness.
-
-    Args:
-        images: In [0, 1], and so is the result.
-        brightness: `[B]`, added.
-        contrast: `[B]`, a factor.
-    """
-    brightness, contrast = (
-        x[:, tf.newaxis, tf.newaxis, tf.newaxis] for x in (brightness, contrast)
-    )
-    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-    return tf.clip_by_value((images - mean) * contrast + mean + brightness, 0.0, 1.0)
-
-
 @dataclasses.dataclass(frozen=True)
 class PaddedWarp:
     """A batch of warps: a similarity, then a spline that adds to it.
@@ -89,18 +74,18 @@ class PaddedWarp:
 
 
 def grid_warp(similarity: tf.Tensor, shifts: tf.Tensor) -> PaddedWarp:
-    """A warp whose spline moves the points of a regular grid by `shifts [B, 49, 2]`."""
+    """Makes a warp whose spline moves the points of a regular grid by `shifts [B, 49, 2]`."""
     return PaddedWarp(similarity, tps.fit(_CONTROL, shifts))
 
 
 def landmark_warp(similarity: tf.Tensor, landmarks: tf.Tensor, shifts: tf.Tensor) -> PaddedWarp:
-    """A warp whose spline moves `landmarks [B, K, 2]` by `shifts [B, K, 2]`, without gradient."""
+    """Makes a warp whose spline moves `landmarks [B, K, 2]` by `shifts [B, K, 2]`, without gradient."""
     landmarks = tf.stop_gradient(landmarks)
     return PaddedWarp(similarity, tps.fit_each(landmarks, shifts))
 
 
 @dataclasses.dataclass(frozen=True)
-class PaddedPair(Augmentation):
+class PaddedPair(PairAugmentation):
     """A target, and a source that is a warp of its canvas.
 
         target           [B, E, E, 3] float32 in [0, 1], its colours jittered
@@ -110,11 +95,11 @@ class PaddedPair(Augmentation):
         landmark_shifts  [B, K, 2], of landmarks, for a spline around these instead of the grid
         chance           [B] in [0, 1): by which a method chooses between the two
 
-    and where there is an interval, so that three frames of a video make a sample:
+    and where a sample is a clip of a video, whose first frame is the target:
 
-        later            [B, P, P, 3], the canvas of the third frame, its colours jittered alike
-        flow             [B, E, E, 2] from the target's frame to the third, in units of the image's side
-        valid            [B] 1 where the third frame differs from the first, else 0
+        later            [B, P, P, 3], the canvas of the last frame, its colours jittered alike
+        flow             [B, E, E, 2] from the first frame to the last, in units of the image's side
+        valid            [B] 1 where the last frame differs from the first, else 0
 
     Attributes:
         canvas_size: P.
@@ -122,9 +107,8 @@ class PaddedPair(Augmentation):
         landmark_displacement: Standard deviation of the landmarks' shifts, in the canvas' edge convention.
         num_landmarks: K.
         color_jitter: Whether colours are jittered: brightness by up to 32 of 255, contrast by 1/2.
-        interval: Frames from the target to the second frame and from there to the third; 0: the target
-            is a sample by itself.
         window: Side of what optical flow takes to move alike, pixels.
+        sampler: Which images make a sample: single ones, or clips.
     """
 
     canvas_size: int
@@ -132,15 +116,10 @@ class PaddedPair(Augmentation):
     landmark_displacement: float
     num_landmarks: int
     color_jitter: bool = True
-    interval: int = 0
     window: int = optical_flow.WINDOW
+    sampler: Sampler = SingleImages()
 
-    @property
-    def frames_per_sample(self) -> int:
-        """See the base class."""
-        return 3 if self.interval else 1
-
-    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws warps and changes of colour, one row per sample."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7), num=7)
         normal, uniform = tf.random.stateless_normal, tf.random.stateless_uniform
@@ -159,14 +138,14 @@ class PaddedPair(Augmentation):
             draws |= {"brightness": colours[0] * 32 / 255, "contrast": 1.0 + 0.5 * colours[1]}
         return draws
 
-    def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
-        """Makes a batch of `frames [B, frames_per_sample, L, L, 3]`."""
-        inputs = geometry.centre(frames)
+    def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
+        """Makes a batch of `images [B, n, L, L, 3]`; see the base class."""
+        inputs = geometry.centre(images)
         drawn = dict(draws)
         colours = [drawn.pop(k) for k in ("brightness", "contrast")] if self.color_jitter else []
 
         def colour(images: tf.Tensor) -> tf.Tensor:
-            return jitter(images, *colours) if colours else images
+            return color.jitter(images, *colours) if colours else images
 
         target = colour(inputs[:, 0])
         warp = grid_warp(drawn["similarity"], drawn["shifts"])
@@ -175,7 +154,7 @@ class PaddedPair(Augmentation):
             "source": warp.images(pad(target, self.canvas_size)),
             **drawn,
         }
-        if self.interval:
+        if self.sampler.length > 1:
             differs = tf.reduce_any(inputs[:, 0] != inputs[:, -1], axis=[1, 2, 3])
             batch |= {
                 "later": pad(colour(inputs[:, -1]), self.canvas_size),

@@ -57,10 +57,10 @@ def sample(images: tf.Tensor, points: tf.Tensor, border: str = "zeros") -> tf.Te
 def sample_by_dense_image_warp(
     images: tf.Tensor, points: tf.Tensor, border: str = "zeros"
 ) -> tf.Tensor:
-    """`sample` by way of `tfa.image.dense_image_warp`, the reference that `sample` is tested against.
+    """Does what `sample` does by `tfa.image.dense_image_warp`, the reference that `sample` is tested against.
 
     Needs tensorflow-addons, hence TensorFlow 2.15; the output must be as large as the input. The
-    operation itself clamps points to the image; a frame of zeros around it gives the zero border.
+    operation itself clamps points to the image; zeros around it give the zero border.
 
     Args:
         images: `[B, H, W, C]`, any numeric type.
@@ -86,8 +86,8 @@ def sample_by_dense_image_warp(
     flow = grid[tf.newaxis] - pixels
     if border == "edge":
         return tfa.image.dense_image_warp(images, flow)
-    frame = [[0, 0], [1, 1], [1, 1], [0, 0]]
-    return tfa.image.dense_image_warp(tf.pad(images, frame), tf.pad(flow, frame))[:, 1:-1, 1:-1]
+    around = [[0, 0], [1, 1], [1, 1], [0, 0]]
+    return tfa.image.dense_image_warp(tf.pad(images, around), tf.pad(flow, around))[:, 1:-1, 1:-1]
 
 
 def _check_border(border: str) -> None:
@@ -96,6 +96,6 @@ def _check_border(border: str) -> None:
 
 
 def _dimensions(images: tf.Tensor) -> list:
-    """The four dimensions, as Python numbers where they are known."""
+    """Returns the four dimensions, as Python numbers where they are known."""
     dynamic = tf.shape(images)
     return [dynamic[i] if n is None else n for i, n in enumerate(images.shape)]

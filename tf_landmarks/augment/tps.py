@@ -63,12 +63,12 @@ class WarpStrength:
 
 
 def control_grid(side: int) -> np.ndarray:
-    """A regular side x side grid of control points over [-1, 1]^2, corners included, `[N, 2]`."""
+    """Makes a regular side x side grid of control points over [-1, 1]^2, corners included, `[N, 2]`."""
     return coordinates.corner_grid((side, side)).reshape(-1, 2)
 
 
 def identity(control: np.ndarray, batch: int = 1) -> Warp:
-    """The warp that moves nothing."""
+    """Makes the warp that moves nothing."""
     return Warp(control, tf.tile(_identity_parameters(len(control))[tf.newaxis], [batch, 1, 1]))
 
 
@@ -155,8 +155,8 @@ def draw_coefficients(
     shape = [*batch_shape, control_side**2, 2]
     base = tf.random.stateless_normal(shape, seeds[0]) * strength.coefficients
     more = tf.random.stateless_normal(shape, seeds[1]) * strength.extra_coefficients
-    chosen = tf.random.stateless_uniform(shape, seeds[2]) < 0.5
-    weights = tf.where(chosen, base + more if extra == "add" else more, base)
+    is_extra = tf.random.stateless_uniform(shape, seeds[2]) < 0.5
+    weights = tf.where(is_extra, base + more if extra == "add" else more, base)
     return tf.concat([weights, _draw_similarity(strength, seeds[3], batch_shape)], axis=-2)
 
 
@@ -213,7 +213,7 @@ def warp_points(warp: Warp, points) -> tf.Tensor:
 
 
 def warp_grid(warp: Warp, size: tuple[int, int]) -> tf.Tensor:
-    """The input point of every output pixel, `[B, height, width, 2]`."""
+    """Returns the input point of every output pixel, `[B, height, width, 2]`."""
     points = warp_points(warp, coordinates.corner_grid(size).reshape(-1, 2))
     return tf.reshape(points, [-1, *size, 2])
 
@@ -250,12 +250,12 @@ def inverse_points(warp: Warp, points: tf.Tensor, iterations: int = 20) -> tf.Te
     return guess
 
 
-def _split_seed(seed: tf.Tensor, parts: int) -> list[tf.Tensor]:
-    return tf.unstack(tf.random.experimental.stateless_split(seed, parts), num=parts)
+def _split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    return tf.unstack(tf.random.experimental.stateless_split(seed, count), num=count)
 
 
 def _draw_similarity(strength: WarpStrength, seed: tf.Tensor, batch_shape) -> tf.Tensor:
-    """The last three rows of a warp's parameters: t, the factors of y, the factors of x."""
+    """Draws the last three rows of a warp's parameters: t, the factors of y, the factors of x."""
     draws = tf.random.stateless_normal([*batch_shape, 4], seed)
     angle = draws[..., 0] * strength.rotation * (np.pi / 180.0)
     scale = 1.0 + draws[..., 1] * strength.scale
@@ -263,7 +263,7 @@ def _draw_similarity(strength: WarpStrength, seed: tf.Tensor, batch_shape) -> tf
 
 
 def similarity(angle: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """The affine parameters `[..., 3, 2]` of angles `[...]` (radians), scales `[...]`, shifts `[..., 2]`."""
+    """Returns the affine parameters `[..., 3, 2]` of angles `[...]` (radians), scales `[...]`, shifts `[..., 2]`."""
     cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
     return tf.stack([shift, tf.stack([cos, sin], -1), tf.stack([-sin, cos], -1)], axis=-2)
 
@@ -274,7 +274,7 @@ def _identity_parameters(num_points: int) -> tf.Tensor:
 
 
 def _numpy_basis(points: np.ndarray, control: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """`[P, N + 3]` float64: kernel values, 1, y, x."""
+    """Returns `[P, N + 3]` float64: kernel values, 1, y, x."""
     squared = np.sum((points[:, np.newaxis] - control[np.newaxis]) ** 2, axis=-1)
     if kernel == "clamped":
         squared = np.maximum(squared, 1e-8)
@@ -285,7 +285,7 @@ def _numpy_basis(points: np.ndarray, control: np.ndarray, kernel: Kernel) -> np.
 
 
 def _basis(points: tf.Tensor, control: np.ndarray | tf.Tensor, kernel: Kernel) -> tf.Tensor:
-    """`[B, P, N + 3]`: the same for points that are tensors."""
+    """Returns `[B, P, N + 3]`: the same for points that are tensors."""
     offsets = _offsets(points, control)
     squared = tf.reduce_sum(offsets**2, axis=-1)
     if kernel == "clamped":
@@ -297,14 +297,14 @@ def _basis(points: tf.Tensor, control: np.ndarray | tf.Tensor, kernel: Kernel) -
 
 
 def _offsets(points: tf.Tensor, control: np.ndarray | tf.Tensor) -> tf.Tensor:
-    """From each control point to each of `points [B, P, 2]`, `[B, P, N, 2]`."""
+    """Returns the way from each control point to each of `points [B, P, 2]`, `[B, P, N, 2]`."""
     if len(control.shape) == 3:
         control = control[:, tf.newaxis]
     return points[..., tf.newaxis, :] - tf.cast(control, points.dtype)
 
 
 def _jacobian(warp: Warp, points: tf.Tensor) -> tf.Tensor:
-    """`[B, P, 2, 2]` with [i, j] = d(input coordinate i) / d(output coordinate j)."""
+    """Returns `[B, P, 2, 2]` with [i, j] = d(input coordinate i) / d(output coordinate j)."""
     offsets = _offsets(points, warp.control)
     squared = tf.reduce_sum(offsets**2, axis=-1)
     if warp.kernel == "clamped":

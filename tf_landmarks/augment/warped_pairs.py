@@ -1,12 +1,4 @@
-"""Training pairs: two images of one object whose geometry differs and whose look does not.
-
-A pairing turns a batch of frames into the batch that a method trains on. It runs in the input
-pipeline, in two parts: `draw` makes all that is random, one row per sample, as a pure function of a
-seed; `make` applies it. A worker that makes some rows of a batch only takes those rows of the draws.
-
-    source, target  [B, S, S, 3] float32 in [0, 1]
-    mask            [B, S, S, 1] float32 in [0, 1]: how much each target pixel counts in a loss
-    correspondence  [B, P, 2] float32 (y, x), corner convention: where P places of the source lie in the target
+"""Pairs by random warps: two images of one object whose geometry differs and whose appearance does not (IMM).
 
 Source: Jakab et al. 2018, section 4 and appendix, and the tables of their released code.
 """
@@ -20,10 +12,11 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling, tps
-from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.augment.augmentation import Batch, Draws
+from tf_landmarks.augment.pairs import PairAugmentation
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.samplers import Sampler, SingleImages
 
-Batch = dict[str, tf.Tensor]
 Border = Literal["zeros_mask", "margin"]
 
 CONTROL_SIDE = 10
@@ -31,28 +24,28 @@ COMPILED_FROM = 64  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class WarpedPair(Augmentation):
-    """Random warps of one still image, or of two frames of one object.
+class WarpedPair(PairAugmentation):
+    """A target and a source by random warps of one image, or of two images of one object.
 
     Attributes:
         target: Strength of the warp that makes the target.
         source: Strength of the warp that makes the source.
         composed: The source is a warp of the target (IMM's released code); otherwise both are
-            independent warps of the image (its paper), or each of its own frame.
+            independent warps of the image (its paper), or each of its own image.
         border: "zeros_mask": black outside the image, and a mask that rides along with the target
             and discounts its border, as published. "margin": the image continues beyond the
-            network's input (its own pixels as far as the frame has them, then its edge), so that no
+            network's input (its own pixels as far as they are loaded, then its edge), so that no
             border shows which a detector could take for a landmark; the mask is all ones.
-        frames_per_sample: 1, or 2 for the target of one frame and the source of another.
+        sampler: Which images make a pair: single ones, or two, the target of the first and the source of the last.
     """
 
     target: tps.WarpStrength
     source: tps.WarpStrength
     composed: bool = True
     border: Border = "zeros_mask"
-    frames_per_sample: int = 1
+    sampler: Sampler = SingleImages()
 
-    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws the parameters of both warps, `[B, N + 3, 2]` each."""
         target, source = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
         return {
@@ -60,19 +53,10 @@ class WarpedPair(Augmentation):
             "source": tps.draw_coefficients(self.source, source, CONTROL_SIDE, (batch_size,)),
         }
 
-    def make(self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry) -> Batch:
-        """Makes a batch of pairs.
-
-        Args:
-            frames: `[B, frames_per_sample, L, L, 3]` float32 in [0, 1], L = `geometry.load_size`.
-            draws: What `draw` returned, as many rows.
-            geometry: How the network sees the frame.
-
-        Returns:
-            The batch, see the module's head.
-        """
+    def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
+        """Makes a batch of pairs from `images [B, n, L, L, 3]`; see the base class."""
         size = geometry.size
-        stacks = [self._canvas(frames[:, i], geometry) for i in range(self.frames_per_sample)]
+        stacks = [self._canvas(images[:, i], geometry) for i in range(self.sampler.length)]
         border = "edge" if self.border == "margin" else "zeros"
         # Compiled, a warp is several times faster; that it takes a second to compile is not worth it
         # for small images, nor outside the input pipeline.
@@ -84,19 +68,19 @@ class WarpedPair(Augmentation):
         target = _centre(target, size)
         return {"source": source[..., :3], "target": target[..., :3], "mask": target[..., 3:]}
 
-    def _canvas(self, frames: tf.Tensor, geometry: Geometry) -> tf.Tensor:
-        """What is warped, `[B, l, l, 4]`: the image with its mask, and a margin if there is one."""
+    def _canvas(self, images: tf.Tensor, geometry: Geometry) -> tf.Tensor:
+        """Returns what is warped, `[B, l, l, 4]`: the image with its mask, and a margin if there is one."""
         if self.border == "margin":
-            canvas = _continue_edges(frames, _canvas_size(geometry))
+            canvas = _continue_edges(images, _canvas_size(geometry))
             mask = tf.ones_like(canvas[..., :1])
         else:
-            canvas = geometry.centre(frames)
+            canvas = geometry.centre(images)
             mask = tf.ones_like(canvas[..., :1]) * boundary_mask(geometry.size)
         return tf.concat([canvas, mask], axis=-1)
 
 
 def boundary_mask(size: int) -> np.ndarray:
-    """IMM's discount of the image border, `[size, size, 1]` float32.
+    """Makes IMM's discount of the image border, `[size, size, 1]` float32.
 
     The outer product of a profile with itself: 10 zeros, a ramp of 20 values
     `1/2 + 1/2 tanh(t / 0.4)` with t = linspace(-1, 1, 20), ones, and the mirror image. It was made
@@ -115,7 +99,7 @@ def _warp(
 ) -> tf.Tensor:
     """Warps images around a common centre.
 
-    The warp's coordinates are those of a input of `unit` pixels, whatever the size of the images
+    The warp's coordinates are those of an input of `unit` pixels, whatever the size of the images
     and of the output (`output_size` pixels), so that a margin changes what is seen, not how much
     it moves.
     """
@@ -130,7 +114,7 @@ _compiled_warp = tf.function(_warp, jit_compile=True)
 
 
 def _canvas_size(geometry: Geometry) -> int:
-    """At least a quarter of the input on each side; warps of the usual strength stay within."""
+    """Leaves at least a quarter of the input on each side; warps of the usual strength stay within."""
     return max(geometry.load_size, geometry.size + 2 * math.ceil(geometry.size / 4))
 
 

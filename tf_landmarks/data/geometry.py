@@ -113,7 +113,7 @@ class Geometry:
         return (points - offset) / scale
 
     def _affine(self, image_size, points):
-        """Per axis, `network = scale * stored + offset`; pixel centres stand at half integers."""
+        """Returns, per axis, `network = scale * stored + offset`; pixel centres stand at half integers."""
         length = tf.cast(image_size, tf.float64)
         side = length
         if self.keep_aspect:

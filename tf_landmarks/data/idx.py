@@ -17,17 +17,17 @@ _UNSIGNED_BYTE = 8
 
 
 def is_images(name: str) -> bool:
-    """Whether a file is one of images, by its name."""
+    """Returns whether a file is one of images, by its name."""
     return name.removesuffix(".gz").endswith(IMAGES)
 
 
-def part(name: str) -> str:
-    """What stands in front of `-images-idx3-ubyte`: train or t10k."""
+def split_name(name: str) -> str:
+    """Returns what stands in front of `-images-idx3-ubyte`: train or t10k."""
     return os.path.basename(name).removesuffix(".gz").removesuffix(IMAGES).rstrip("-.")
 
 
 def labels_path(images: str) -> str:
-    """The file of labels that belongs to a file of images."""
+    """Returns the path of the labels that belong to a file of images."""
     folder, name = os.path.split(images)
     return os.path.join(folder, name.replace(IMAGES, LABELS))
 

@@ -53,7 +53,7 @@ class Shard:
             os.close(self._file)
 
     def read(self, number: int) -> bytes:
-        """The bytes of the image file in a record.
+        """Reads the bytes of the image file in a record.
 
         Raises:
             DamagedRecordError: If the checksum does not fit, or there is no `image/encoded`.
@@ -118,7 +118,7 @@ class ShardWriter:
 
 
 def index_path(path: str) -> str:
-    """The index of a shard."""
+    """Returns the path of a shard's index."""
     return f"{path}.index.npz"
 
 
@@ -160,7 +160,7 @@ def _scan(path: str, size: int) -> dict[str, np.ndarray]:
 
 
 def _records(path: str, size: int) -> Iterator[tuple[int, int]]:
-    """The offset and length of each record's data."""
+    """Scans a shard for the offset and length of each record's data."""
     position = 0
     with open(path, "rb") as file:
         while position < size:

@@ -105,7 +105,7 @@ class Video:
         return capture.read(frame)
 
     def _can_seek(self) -> bool:
-        """Whether decoded frames carry the times of the packets, at the start and at the end."""
+        """Returns whether decoded frames carry the times of the packets, at the start and at the end."""
         if not self.fps or not len(self._times):
             return False
         start = _Capture(self, self._times)
@@ -174,12 +174,12 @@ class _Capture:
 
 
 def frame_name(video: str, frame: int) -> str:
-    """The name of a video's frame: `walks/fly.mp4#000012`."""
+    """Returns the name of a video's frame: `walks/fly.mp4#000012`."""
     return f"{video}#{frame:06d}"
 
 
 def split_name(name: str) -> tuple[str, int | None]:
-    """The video and the number of a frame's name; the name and None where it is no frame's."""
+    """Splits a frame's name into video and number; the name and None where it is no frame's."""
     video, _, frame = name.rpartition("#")
     if is_video(video) and re.fullmatch(r"[0-9]{6,}", frame):
         return video, int(frame)
@@ -187,13 +187,13 @@ def split_name(name: str) -> tuple[str, int | None]:
 
 
 def real_path(path: str) -> str:
-    """`os.path.realpath` of an image, or of the video of a frame."""
+    """Returns `os.path.realpath` of an image, or of the video of a frame."""
     video, frame = split_name(path)
     return os.path.realpath(path) if frame is None else frame_name(os.path.realpath(video), frame)
 
 
 def is_video(name: str) -> bool:
-    """Whether a file's name ends like a video's."""
+    """Returns whether a file's name ends like a video's."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
@@ -215,7 +215,7 @@ def _open(path: str, parameters: list[int]) -> cv2.VideoCapture:
 
 
 def _shown_times(packets: np.ndarray) -> np.ndarray | None:
-    """When frames are shown, from the times of the packets; None where these do not tell."""
+    """Finds when frames are shown, from the times of the packets; None where these do not tell."""
     # What is to be decoded but not shown, after a cut without encoding again, lies before 0, which
     # some versions of cv2 raise to 0.
     shown = packets[packets > 0]
@@ -226,7 +226,7 @@ def _shown_times(packets: np.ndarray) -> np.ndarray | None:
 
 
 def _times(capture: cv2.VideoCapture) -> np.ndarray:
-    """The time of each packet or frame in the order of the file, `[N]` int64 microseconds."""
+    """Reads the time of each packet or frame in the order of the file, `[N]` int64 microseconds."""
     times = []
     while capture.grab():
         times.append(_microseconds(capture))

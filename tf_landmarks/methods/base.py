@@ -212,7 +212,7 @@ class Model(StagedModel):
         """
         size = self.spec.image_size
         for stage in self.stages if for_training else []:
-            count = stage.augmentation.frames_per_sample
+            count = stage.augmentation.sampler.length
             images = tf.zeros([stage.min_batch, count, size, size, 3])
             batch = stage.augmentation(images, tf.constant([0, 0]), Geometry(size))
             self._note_terms(stage, stage.losses(batch, training=False))

@@ -22,8 +22,9 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import run_directory
-from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.samplers import SingleImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import frozen_network, vgg, weights
 from tf_landmarks.losses import colorization
@@ -68,7 +69,7 @@ class RandomCropPoints(Augmentation):
     """A random crop of a still image, and random points of it.
 
     A batch is `images [B, S, S, 3]` float32 in [0, 1] and `points [B, N, 2]` int32 (y, x) pixels, at
-    least S / 8 from the border. How far crops move is how much larger the frame is than S.
+    least S / 8 from the border. Crops move as far as the loaded image exceeds S.
 
     Attributes:
         points: N.
@@ -77,9 +78,9 @@ class RandomCropPoints(Augmentation):
 
     points: int
     mirror: bool = True
-    frames_per_sample = 1
+    sampler = SingleImages()
 
-    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws places in [0, 1) and whether to mirror."""
         crop, points, mirror = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         return {
@@ -88,11 +89,9 @@ class RandomCropPoints(Augmentation):
             "mirror": (tf.random.stateless_uniform([batch_size], mirror) < 0.5) & self.mirror,
         }
 
-    def make(
-        self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry
-    ) -> dict[str, tf.Tensor]:
-        """Makes a batch of `frames [B, 1, L, L, 3]`, L = `geometry.load_size`."""
-        images, size = frames[:, 0], geometry.size
+    def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
+        """Makes a batch of `images [B, 1, L, L, 3]`; see the base class."""
+        images, size = images[:, 0], geometry.size
         corners = _scaled(draws["crop"], geometry.load_size - size + 1)
         for axis in (1, 2):
             inside = corners[:, axis - 1, tf.newaxis] + tf.range(size)
@@ -101,6 +100,10 @@ class RandomCropPoints(Augmentation):
         border = -(-size // 8)
         points = border + _scaled(draws["points"], size - 2 * border)
         return {"images": tf.ensure_shape(images, [None, size, size, 3]), "points": points}
+
+    def pictures(self, batch: Batch) -> list[tf.Tensor]:
+        """Shows the images."""
+        return [batch["images"]]
 
 
 @dataclasses.dataclass(frozen=True)

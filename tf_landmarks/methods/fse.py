@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import known_warp_pairs, sampling, tps
+from tf_landmarks.data import samplers
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers import soft_argmax as points
@@ -131,7 +132,7 @@ class Fse(base.LandmarkModel):
         augmentation = known_warp_pairs.KnownWarpPair(
             options.first_warp, options.second_warp, options.control_side,
             self._to_image(coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)),
-            2 if options.pairing == "frames" else 1,
+            samplers.FramePairs() if options.pairing == "frames" else samplers.SingleImages(),
         )  # fmt: skip
         player = base.Player("model", tf.keras.optimizers.Adam, self._schedule)
         return [base.Stage("main", augmentation, self.compute_losses, (player,))]

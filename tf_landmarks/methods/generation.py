@@ -23,8 +23,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.samplers import SingleImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.methods import base, schedules
 from tf_landmarks.methods.lmdis import Lmdis
@@ -67,17 +68,19 @@ class ImageWithNoise(Augmentation):
     """
 
     latent: int
-    frames_per_sample = 1
+    sampler = SingleImages()
 
-    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
+    def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws the noise."""
         return {"latent": tf.random.stateless_normal([batch_size, self.latent], seed)}
 
-    def make(
-        self, frames: tf.Tensor, draws: dict[str, tf.Tensor], geometry: Geometry
-    ) -> dict[str, tf.Tensor]:
-        """Makes a batch of `frames [B, 1, L, L, 3]`."""
-        return {"images": geometry.centre(frames[:, 0]), **draws}
+    def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
+        """Makes a batch of `images [B, 1, L, L, 3]`; see the base class."""
+        return {"images": geometry.centre(images[:, 0]), **draws}
+
+    def pictures(self, batch: Batch) -> list[tf.Tensor]:
+        """Shows the images."""
+        return [batch["images"]]
 
 
 class Autoencoder(tf.keras.layers.Layer):

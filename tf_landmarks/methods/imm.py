@@ -21,6 +21,7 @@ from typing import ClassVar, Literal
 import tensorflow as tf
 
 from tf_landmarks.augment import augmentation, frame_pairs, tps, warped_pairs
+from tf_landmarks.data import samplers
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import blocks, frozen_network
 from tf_landmarks.layers import soft_argmax as points
@@ -349,9 +350,10 @@ class Imm(base.LandmarkModel):
         if options.pairing == "frames":
             return frame_pairs.FramePair(options.mirror)
         composed = options.pairing == "composed"
-        frames = 2 if options.pairing == "warped_frames" else 1
+        frames = options.pairing == "warped_frames"
+        sampler = samplers.FramePairs() if frames else samplers.SingleImages()
         return warped_pairs.WarpedPair(
-            options.target_warp, options.source_warp, composed, options.border, frames
+            options.target_warp, options.source_warp, composed, options.border, sampler
         )
 
     def _schedule(self, steps: int) -> schedules.LearningRate:

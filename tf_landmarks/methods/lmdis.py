@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import padded_pairs
+from tf_landmarks.data import samplers
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import blocks
 from tf_landmarks.layers.hourglass import Hourglass, Level
@@ -216,10 +217,11 @@ class Lmdis(base.LandmarkModel):
     def stages(self) -> list[base.Stage]:
         """A single stage."""
         options = self.options
+        clips = samplers.Clips(options.flow_interval, length=3)
         augmentation = padded_pairs.PaddedPair(
             self._canvas_size, options.warp, options.landmark_displacement,
-            self.spec.num_landmarks, options.color_jitter,
-            options.flow_interval if options.flow else 0, options.flow_window,
+            self.spec.num_landmarks, options.color_jitter, options.flow_window,
+            clips if options.flow else samplers.SingleImages(),
         )  # fmt: skip
         player = base.Player("model", tf.keras.optimizers.Adam, self._schedule)
         return [base.Stage("main", augmentation, self.compute_losses, (player,))]

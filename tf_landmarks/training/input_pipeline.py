@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.augment.augmentation import Augmentation
+from tf_landmarks.augment.augmentation import Augmentation, Batch
+from tf_landmarks.data import samplers
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.image_files import UnreadableImageError
-from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP, Clips, FramePairs
+from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP, BoundSampler
 from tf_landmarks.data.sources import Source
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.errors import UserError
@@ -25,15 +26,15 @@ from tf_landmarks.seeds import Stream
 
 
 class ImageSet:
-    """The images of a source, brought to the frame of a geometry.
+    """The images of a source, loaded as a geometry states.
 
     Args:
         source: Where images come from.
         indices: Which of them belong to this set.
-        geometry: How they become frames.
+        geometry: How they are loaded, and what the network sees of them.
         bad: Counts the unreadable files, of all sets of the source together.
-        cache_mib: A set whose frames take at most this much memory is decoded here and now.
-        gaps: Least and largest distance of the two frames of a pair, frames.
+        cache_mib: A set whose loaded images take at most this much memory is decoded here and now.
+        gaps: Least and largest distance of the frames of a pair, for samplers that leave it to the run.
 
     Raises:
         TooManyBadFilesError: If too many files cannot be read, as far as they were.
@@ -55,14 +56,14 @@ class ImageSet:
         #: The names of the set's images, the unreadable ones included.
         self.names = [source.names[i] for i in self.indices]
         self.bad, self._gaps = bad, gaps
-        self._to_frame = tf.function(
+        self._load_image = tf.function(
             geometry.load, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
         )
         self._memory = None
         self._leave_out_known_bad()
         side = geometry.load_size
         if len(self.indices) * side * side * 3 <= cache_mib * 2**20:
-            self._load()
+            self._load_all()
 
     @property
     def in_memory(self) -> bool:
@@ -70,7 +71,7 @@ class ImageSet:
         return self._memory is not None
 
     def read(self, index: int) -> np.ndarray:
-        """Reads one image of the source as a frame, or the next readable one of the set.
+        """Reads and loads one image of the source, or the next readable one of the set.
 
         Returns:
             `[L, L, 3]` uint8.
@@ -83,9 +84,9 @@ class ImageSet:
             return self._memory[self._row[index]]
         start = self._row[index]
         for row in range(start, start + len(self.indices)):
-            frame = self._try_read(int(self.indices[row % len(self.indices)]))
-            if frame is not None:
-                return frame
+            image = self._try_read(int(self.indices[row % len(self.indices)]))
+            if image is not None:
+                return image
             self.bad.check()
         raise self._nothing_left()
 
@@ -97,146 +98,137 @@ class ImageSet:
         step: int,
         shard: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
-        """The endless sequence of training batches from `step` on.
+        """Returns the endless sequence of training batches from `step` on.
 
         Args:
-            augmentation: Makes a batch of frames.
+            augmentation: Chooses the images of a batch and makes it of them.
             batch_size: Samples per batch, over all shards.
             seed: With the step it determines a batch.
             step: The first one.
-            shard: (index, count): only these rows of each batch are read and made, the ones of a
-                worker for instance. `count` divides the batch.
+            shard: (index, count): only this share of the rows of each batch is read and made, a worker's
+                for instance. `count` divides the batch.
 
         Raises:
-            UserError: If the augmentation needs two frames of an object and there are none.
+            UserError: If the set holds no samples as the augmentation takes them.
         """
-        steps = tf.data.Dataset.range(step, tf.int64.max)
-        partners = self.sampler(augmentation)
+        sampler = self.sampler(augmentation)
         index, count = shard
         size = batch_size // count
-        mine = slice(index * size, (index + 1) * size)
+        share = slice(index * size, (index + 1) * size)
 
-        def draw(step):
-            rows, draws = self._draw(step, partners, batch_size, seed)
-            return rows[mine], draws[mine]
+        def draw(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows, draws = self._draw(step, sampler, batch_size, seed)
+            return rows[share], draws[share]
 
-        def read(row, draw):
-            frames = tf.numpy_function(
-                lambda r, d: self._read_sample(r, d, partners), [row, draw], tf.uint8
-            )
-            side = self.geometry.load_size
-            return tf.ensure_shape(frames, [augmentation.frames_per_sample, side, side, 3])
-
-        samples = steps.map(draw)
-        if self.in_memory:
-            memory = tf.constant(self._memory)
-            frames = samples.map(lambda *drawn: tf.gather(memory, _rows(*drawn, partners)))
-        else:
-            frames = (
-                samples.unbatch()
-                .map(read, num_parallel_calls=tf.data.AUTOTUNE)
-                .batch(size, drop_remainder=True)
-            )
-
-        def make(frames, step):
-            frames = tf.image.convert_image_dtype(frames, tf.float32)
+        def make(images: tf.Tensor, step: tf.Tensor) -> Batch:
+            images = tf.image.convert_image_dtype(images, tf.float32)
             draws = augmentation.draw(_fold(seed, step), batch_size)
-            draws = tf.nest.map_structure(lambda rows: rows[mine], draws)
-            return augmentation.make(frames, draws, self.geometry)
+            draws = tf.nest.map_structure(lambda rows: rows[share], draws)
+            return augmentation.apply(images, draws, self.geometry)
 
-        dataset = tf.data.Dataset.zip((frames, steps))
+        steps = tf.data.Dataset.range(step, tf.int64.max)
+        images = self._images(steps.map(draw), sampler, size)
+        dataset = tf.data.Dataset.zip((images, steps))
         return dataset.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
 
     def names_of_batch(
         self, augmentation: Augmentation, batch_size: int, seed: int, step: int
     ) -> list[str]:
-        """The names of the images of one batch, those of a sample together."""
-        partners = self.sampler(augmentation)
-        rows = _rows(*self._draw(tf.constant(step, tf.int64), partners, batch_size, seed), partners)
-        names = self.source.names
-        return [names[self.indices[row]] for row in rows.numpy().reshape(-1)]
+        """Returns the names of the images of one batch, those of a sample together."""
+        sampler = self.sampler(augmentation)
+        rows, draws = self._draw(tf.constant(step, tf.int64), sampler, batch_size, seed)
+        sample_rows = sampler.choose(rows, draws).numpy().reshape(-1)
+        return [self.source.names[index] for index in self.indices[sample_rows]]
 
     def sample(self, count: int) -> np.ndarray:
-        """Some of the images, spread over the set, as the network sees them when nothing is warped.
+        """Reads some of the images, spread over the set, as the network sees them when nothing is warped.
 
         Returns:
             `[n, S, S, 3]` float32 in [0, 1], n at most about `count`.
         """
-        chosen = self.indices[:: max(1, len(self.indices) // count)]
-        frames = np.stack([self.read(int(index)) for index in chosen])
-        return self.geometry.centre(frames.astype(np.float32) / 255.0)
+        indices = self.indices[:: max(1, len(self.indices) // count)]
+        images = np.stack([self.read(int(index)) for index in indices])
+        return self.geometry.centre(images.astype(np.float32) / 255.0)
 
-    def sampler(self, augmentation: Augmentation) -> FramePairs | Clips | None:
-        """Which images make the pairs that a augmentation takes; None where it takes single images.
+    def sampler(self, augmentation: Augmentation) -> BoundSampler:
+        """Binds an augmentation's sampler to the images of this set.
 
         Raises:
-            UserError: If the images of this set do not come in pairs.
+            UserError: If the set holds no such samples.
         """
-        if augmentation.frames_per_sample == 1:
-            return None
-        if self.source.sequences is None:
-            raise UserError(
-                f"--data={self.source.root} holds single images, and frame pairs need two frames of one "
-                "object; take a augmentation by warps, or videos, or name the frames by --frame_pattern"
-            )
-        places = self.source.sequences[self.indices], self.source.frame_numbers[self.indices]
-        if augmentation.interval:
-            chains = Clips(*places, augmentation.interval, augmentation.frames_per_sample)
-            if not len(chains.rows):
-                raise UserError(
-                    f"of {len(self.indices)} images of --data={self.source.root}, none is followed by "
-                    f"{augmentation.frames_per_sample - 1} others of its sequence, {augmentation.interval} frames "
-                    "from each to the next; give longer sequences, or a smaller interval"
-                )
-            return chains
-        partners = FramePairs(*places, *self._gaps)
-        if not len(partners.rows):
-            low, high = self._gaps
-            raise UserError(
-                f"of {len(self.indices)} images of --data={self.source.root}, no two are of one "
-                f"sequence and --min_gap={low} to --max_gap={high} frames apart; widen these, or give "
-                "longer sequences (in all, or held out by --validation_fraction)"
-            )
-        return partners
+        source = self.source
+        sequences, frame_numbers = (
+            None if places is None else places[self.indices]
+            for places in (source.sequences, source.frame_numbers)
+        )
+        images = samplers.Images(
+            f"--data={source.root}", len(self.indices), sequences, frame_numbers, self._gaps
+        )
+        return augmentation.sampler.bind(images)
 
     def _draw(
-        self, step, partners: FramePairs | Clips | None, batch_size: int, seed: int
+        self, step: tf.Tensor, sampler: BoundSampler, batch_size: int, seed: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rows of the set for one batch, `[B]`, in a new order in every epoch; and `[B]` in [0, 1)."""
-        count = len(self.indices) if partners is None else len(partners.rows)
+        """Draws the samples of one batch.
+
+        Returns:
+            `[B]` int64 rows of the set, the first image of each, in a new order in every epoch; and `[B]` float32
+            in [0, 1), by which the others are chosen.
+        """
+        count = len(sampler.rows)
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         epochs = positions // count
         constants = tf.tile(tf.constant([[seed, Stream.SHUFFLE]], tf.int64), [batch_size, 1])
         # The raw operation, because its Python wrapper mishandles one seed per index. With its
         # default of 4 rounds it leaves a small set as it is, and long runs of a larger one.
-        rows = tf.raw_ops.RandomIndexShuffle(
+        shuffled = tf.raw_ops.RandomIndexShuffle(
             index=positions % count,
             seed=tf.concat([constants, epochs[:, tf.newaxis]], axis=1),
             max_index=tf.constant(count - 1, tf.int64),
             rounds=16,
         )
-        if partners is not None:
-            rows = tf.gather(tf.constant(partners.rows, tf.int64), rows)
-        return rows, tf.random.stateless_uniform(
-            [batch_size], _fold(Stream.PARTNERS.of(seed), step)
-        )
+        rows = tf.gather(tf.constant(sampler.rows, tf.int64), shuffled)
+        draws = tf.random.stateless_uniform([batch_size], _fold(Stream.PARTNERS.of(seed), step))
+        return rows, draws
 
-    def _read_sample(
-        self, row: int, draw: float, partners: FramePairs | Clips | None
-    ) -> np.ndarray:
-        """The frames of a sample, or of the next one whose frames can all be read.
+    def _images(
+        self, samples: tf.data.Dataset, sampler: BoundSampler, size: int
+    ) -> tf.data.Dataset:
+        """Gathers, or reads, the images of batches of samples: `[size, n, L, L, 3]` uint8 each.
+
+        Args:
+            samples: What `_draw` returned, `size` rows of each batch.
+            sampler: Chooses the other images of a sample.
+            size: Samples of a batch.
+        """
+        if self.in_memory:
+            memory = tf.constant(self._memory)
+            return samples.map(lambda rows, draws: tf.gather(memory, sampler.choose(rows, draws)))
+
+        def read(row: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+            images = tf.numpy_function(
+                lambda r, d: self._read_sample(r, d, sampler), [row, draw], tf.uint8
+            )
+            side = self.geometry.load_size
+            return tf.ensure_shape(images, [sampler.length, side, side, 3])
+
+        images = samples.unbatch().map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        return images.batch(size, drop_remainder=True)
+
+    def _read_sample(self, row: int, draw: float, sampler: BoundSampler) -> np.ndarray:
+        """Reads the images of a sample, or of the next one whose images can all be read.
 
         Returns:
-            `[frames_per_sample, L, L, 3]` uint8.
+            `[n, L, L, 3]` uint8.
         """
-        firsts = range(len(self.indices)) if partners is None else partners.rows
-        start = int(row) if partners is None else int(np.searchsorted(firsts, row))
+        firsts = sampler.rows
+        start = int(np.searchsorted(firsts, row))
         for place in range(start, start + len(firsts)):
             first = firsts[place % len(firsts)]
-            rows = _rows(tf.constant([first], tf.int64), tf.constant([draw]), partners).numpy()[0]
-            frames = [self._try_read(int(index)) for index in self.indices[rows]]
-            if all(frame is not None for frame in frames):
-                return np.stack(frames)
+            rows = sampler.choose(tf.constant([first], tf.int64), tf.constant([draw])).numpy()[0]
+            images = [self._try_read(int(index)) for index in self.indices[rows]]
+            if all(image is not None for image in images):
+                return np.stack(images)
             self.bad.check()
         raise self._nothing_left()
 
@@ -246,8 +238,7 @@ class ImageSet:
         except UnreadableImageError as error:
             self.bad.add(self.source.names[index], str(error))
             return None
-        frame = self._to_frame(tf.constant(image)).numpy()
-        return np.rint(255.0 * frame).astype(np.uint8)
+        return np.rint(255.0 * self._load_image(tf.constant(image)).numpy()).astype(np.uint8)
 
     def _leave_out_known_bad(self) -> None:
         known = [int(index) for index in self.indices if int(index) in self.source.unreadable]
@@ -257,17 +248,17 @@ class ImageSet:
             self.bad.check()
         self._keep(~np.isin(self.indices, known))
 
-    def _load(self) -> None:
+    def _load_all(self) -> None:
         # Neighbours are read by one thread, as the frames of a video are best read in order.
         workers = os.cpu_count() or 1
         length = int(np.clip(len(self.indices) // (4 * workers), 1, 256))
         stretches = np.split(self.indices, range(length, len(self.indices), length))
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             read = pool.map(lambda stretch: [self._try_read(int(i)) for i in stretch], stretches)
-            frames = list(_progress(itertools.chain.from_iterable(read), len(self.indices)))
+            images = list(_progress(itertools.chain.from_iterable(read), len(self.indices)))
         self.bad.check()
-        self._keep(np.array([frame is not None for frame in frames]))
-        self._memory = np.stack([frame for frame in frames if frame is not None])
+        self._keep(np.array([image is not None for image in images]))
+        self._memory = np.stack([image for image in images if image is not None])
 
     def _keep(self, kept: np.ndarray) -> None:
         """Leaves out the images for which `kept [N]` is false."""
@@ -282,22 +273,14 @@ class ImageSet:
         )
 
 
-def _rows(rows: tf.Tensor, draws: tf.Tensor, partners: FramePairs | Clips | None) -> tf.Tensor:
-    """The rows of the images of each sample, `[B, frames_per_sample]`, from what was drawn."""
-    if partners is None:
-        return rows[:, tf.newaxis]
-    others = tf.reshape(partners.choose(rows, draws), [tf.size(rows), -1])
-    return tf.concat([rows[:, tf.newaxis], others], axis=1)
-
-
 def _fold(seed: int, step: tf.Tensor) -> tf.Tensor:
-    """A `[2]` seed that is different for every step."""
+    """Returns a `[2]` seed that is different for every step."""
     return tf.stack([tf.constant(seed, tf.int64), step])
 
 
-def _progress(frames: Iterable, total: int) -> Iterator:
-    """Passes frames on and says every 5 000 how far it is."""
-    for count, frame in enumerate(frames, 1):
+def _progress(images: Iterable, total: int) -> Iterator:
+    """Passes images on and says every 5 000 how far it is."""
+    for count, image in enumerate(images, 1):
         if count % 5000 == 0:
             logging.info("read %d of %d images", count, total)
-        yield frame
+        yield image

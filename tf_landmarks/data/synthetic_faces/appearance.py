@@ -169,7 +169,7 @@ def _random_skin(rng: np.random.Generator) -> Colour:
 
 
 def any_colour(rng: np.random.Generator) -> Colour:
-    """A random colour, a little muted: loud ones draw the eye, and landmarks, off the face."""
+    """Draws a random colour, a little muted: loud ones draw the eye, and landmarks, off the face."""
     colour = rng.uniform(10, 245, 3)
     return mix(colour, [colour.mean()] * 3, 0.4)
 

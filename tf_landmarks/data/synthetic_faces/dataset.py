@@ -28,13 +28,13 @@ def write_dataset(
 ) -> None:
     """Writes `train/` and `test/` with images and landmarks; the test looks are not in train.
 
-    Each part holds `images/*.png` and `landmarks.csv`: a row per image with its `file`, then
+    Each split holds `images/*.png` and `landmarks.csv`: a row per image with its `file`, then
     `<name>_x,<name>_y` in pixels. A folder that holds exactly this data set is left as it is.
 
     Args:
         folder: Where to write; made if missing.
-        num_train: Looks of the training part.
-        num_test: Looks of the test part.
+        num_train: Looks of the training split.
+        num_test: Looks of the test split.
         size: Side of the pictures in pixels.
         seed: Seed of the data set.
         poses: Images of each look, named `face<look>_<pose>.png`.
@@ -43,53 +43,53 @@ def write_dataset(
         UserError: If `folder` holds another data set or other files.
     """
     folder = pathlib.Path(folder)
-    wanted = dict(num_train=num_train, num_test=num_test, size=size, seed=seed, poses=poses)
-    wanted["drawing"] = _DRAWING
-    if _holds(folder, wanted):
+    parameters = dict(num_train=num_train, num_test=num_test, size=size, seed=seed, poses=poses)
+    parameters["drawing"] = _DRAWING
+    if _holds(folder, parameters):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Written beside its place and moved there when complete: an interrupted run leaves nothing.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
         written = pathlib.Path(work) / "data"
-        _write_part(written / "train", range(num_train), size, seed, poses)
-        _write_part(written / "test", range(num_train, num_train + num_test), size, seed, poses)
-        (written / "README.md").write_text(_readme(wanted))
-        (written / _STAMP).write_text(json.dumps(wanted) + "\n")
-        if not _holds(folder, wanted):  # unless another process was faster
+        _write_split(written / "train", range(num_train), size, seed, poses)
+        _write_split(written / "test", range(num_train, num_train + num_test), size, seed, poses)
+        (written / "README.md").write_text(_readme(parameters))
+        (written / _STAMP).write_text(json.dumps(parameters) + "\n")
+        if not _holds(folder, parameters):  # unless another process was faster
             written.rename(folder)
 
 
-def _holds(folder: pathlib.Path, wanted: dict[str, int]) -> bool:
-    """Whether `folder` holds the wanted set (True) or nothing (False); all else is an error."""
+def _holds(folder: pathlib.Path, parameters: dict[str, int]) -> bool:
+    """Returns whether `folder` holds the set of these parameters, or nothing; refuses anything else."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
     stamp = folder / _STAMP
-    found = stamp.read_text().strip() if stamp.exists() else "other files"
-    if stamp.exists() and json.loads(found) == wanted:
+    content = stamp.read_text().strip() if stamp.exists() else "other files"
+    if stamp.exists() and json.loads(content) == parameters:
         return True
     raise UserError(
-        f"{folder} holds {found}, not the made faces {json.dumps(wanted)}; "
+        f"{folder} holds {content}, not the made faces {json.dumps(parameters)}; "
         "name another folder or delete this one"
     )
 
 
-def _write_part(part: pathlib.Path, indices: range, size: int, seed: int, poses: int) -> None:
-    (part / "images").mkdir(parents=True)
+def _write_split(folder: pathlib.Path, indices: range, size: int, seed: int, poses: int) -> None:
+    (folder / "images").mkdir(parents=True)
     rows = [["file", *(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")]]
     for index, pose in itertools.product(indices, range(poses)):
         image, landmarks = make_face(seed, index, pose, size)
         name = f"face{index:06d}_{pose}.png"
-        if not cv2.imwrite(str(part / "images" / name), image[:, :, ::-1]):
-            raise OSError(f"cannot write {part / 'images' / name}")
+        if not cv2.imwrite(str(folder / "images" / name), image[:, :, ::-1]):
+            raise OSError(f"cannot write {folder / 'images' / name}")
         rows.append([name, *(f"{value:.3f}" for value in landmarks.ravel())])
-    with open(part / "landmarks.csv", "w", newline="") as file:
+    with open(folder / "landmarks.csv", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def _readme(wanted: dict[str, int]) -> str:
+def _readme(parameters: dict[str, int]) -> str:
     return f"""# made_faces: drawn faces, {len(LANDMARKS)} exact landmarks
 
-- Written by `tf_landmarks.data.synthetic_faces.write_dataset` with {json.dumps(wanted)}.
+- Written by `tf_landmarks.data.synthetic_faces.write_dataset` with {json.dumps(parameters)}.
 - Error normaliser: the distance of {NORMALIZER[0]} and {NORMALIZER[1]} in each image.
 - Coordinates: (x, y) in pixels, (0, 0) = centre of the top-left pixel; left and right as seen.
 - Images of one look differ in the number behind the underscore; test looks are not in train.

@@ -71,7 +71,7 @@ def draw_face(look: Look, pose: Pose, size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def face_landmarks(look: Look, pose: Pose, size: int) -> np.ndarray:
-    """The landmarks alone, float64 `[A, 2]`, as `draw_face` returns them."""
+    """Returns the landmarks alone, float64 `[A, 2]`, as `draw_face` returns them."""
     return Head(look, pose, size).landmarks()
 
 
@@ -92,12 +92,12 @@ class _Canvas:
         cv2.polylines(self.image, points, False, colour, width, cv2.LINE_8, 4)
 
     def _subpixels(self, points: np.ndarray) -> np.ndarray:
-        """Pixels to sixteenths of a canvas pixel, the unit of OpenCV's `shift=4`."""
+        """Converts pixels to sixteenths of a canvas pixel, the unit of OpenCV's `shift=4`."""
         return np.rint(((points + 0.5) * self.factor - 0.5) * 16).astype(np.int32)
 
 
 def _ellipse(x: float, y: float, width: float, height: float, z: float | None = None):
-    """`[20, 2]` face coordinates around (x, y), or `[20, 3]` at depth z; half axes given."""
+    """Returns `[20, 2]` face coordinates around (x, y), or `[20, 3]` at depth z; half axes given."""
     ring = np.array([x, y]) + _CIRCLE * np.hstack([width, height])
     return ring if z is None else np.append(ring, np.full((20, 1), z), axis=1)
 
@@ -107,7 +107,7 @@ _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
 def _background(look: Look, size: int) -> np.ndarray:
-    """A colour gradient with shapes, mostly out of focus; `_FACTOR * size` pixels square."""
+    """Draws a colour gradient with shapes, mostly out of focus; `_FACTOR * size` pixels square."""
     rng = np.random.default_rng((look.scene, 0))
     base, side = any_colour(rng), _FACTOR * size
     # Calmer than the face: where the background is the loudest thing, landmarks settle on it.
@@ -124,7 +124,7 @@ def _background(look: Look, size: int) -> np.ndarray:
 
 
 def _draw_obstacles(canvas: _Canvas, look: Look) -> None:
-    """Things at the sides and the bottom, before hair and shoulders but seldom before the face."""
+    """Draws things at the sides and the bottom, before hair and shoulders but seldom before the face."""
     rng = np.random.default_rng((look.scene, 1))
     size = len(canvas.image) / _FACTOR
     for _ in range(rng.integers(0, 3)):
@@ -137,7 +137,7 @@ def _draw_obstacles(canvas: _Canvas, look: Look) -> None:
 def _draw_shape(
     canvas: _Canvas, rng: np.random.Generator, centre, radius: float, colour: Colour
 ) -> None:
-    """An ellipse, a triangle, a box or a bar in a random direction."""
+    """Draws an ellipse, a triangle, a box or a bar in a random direction."""
     step, flat = ((1, 0.7), (7, 1.0), (5, 0.8), (5, 0.1))[rng.integers(4)]
     shape = radius * _CIRCLE[::step] * (1, flat * rng.uniform(0.6, 1))
     c, s = _CIRCLE[rng.integers(len(_CIRCLE))]
@@ -184,7 +184,7 @@ def _draw_body(canvas: _Canvas, head: Head) -> None:
 
 
 def _draw_skin(canvas: _Canvas, head: Head) -> None:
-    """Ears and face, then soft light and shadow over all that is drawn so far."""
+    """Draws ears and face, then soft light and shadow over all that is drawn so far."""
     look = head.look
     outline = head.pixels(curve(head.outline(), closed=True))
     for side in (-1, 1):
@@ -248,7 +248,7 @@ def _draw_nose_and_mouth(canvas: _Canvas, head: Head) -> None:
 
 
 def _draw_eye(canvas: _Canvas, head: Head, side: int) -> None:
-    """One eye with lids and brow; `side` is -1 at the left of the image, 1 at the right."""
+    """Draws one eye with lids and brow; `side` is -1 at the left of the image, 1 at the right."""
     look, pose, unit = head.look, head.pose, head.unit
     half = 0.28 * look.eye_size
     rise, fall = 0.2 * look.eye_size * pose.eye_open, 0.15 * look.eye_size
@@ -283,7 +283,7 @@ def _draw_eye(canvas: _Canvas, head: Head, side: int) -> None:
 
 
 def _brow_colour(look: Look) -> Colour:
-    """The hair's colour, but never one that vanishes on the skin."""
+    """Returns the hair's colour, but never one that vanishes on the skin."""
     colour = scaled(look.hair, 0.75)
     return colour if np.mean(look.skin) - np.mean(colour) > 70 else scaled(look.skin, 0.3)
 

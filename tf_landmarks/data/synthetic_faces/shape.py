@@ -45,7 +45,7 @@ class Head:
         return (points - _PIVOT) @ (self.body_camera if body else self.camera).T + self.middle
 
     def landmarks(self) -> np.ndarray:
-        """`[A, 2]` (x, y) in pixels, in the order of LANDMARKS."""
+        """Returns `[A, 2]` (x, y) in pixels, in the order of LANDMARKS."""
         outer, _, inner = self.brow(1)
         upper, lower = self.lips()
         flip = (-1, 1)
@@ -60,7 +60,7 @@ class Head:
         return 0.0, 0.53 * self.look.nose_length
 
     def outline(self) -> np.ndarray:
-        """Control points `[14, 3]`: crown, right side with jaw (5), chin (7), left with jaw (9)."""
+        """Returns control points `[14, 3]`: crown, right side with jaw (5), chin (7), left with jaw (9)."""
         look, jaw, drop = self.look, self.look.jaw_width, self.pose.mouth_open
         chin = 1.5 * look.chin_length + 0.12 * drop
         right = [(0.62, -1.2, 0.15), (0.98, -0.65, 0.3), (1.03, 0, 0.3), (0.96, 0.58, 0.35)]
@@ -71,13 +71,13 @@ class Head:
         return points * (look.face_width * self.wide, 1, 1)
 
     def brow(self, side: int) -> np.ndarray:
-        """Outer end, arch and inner end of a brow, `[3, 2]` face coordinates."""
+        """Returns outer end, arch and inner end of a brow, `[3, 2]` face coordinates."""
         rise = 0.1 * self.pose.brow_raise
         points = [(0.82, -0.33 - 0.7 * rise), (0.56, -0.5 - rise), (0.23, -0.4 - rise)]
         return np.array(points) * (side, 1)
 
     def lips(self) -> tuple[np.ndarray, np.ndarray]:
-        """Outer edges of the upper and the lower lip, left to right, both `[5, 2]`."""
+        """Returns the outer edges of the upper and the lower lip, left to right, both `[5, 2]`."""
         look, pose = self.look, self.pose
         half = 0.37 * look.mouth_width * (1 + 0.13 * pose.smile - 0.1 * pose.mouth_open)
         corner = 0.97 - 0.07 * pose.smile + 0.05 * pose.mouth_open
@@ -90,7 +90,7 @@ class Head:
 
 
 def _camera(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Orthographic camera `[2, 3]`: yaw, then pitch, then roll, angles in radians."""
+    """Makes an orthographic camera `[2, 3]`: yaw, then pitch, then roll, angles in radians."""
     (cy, cp, cr), (sy, sp, sr) = np.cos([yaw, pitch, roll]), np.sin([yaw, pitch, roll])
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
@@ -98,14 +98,14 @@ def _camera(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def curve(points, closed: bool = False) -> np.ndarray:
-    """A Catmull-Rom curve through points `[N, D]`, six steps from each to the next."""
+    """Returns a Catmull-Rom curve through points `[N, D]`, six steps from each to the next."""
     points = np.asarray(points, np.float64)
     return _curve_matrix(len(points), closed) @ points
 
 
 @functools.cache
 def _curve_matrix(count: int, closed: bool, steps: int = 6) -> np.ndarray:
-    """The weights `[M, N]` of N points in a curve of M: a curve costs one small product."""
+    """Returns the weights `[M, N]` of N points in a curve of M: a curve costs one small product."""
     t = np.arange(steps) / steps
     basis = 0.5 * np.stack(
         [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]

@@ -1,0 +1,156 @@
+"""What a source of images is, what is asked of it, and what all kinds of sources share."""
+
+import dataclasses
+import functools
+import os
+import types
+from collections.abc import Mapping
+
+import numpy as np
+
+from tf_landmarks.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a user asks for: the value of `--data`, and what says which of it to take.
+
+    Attributes:
+        data: The flag's value.
+        flag: The flag, for messages.
+        prefer_train: Of a folder with a `train/` inside, or of idx files, take the training split.
+        frame_pattern: Finds sequence and frame in the names of images, see frame_pattern.py; none if empty.
+        classes: Labels of images to take from idx files, with commas; all if empty.
+    """
+
+    data: str
+    flag: str = "--data"
+    prefer_train: bool = True
+    frame_pattern: str = ""
+    classes: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it names a file."""
+        return os.path.isfile(self.data)
+
+    @property
+    def folder(self) -> str:
+        """The file or folder to read: `train/` inside the folder, where that is preferred and there."""
+        train = os.path.join(self.data, "train")
+        return train if self.prefer_train and os.path.isdir(train) else self.data
+
+    @functools.cached_property
+    def files(self) -> tuple[str, ...]:
+        """The file, or all files below the folder."""
+        return (self.data,) if self.is_file else tuple(list_files(self.folder))
+
+    def refuse_frame_pattern(self) -> None:
+        """Raises UserError if there is a pattern, for sources that know their frames without one."""
+        if self.frame_pattern:
+            raise UserError(
+                f"{self.flag}={self.data} numbers its frames itself; leave "
+                f"--frame_pattern={self.frame_pattern} out"
+            )
+
+
+class Source:
+    """A sequence of images.
+
+    Attributes:
+        names: One per image; for files the path relative to `root`.
+        root: The folder the names are relative to, or a description.
+        sequences: `[N]` int64, which video or object an image shows; None for single images.
+        frame_numbers: `[N]` int64, its place in that sequence; None for single images.
+        unreadable: What is known to be unreadable before it is read: reasons by index.
+        neighbours: How many images in a row stay together when some are held out.
+        has_classes: Whether images of some labels can be asked for, see `Request.classes`.
+    """
+
+    names: list[str]
+    root: str
+    sequences: np.ndarray | None = None
+    frame_numbers: np.ndarray | None = None
+    unreadable: Mapping[int, str] = types.MappingProxyType({})
+    neighbours: int = 10
+    has_classes: bool = False
+
+    @classmethod
+    def matches(cls, request: Request) -> bool:
+        """Returns whether what is asked for is of this kind, if it is of none that stands before it."""
+        raise NotImplementedError
+
+    @classmethod
+    def open(cls, request: Request) -> "Source":
+        """Opens what is asked for, of which `matches` is true.
+
+        Raises:
+            UserError: If there is no image in it, or something is asked for that this kind does not have.
+        """
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> np.ndarray:
+        """Reads image `index` as `[H, W, 3]` uint8 RGB.
+
+        Raises:
+            UnreadableImageError: If it cannot be read.
+        """
+        raise NotImplementedError
+
+
+def split(
+    names: list[str], validation_fraction: float, seed: int, neighbours: int = 10
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits images into those to train on and those to tune on.
+
+    Neighbours in name order stay together: frames of a video are often numbered, and a frame between
+    two training frames would be no test of anything.
+
+    Args:
+        names: Names in order.
+        validation_fraction: Share for validation, in [0, 1).
+        seed: The split is a pure function of it and the number of names.
+        neighbours: How many in a row go the same way, at least.
+
+    Returns:
+        Indices for training and for validation, both ascending.
+
+    Raises:
+        UserError: If the fraction is out of range, or leaves one of the two splits empty.
+    """
+    if not 0.0 <= validation_fraction < 1.0:
+        raise UserError(f"--validation_fraction={validation_fraction} must be in [0, 1)")
+    blocks = np.array_split(np.arange(len(names)), max(1, len(names) // neighbours))
+    order = np.random.default_rng(seed).permutation(len(blocks))
+    num_held_out = round(validation_fraction * len(blocks))
+    if validation_fraction and not 0 < num_held_out < len(blocks):
+        raise UserError(
+            f"--validation_fraction={validation_fraction} of {len(names)} images leaves a part "
+            "empty; give more images or set it to 0"
+        )
+    held_out = set(order[:num_held_out].tolist())
+    splits = [[b for i, b in enumerate(blocks) if (i in held_out) == h] for h in (False, True)]
+    return tuple(np.concatenate([*rows, np.zeros(0, int)]).astype(np.int64) for rows in splits)
+
+
+def list_files(root: str) -> list[str]:
+    """Lists all files below a folder, relative to it, in the order of their names; no hidden ones."""
+    names, seen = [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above would lead round in circles
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        visible = (name for name in files if not name.startswith("."))
+        names += [os.path.relpath(os.path.join(folder, name), root) for name in visible]
+    return sorted(names)
+
+
+def ending(name: str) -> str:
+    """Returns the ending of a file's name in lower case: `.jpg`."""
+    return os.path.splitext(name)[1].lower()
