@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -138,6 +140,74 @@ def test_left_out_errors_are_those_of_refitting_without_each_block(bias, blocks,
     errors = regression._left_out_errors(u[:, :rank], s[:rank], targets, bias, grid, blocks)
     expected = [brute_force_left_out(x, y, bias, ridge, blocks) for ridge in grid]
     np.testing.assert_allclose(errors, expected, rtol=1e-6)
+
+
+def left_out_errors_by_press(u, s, targets, bias, ridges, num_blocks):
+    """The same by Allen's formula (1974), (I - H_BB)^-1 (y_B - y'_B), cubic in the rows of a block."""
+    n, projected = len(u), u.T @ targets
+    outside = targets - u @ projected
+    blocks = np.array_split(np.arange(n), min(num_blocks, n))
+    errors = []
+    for ridge in ridges:
+        left_over = ridge / (s**2 + ridge)
+        residuals = outside + u @ (left_over[:, None] * projected)
+        for rows in blocks:
+            share = np.eye(len(rows)) - bias / n - u[rows] @ u[rows].T
+            share += (u[rows] * left_over) @ u[rows].T
+            residuals[rows] = np.linalg.solve(share, residuals[rows])
+        errors.append(np.linalg.norm(residuals.reshape(n, -1, 2), axis=-1).mean())
+    return np.array(errors)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["plain", "near twins", "in one block", "wide"])
+@pytest.mark.parametrize("noise", [0.0, 1.0, 1000.0])
+def test_auto_chooses_and_fits_as_by_the_formula_of_press(bias, kind, noise, monkeypatch):
+    random = np.random.default_rng(7)
+    n, features = (40, 60) if kind == "wide" else (500, 20)
+    x = random.normal(size=(n, features)) * np.linspace(1, 30, features) + 64
+    if kind == "near twins":
+        x[:, 1] = x[:, 0] + 1e-9 * random.normal(size=n)
+    if kind == "in one block":  # without the first block, nothing is known of this feature
+        x[:, 3] = np.where(np.arange(n) < 90, x[:, 3], 0.0)
+    y = np.tensordot(x, random.normal(size=(features, 4, 2)), 1)
+    y += noise * random.normal(size=y.shape)
+    y[random.random((n, 4)) < 0.02] = NAN
+    fitted = regression.fit_linear(x, y, bias=bias, ridge="auto")
+    monkeypatch.setattr(regression, "_left_out_errors", left_out_errors_by_press)
+    expected = regression.fit_linear(x, y, bias=bias, ridge="auto")
+    np.testing.assert_allclose(fitted.ridge, expected.ridge, rtol=1e-9)
+    np.testing.assert_allclose(fitted.weights, expected.weights, rtol=1e-9, atol=1e-12)
+    if noise:  # without it, errors are rounding alone
+        u, s, _ = np.linalg.svd(x - x.mean(axis=0) * bias, full_matrices=False)
+        u, s = u[:, s > 1e-9 * s[0]], s[s > 1e-9 * s[0]]
+        targets = random.normal(size=(n, 8))
+        targets -= targets.mean(axis=0) * bias
+        grid = regression.RIDGE_GRID * np.sum(s**2) / features
+        arguments = (u, s, targets, bias, grid, 5)
+        monkeypatch.undo()
+        np.testing.assert_allclose(
+            regression._left_out_errors(*arguments), left_out_errors_by_press(*arguments), rtol=1e-7
+        )
+
+
+@pytest.mark.core
+def test_the_choice_of_a_ridge_is_linear_in_the_rows():
+    x, y = data(n=19_000, features=60, landmarks=5)
+    start = time.process_time()
+    regression.fit_linear(x, y, bias=True, ridge="auto")
+    assert time.process_time() - start < 3  # 0.9 s; with systems as large as a block, minutes
+
+
+@pytest.mark.core
+def test_one_block_leaves_nothing_to_fit_a_bias_to():
+    u, s, targets = np.array([[0.6], [0.8], [0.0]]), np.array([2.0]), np.ones((3, 2))
+    ridges = np.array([1.0, 4.0])
+    assert np.isinf(regression._left_out_errors(u, s, targets, True, ridges, 1)).all()
+    # Without a bias nothing is predicted as 0, which is sqrt(2) off.
+    errors = regression._left_out_errors(u, s, targets, False, ridges, 1)
+    np.testing.assert_allclose(errors, 2**0.5)
 
 
 @pytest.mark.core

@@ -268,10 +268,17 @@ def _choose_ridge(u, s, targets, bias: bool, scale: float) -> float:
 def _left_out_errors(u, s, targets, bias: bool, ridges, num_blocks: int) -> np.ndarray:
     """`[R]`, the mean distance of each row to its prediction by a fit on the other blocks, per ridge.
 
-    The map is a linear smoother, y' = H y, with H = 1/n + U diag(s^2 / (s^2 + ridge)) U^T (1/n
-    from the bias), so the error on the rows B of a fit without them is (I - H_BB)^-1 (y_B - y'_B),
-    exactly (Allen 1974, PRESS, for single rows). y - y' and I - H are summed from what the fit leaves
-    over, inside the span of u and outside, which keeps their digits where I - H_BB is nearly singular.
+    Let V be u, with a column 1 / sqrt(n) for the bias: an orthonormal basis, in which a fit on all rows
+    has the coefficients p = V^T y without a ridge and leaves o = y - V p. A fit on the rows outside
+    block B with a ridge solves (G + P) c = V_others^T y_others, where G is the sum of V_b^T V_b over the
+    other blocks b, and P = diag(ridge / s^2), 0 for the bias. Its errors on B are, exactly,
+
+        y_B - V_B c = o_B + V_B (G + P)^-1 (P p + V_B^T o_B),
+
+    and all that grows with the rows is products with V: the systems are r x r. No difference of nearly
+    equal numbers is taken: G is summed and is not I - V_B^T V_B, and errors are built up from what the
+    fit leaves over, which keeps their digits where a fit is nearly perfect or a block holds a direction
+    almost alone. Equations are multiplied by s^2 / (s^2 + ridge), as P has no bound where s is small.
 
     Args:
         u: `[n, r]` left singular vectors of the (centred) features.
@@ -281,23 +288,37 @@ def _left_out_errors(u, s, targets, bias: bool, ridges, num_blocks: int) -> np.n
         ridges: `[R]`, positive.
         num_blocks: Into how many blocks of neighbours the rows are cut; as many as rows, at most.
     """
-    n = len(u)
-    projected = u.T @ targets
-    outside = targets - u @ projected
+    n, ridges = len(u), np.asarray(ridges)[:, np.newaxis]
+    kept, left_over = s**2 / (s**2 + ridges), ridges / (s**2 + ridges)  # [R, r]
+    basis = u
+    if bias:
+        basis = np.column_stack([np.full(n, n**-0.5), u])
+        kept, left_over = (
+            np.insert(part, 0, whole, 1) for part, whole in ((kept, 1), (left_over, 0))
+        )
+    projected = basis.T @ targets
+    outside = targets - basis @ projected
     blocks = np.array_split(np.arange(n), min(num_blocks, n))
-    outside_blocks = [np.eye(len(b)) - bias / n - u[b] @ u[b].T for b in blocks]
-    errors = []
-    for ridge in ridges:
-        left_over = ridge / (s**2 + ridge)
-        residuals = outside + u @ (left_over[:, None] * projected)
-        for rows, free in zip(blocks, outside_blocks, strict=True):
-            share = free + (u[rows] * left_over) @ u[rows].T
-            try:
-                residuals[rows] = np.linalg.solve(share, residuals[rows])
-            except np.linalg.LinAlgError:  # the other blocks do not determine a fit
-                residuals[rows] = np.inf
-        errors.append(np.linalg.norm(residuals.reshape(n, -1, 2), axis=-1).mean())
-    return np.array(errors)
+    grams = np.stack([basis[rows].T @ basis[rows] for rows in blocks])
+    totals = np.zeros(len(ridges))
+    for number, rows in enumerate(blocks):
+        others = np.delete(grams, number, axis=0).sum(axis=0)
+        systems = kept[..., np.newaxis] * others + _diagonals(left_over)  # [R, r, r]
+        drives = left_over[..., np.newaxis] * projected
+        drives += kept[..., np.newaxis] * (basis[rows].T @ outside[rows])
+        try:
+            changes = np.linalg.solve(systems, drives)
+        except np.linalg.LinAlgError:  # the other blocks do not determine a fit
+            return np.full(len(ridges), np.inf)
+        for ridge, change in enumerate(changes):
+            errors = outside[rows] + basis[rows] @ change
+            totals[ridge] += np.linalg.norm(errors.reshape(len(rows), -1, 2), axis=-1).sum()
+    return totals / (targets.size / 2)
+
+
+def _diagonals(values: np.ndarray) -> np.ndarray:
+    """`[R, r]` -> `[R, r, r]`, diagonal matrices."""
+    return values[..., np.newaxis] * np.eye(values.shape[-1])
 
 
 def _check(x: np.ndarray, y: np.ndarray, ridge: float | str) -> None:
