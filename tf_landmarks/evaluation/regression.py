@@ -115,36 +115,63 @@ def fit_by_gradient(
         raise ValueError(
             f"Landmark {np.flatnonzero(never)[0]} has no label in any of {count} rows."
         )
-    weights = np.zeros((rounds[0][0].shape[1] + bias, 2 * landmarks))
-    decays = np.full((len(weights), 1), weight_decay)
+    if bias:
+        rounds = [(np.concatenate([x, np.ones((count, 1))], axis=1), y) for x, y in rounds]
+    decays = np.full((rounds[0][0].shape[1], 1), weight_decay)
     if bias:
         decays[-1] = 0.0
-    first, second = np.zeros_like(weights), np.zeros_like(weights)  # Adam's moments
-    best, stalls, falls, step = np.inf, 0, 0, 0
+    adam = _Adam(np.zeros((len(decays), 2 * landmarks)))
+    best, stalls, falls = np.inf, 0, 0
     random = np.random.RandomState(seed)
-    while step < max_steps and falls < 3:
-        total = 0.0
-        for x, y in rounds:
-            x = np.concatenate([x, np.ones((count, 1))], axis=1) if bias else x
-            order = random.permutation(count)
-            for start in range(0, count, batch_size):
-                rows = order[start : start + batch_size]
-                error = x[rows] @ weights - y[rows].reshape(len(rows), -1)
-                error = np.where(np.isnan(error), 0.0, error)
-                total += np.sum(error**2)
-                gradient = 2.0 * x[rows].T @ error / (len(rows) * landmarks) + decays * weights
-                step += 1
-                first += 0.1 * (gradient - first)
-                second += 0.001 * (gradient**2 - second)
-                size = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-                weights -= learning_rate * size
+    while adam.step < max_steps and falls < 3:
+        total = sum(
+            _fit_epoch(adam, x, y, random.permutation(count), batch_size, decays, learning_rate)
+            for x, y in rounds
+        )
         stalls = 0 if total < 0.999 * best else stalls + 1
         best = min(best, total)
         if stalls >= patience:
             learning_rate, stalls, falls = 0.1 * learning_rate, 0, falls + 1
-    weights = weights.reshape(-1, landmarks, 2)
+    weights = adam.weights.reshape(-1, landmarks, 2)
     intercept = weights[-1] if bias else np.zeros((landmarks, 2))
     return LinearRegressor(weights[:-1] if bias else weights, intercept, np.full(landmarks, np.nan))
+
+
+class _Adam:
+    """Adam with its usual moments, on one array of weights."""
+
+    def __init__(self, weights: np.ndarray):
+        self.weights, self.step = weights, 0
+        self._first, self._second = np.zeros_like(weights), np.zeros_like(weights)
+
+    def apply(self, gradient: np.ndarray, learning_rate: float) -> None:
+        """Makes one step."""
+        self.step += 1
+        self._first += 0.1 * (gradient - self._first)
+        self._second += 0.001 * (gradient**2 - self._second)
+        deviation = np.sqrt(self._second / (1 - 0.999**self.step)) + 1e-8
+        self.weights -= learning_rate * (self._first / (1 - 0.9**self.step) / deviation)
+
+
+def _fit_epoch(
+    adam: _Adam,
+    x: np.ndarray,
+    y: np.ndarray,
+    order: np.ndarray,
+    batch_size: int,
+    decays: np.ndarray,
+    learning_rate: float,
+) -> float:
+    """Goes through all rows once and returns the sum of squared errors met on the way."""
+    total = 0.0
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        error = x[rows] @ adam.weights - y[rows].reshape(len(rows), -1)
+        error = np.where(np.isnan(error), 0.0, error)
+        total += np.sum(error**2)
+        gradient = 2.0 * x[rows].T @ error / (len(rows) * y.shape[1]) + decays * adam.weights
+        adam.apply(gradient, learning_rate)
+    return total
 
 
 def mean_shape(y) -> np.ndarray:
