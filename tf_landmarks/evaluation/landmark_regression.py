@@ -27,7 +27,7 @@ from tf_landmarks.evaluation import attribution, flip_ambiguity, protocols, regr
 from tf_landmarks.inference.exported import BATCH, ExportedModel
 from tf_landmarks.methods import METHODS
 from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.metrics import landmark_errors, unsupervised
+from tf_landmarks.metrics import advice, landmark_errors, unsupervised
 
 # Images of the test part on which the health of the landmarks is measured.
 HEALTH_IMAGES = 256
@@ -389,7 +389,7 @@ def measure_health(model: ExportedModel, part: Part, seed: int = 0) -> dict:
         seed=seed,
     )
     method = METHODS.get(model.facts["method"], LandmarkModel)
-    return found.to_dict(method.remedies)
+    return advice.to_json(found, method.remedies)
 
 
 def to_network(geometry: Geometry, part: Part, points: np.ndarray) -> np.ndarray:

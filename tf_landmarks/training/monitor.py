@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks.methods.base import Stage, TrainedModel
-from tf_landmarks.metrics import unsupervised
+from tf_landmarks.metrics import advice, unsupervised
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints
 from tf_landmarks.training.input_pipeline import ImageSet
@@ -75,7 +75,7 @@ class Evaluator:
         found = unsupervised.measure(self._inputs, self._find, self._render, grid)
         values.update({f"health_{name}": value for name, value in found.scalars().items()})
         return Findings(
-            values, unsupervised.warnings(found, self._copy.remedies), unsupervised.score(found)
+            values, advice.warnings(found, self._copy.remedies), unsupervised.score(found)
         )
 
     def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
