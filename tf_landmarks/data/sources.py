@@ -32,6 +32,7 @@ class Source:
         frame_numbers: `[N]` int64, its place in that sequence; None for single images.
         unreadable: What is known to be unreadable before it is read: reasons by index.
         neighbours: How many images in a row stay together when some are held out.
+        of_videos: Whether the images are frames of videos.
     """
 
     names: list[str]
@@ -40,9 +41,18 @@ class Source:
     frame_numbers: np.ndarray | None = None
     unreadable: Mapping[int, str] = types.MappingProxyType({})
     neighbours: int = 10
+    of_videos: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def frame_of(self, index: int) -> tuple[str, int | None]:
+        """Returns the file that image `index` is in, and its number if it is a frame of a video."""
+        return self.names[index], None
+
+    def fps(self, file: str) -> float:
+        """Returns the frames per second that a video states, 0 where unknown."""
+        raise ValueError(f"{file} is no video of {type(self).__name__}")
 
     def read(self, index: int) -> np.ndarray:
         """Reads image `index` as `[H, W, 3]` uint8 RGB.
@@ -95,6 +105,7 @@ class VideoFolder(Source):
     """
 
     neighbours = 50
+    of_videos = True
 
     def __init__(self, path: str):
         single = os.path.isfile(path)
@@ -116,6 +127,12 @@ class VideoFolder(Source):
                 self.names.append(name)
                 places.append((-1 - number, 0))  # alone in its sequence
         self.sequences, self.frame_numbers = np.array(places, np.int64).T
+
+    def frame_of(self, index: int) -> tuple[str, int | None]:
+        return videos.split_name(self.names[index])
+
+    def fps(self, file: str) -> float:
+        return self.videos[file].fps
 
     def read(self, index: int) -> np.ndarray:
         if index in self.unreadable:
