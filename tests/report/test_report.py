@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
+from tf_landmarks.data import labelled
 from tf_landmarks.evaluation import landmark_regression, protocols
 from tf_landmarks.report import panels, report
 
@@ -65,7 +66,7 @@ def make(tmp_path, model, points, sizes=(32, 32), normalizer="edge", **names):
     many = toy_data.random_points(12)
     toy_data.write_part(tmp_path / "train", many, names=names.get("names", toy_data.NAMES))
     toy_data.write_part(tmp_path / "test", points, sizes, **names)
-    parts = landmark_regression.read_parts(str(tmp_path), "test", model)
+    parts = labelled.read_splits(str(tmp_path), "test", ())
     result = landmark_regression.evaluate(model, *parts, normalizer, protocols.PROTOCOLS["linear"])
     path = tmp_path / "report.html"
     report.write(str(path), model, result)
@@ -163,7 +164,7 @@ def test_file_names_that_are_no_text_are_written(tmp_path):
     toy_data.write_part(tmp_path / "train", toy_data.random_points(4))
     toy_data.write_part(tmp_path / "test", toy_data.random_points(1, seed=1))
     model = toy_data.DotModel()
-    train, test = landmark_regression.read_parts(str(tmp_path), "test", model)
+    train, test = labelled.read_splits(str(tmp_path), "test", ())
     test = dataclasses.replace(test, paths=["\udce9.png"])
     result = landmark_regression.evaluate(model, train, test, "edge", protocols.PROTOCOLS["linear"])
     report.write(str(tmp_path / "report.html"), model, result)

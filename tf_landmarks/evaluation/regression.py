@@ -12,13 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_landmarks.metrics import landmark_errors
-
 # What ridge="auto" chooses from, as multiples of rows * (mean variance of a feature): the ends are
 # "no ridge to speak of" and "nothing but the mean".
 RIDGE_GRID = np.logspace(-7, 3, 41)
 NUM_BLOCKS = 5
-FEW_LABEL_COUNTS = (1, 5, 10, 20, 50, 100, "all")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -180,89 +177,6 @@ def mean_shape(y) -> np.ndarray:
     labelled = ~np.isnan(y).any(axis=-1, keepdims=True)
     counts = labelled.sum(axis=0)
     return np.where(labelled, y, 0).sum(axis=0) / np.where(counts > 0, counts, np.nan)
-
-
-@dataclasses.dataclass(frozen=True)
-class FewLabelScore:
-    """The error with n labelled images.
-
-    Attributes:
-        n: Number of labelled images of each draw.
-        mean: NME in percent, mean over draws.
-        std: Its sample standard deviation over draws; 0 for one draw.
-        draws: NME in percent of each draw.
-        predicted: Share of the labelled test points that were predicted, mean over draws. It is
-            below 1 if a draw labels no example of a landmark; such points are not in the error.
-    """
-
-    n: int
-    mean: float
-    std: float
-    draws: tuple[float, ...]
-    predicted: float
-
-    @classmethod
-    def of(cls, n: int, draws: Sequence[float], predicted: Sequence[float]) -> "FewLabelScore":
-        """The score of n labelled images, from each draw's error and share of predicted points."""
-        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-        return cls(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(predicted)))
-
-
-def few_label_curve(
-    x, y, x_test, y_test, lengths,
-    *, bias: bool, ridge: float | str,
-    counts: Sequence[int | str] = FEW_LABEL_COUNTS, repeats: int | None = None, seed: int = 0,
-) -> list[FewLabelScore]:  # fmt: skip
-    """The test error as a function of the number of labelled training images (imm.md 10.2).
-
-    Draws are without replacement, from the rows of `y` with any label, and depend on nothing but
-    seed, n, repeat and the number of such rows (see `draw_rows`): every method is given the same
-    ones. Draws of different n are independent; the larger does not contain the smaller.
-
-    Args:
-        x: `[N, F]` training features.
-        y: `[N, A, 2]` training labels, NaN where missing, in the files' sorted order.
-        x_test: `[M, F]`.
-        y_test: `[M, A, 2]`, NaN where missing.
-        lengths: `[M]` normaliser of each test image, in the unit of `y_test`.
-        bias: See `fit_linear`.
-        ridge: See `fit_linear`; "auto" is chosen anew on the labels of each draw.
-        counts: Numbers of labels; `"all"` is every row, and larger numbers are dropped.
-        repeats: Draws per n. By default 100 for n <= 10 and 10 above (assumed; only DVE says: 3).
-            All rows are always one draw.
-        seed: From 0 up.
-    """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    labelled = np.flatnonzero((~np.isnan(y).any(axis=-1)).any(axis=-1))
-    total = len(labelled)
-    countable = ~landmark_errors.skipped_images(y_test, lengths)[:, None] & ~np.isnan(y_test).any(
-        axis=-1
-    )
-    sizes = {total if count == "all" else int(count) for count in counts}
-    if not total or min(sizes) < 1:
-        raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
-    scores = []
-    for n in sorted(sizes):
-        if n > total:
-            continue
-        draws, predicted = [], []
-        for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
-            rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
-            regressor = fit_linear(x[rows], y[rows], bias=bias, ridge=ridge, allow_missing=True)
-            y_predicted = regressor.predict(x_test)
-            errors = landmark_errors.normalized_errors(
-                y_predicted, y_test, lengths, allow_unpredicted=True
-            )
-            draws.append(landmark_errors.nme_percent(errors))
-            predicted.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
-        scores.append(FewLabelScore.of(n, draws, predicted))
-    return scores
-
-
-def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
-    """`[n]` different rows out of `total`, the same on every machine and NumPy version."""
-    # RandomState, for its stream is frozen; that of default_rng may change between versions.
-    return np.random.RandomState([seed, n, repeat, total]).permutation(total)[:n]
 
 
 def _fit_complete(x: np.ndarray, y: np.ndarray, bias: bool, ridge: float | str):

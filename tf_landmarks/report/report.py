@@ -44,7 +44,7 @@ def write(path: str, model: ExportedModel, result: Result) -> None:
     Args:
         path: The HTML file.
         model: What was evaluated.
-        result: What `evaluation.evaluate` returned for it.
+        result: What `landmark_regression.evaluate` returned for it.
     """
     shown = {name: panel(model, result) for name, panel in _PANELS.items()}
     shown = {name: content for name, content in shown.items() if content}
