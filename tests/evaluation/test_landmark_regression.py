@@ -1,11 +1,12 @@
 import json
 import os
+import weakref
 
 import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
-from tf_landmarks.data import labelled
+from tf_landmarks.data import image_files, labelled
 from tf_landmarks.evaluation import landmark_regression, protocols
 from tf_landmarks.report import text
 
@@ -283,3 +284,21 @@ def test_frames_are_guarded_like_images(films):
     (films / "test" / "d.csv").write_text("frame,nose_x,nose_y\n3,1,1\n8,1,1")
     with pytest.raises(ValueError, match=r"1 images are in both splits, .*d\.avi#000003"):
         measure(toy_data.DotModel(), films)
+
+
+def test_images_are_never_held_together(tmp_path, monkeypatch):
+    toy_data.write_part(tmp_path / "train", toy_data.random_points(60, seed=1))
+    toy_data.write_part(tmp_path / "test", toy_data.random_points(60, seed=2))
+    alive, most, read = set(), [], image_files.read_image
+
+    def count(path):
+        image = read(path)
+        alive.add(id(image))
+        weakref.finalize(image, alive.discard, id(image))
+        most.append(len(alive))
+        return image
+
+    monkeypatch.setattr(image_files, "read_image", count)
+    for protocol in ("linear", "fse_gradient"):
+        measure(toy_data.DotModel(), tmp_path, protocol=protocols.PROTOCOLS[protocol])
+    assert len(most) > 4 * 120 and max(most) <= 3
