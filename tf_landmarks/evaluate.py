@@ -40,7 +40,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the few-label draw
 _OVERLAP = flags.DEFINE_bool(
     "allow_training_images", False, "measure even on images that were trained on"
 )
-_MIRROR_PAIRS = flags.DEFINE_string(
+_FLIP_PAIRS = flags.DEFINE_string(
     "flip_pairs", "",
     "left:right landmarks with commas (or human36m), where these cannot be told apart: errors are those "
     "against the nearer of annotation and mirrored annotation",
@@ -51,18 +51,21 @@ _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if
 def main(_) -> None:
     """Parses flags, evaluates, prints and writes."""
     with cli.plain_errors():
+        from tf_landmarks.data import labelled
         from tf_landmarks.evaluation import landmark_regression, protocols
         from tf_landmarks.inference.exported import ExportedModel
-        from tf_landmarks.report import panels, report
+        from tf_landmarks.report import panels, report, text
 
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
         model = ExportedModel(_MODEL.value)
-        train, test = landmark_regression.read_parts(_DATA.value, _SPLIT.value, model)
+        train, test = labelled.read_splits(
+            _DATA.value, _SPLIT.value, model.image_list("validation")
+        )
+        protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         result = landmark_regression.evaluate(
-            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
-            _MIRROR_PAIRS.value,
-        )  # fmt: skip
-        for line in landmark_regression.table(result):
+            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value
+        )
+        for line in text.table(result):
             logging.info("%s", line)
         folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
         folder = os.path.normpath(folder)

@@ -22,12 +22,12 @@ _FORMATS = flags.DEFINE_list("format", ["csv"], "any of csv, json, coco, overlay
 def main(_) -> None:
     """Parses flags, predicts, says where."""
     with cli.plain_errors():
-        from tf_landmarks.inference import writers
+        from tf_landmarks.inference import batch, writers
         from tf_landmarks.inference.exported import ExportedModel
 
         writers.check_formats(_FORMATS.value)
         model = ExportedModel(_MODEL.value)
-        found, failed = writers.predict_folder(model, _INPUT.value, _OUTPUT.value, _FORMATS.value)
+        found, failed = batch.predict_folder(model, _INPUT.value, _OUTPUT.value, _FORMATS.value)
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
         logging.info("wrote %s", ", ".join(sorted(os.listdir(_OUTPUT.value))))
 

@@ -33,14 +33,15 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 def main(_) -> None:
     """Parses flags, measures, draws."""
     with cli.plain_errors():
+        from tf_landmarks.data import labelled, skeletons
         from tf_landmarks.evaluation import landmark_regression, protocols
         from tf_landmarks.figures import comparison
         from tf_landmarks.inference.exported import ExportedModel
 
         protocol = protocols.resolve(_PROTOCOL.value)
         models = [ExportedModel(path) for path in _MODELS.value]
-        train, test = landmark_regression.read_parts(_DATA.value, "test", models[0])
-        limbs = comparison.parse_limbs(_LIMBS.value, test.names)
+        train, test = labelled.read_splits(_DATA.value, "test", ())
+        limbs = skeletons.parse_limbs(_LIMBS.value, test.names)
         results = {}
         for model in models:
             facts = model.facts

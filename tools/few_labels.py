@@ -34,7 +34,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=Tru
 def main(_) -> None:
     """Parses flags, measures, draws."""
     with cli.plain_errors():
-        from tf_landmarks.data.geometry import Geometry
+        from tf_landmarks.data import labelled
         from tf_landmarks.evaluation import landmark_regression, protocols, supervised
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.visualize import charts
@@ -46,25 +46,23 @@ def main(_) -> None:
         if unknown:
             raise UserError(f"--supervised={','.join(_SUPERVISED.value)} must be A, B or both")
         models = [ExportedModel(path) for path in _MODELS.value]
-        train, test = landmark_regression.read_parts(_DATA.value, "test", models[0])
+        train, test = labelled.read_splits(_DATA.value, "test", ())
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]
         scores = {}
         for model in models:
             name = model.facts["method"].upper()
             name += f" {sum(other.startswith(name) for other in scores) + 1}" * (name in scores)
-            scores[name] = landmark_regression.few_labels(
+            scores[name] = landmark_regression.measure_few_labels(
                 model, train, test, _NORMALIZER.value, protocol, counts, _REPEATS.value, _SEED.value
             )
             _log(name, scores[name])
-        image = models[0].geometry
+        geometry = models[0].geometry
         for kind in _SUPERVISED.value:
-            size = 64 if kind == "B" else image.size
+            size = 64 if kind == "B" else geometry.size
             name = f"supervised {kind}"
-            border = round(image.border * size / image.size)
-            same = Geometry(
-                size, image.crop_fraction, image.keep_aspect, border, image.border_value
-            )
-            scores[name] = supervised.few_labels(
+            border = round(geometry.border * size / geometry.size)
+            same = dataclasses.replace(geometry, size=size, border=border)
+            scores[name] = supervised.measure_few_labels(
                 kind, train, test, same, _NORMALIZER.value,
                 [len(train) if c == "all" else c for c in counts], _SUPERVISED_REPEATS.value,
                 supervised.Training(_STEPS.value), _SEED.value,

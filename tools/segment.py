@@ -37,8 +37,8 @@ def main(_) -> None:
 
         merge = [tuple(map(int, _pair(word))) for word in _MERGE.value]
         train, test = (
-            segmentation.read_part(os.path.join(_DATA.value, part), merge)
-            for part in ("train", "test")
+            segmentation.read_split(os.path.join(_DATA.value, split), merge)
+            for split in ("train", "test")
         )
         largest = max(int(labels.max()) for part in (train, test) for labels in part.labels)
         if largest >= _CLASSES.value:
@@ -47,7 +47,7 @@ def main(_) -> None:
             )
         if _NUM_IMAGES.value:
             rows = np.random.RandomState(_SEED.value).permutation(len(train))[: _NUM_IMAGES.value]
-            train = segmentation.LabelledImages(
+            train = segmentation.SegmentedImages(
                 [train.images[i] for i in rows], [train.labels[i] for i in rows]
             )
         how = segmentation.Training(_EPOCHS.value)

@@ -75,25 +75,7 @@ def test_frontal_is_more_than_two_thirds():
     points[1, [0, 2], 0] = 1.0  # two of three is not more
     points[2, [0, 2], 0] = 1.0
     points[2, 4] = np.nan  # two of two
-    assert flip_ambiguity.frontal(points, pairs).tolist() == [True, False, True]
-
-
-def test_human36m_pairs_are_those_of_the_specification():
-    left, right = (set(side) for side in zip(*flip_ambiguity.HUMAN36M_PAIRS, strict=True))
-    assert left == {*range(6, 11), *range(16, 24)} and right == {*range(1, 6), *range(24, 32)}
-    assert set(range(32)) - left - right == {0, *range(11, 16)}
-    joints = [f"joint{i}" for i in range(32)]
-    assert flip_ambiguity.parse_pairs("human36m", joints) == list(flip_ambiguity.HUMAN36M_PAIRS)
-    with pytest.raises(ValueError, match="for its 32 joints; there are 5"):
-        flip_ambiguity.parse_pairs("human36m", joints[:5])
-
-
-def test_pairs_by_name():
-    names = ["nose", "hand_l", "hand_r", "foot_l", "foot_r"]
-    assert flip_ambiguity.parse_pairs("hand_l:hand_r, foot_l:foot_r", names) == PAIRS
-    for words in ("hand_l", "hand_l:arm_r", "hand_l:hand_l", "hand_l:hand_r,hand_r:foot_l"):
-        with pytest.raises(ValueError, match="--flip_pairs"):
-            flip_ambiguity.parse_pairs(words, names)
+    assert flip_ambiguity.is_frontal(points, pairs).tolist() == [True, False, True]
 
 
 def test_pairs_the_wrong_way_round_are_called_so():

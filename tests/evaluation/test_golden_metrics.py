@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
+from tf_landmarks.data import labelled
 from tf_landmarks.evaluation import landmark_regression, protocols
 
 pytestmark = pytest.mark.core
@@ -27,7 +28,7 @@ def measure(folder: pathlib.Path) -> dict:
     model = toy_data.DotModel(num_landmarks=2, has_generator=True)
     found = {}
     for name in PROTOCOLS:
-        train, test = landmark_regression.read_parts(str(folder), "test", model)
+        train, test = labelled.read_splits(str(folder), "test", ())
         result = landmark_regression.evaluate(
             model, train, test, "left,right", protocols.resolve(name, ridge=1.0), seed=3
         )

@@ -1,20 +1,26 @@
 import json
 import os
+import weakref
 
-import cv2
 import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
+from tf_landmarks.data import image_files, labelled
 from tf_landmarks.evaluation import landmark_regression, protocols
+from tf_landmarks.report import text
 
 pytestmark = pytest.mark.core
 
 EXACT = protocols.resolve("linear", ridge=0.0)
 
 
-def measure(model, folder, normalizer="edge", protocol=EXACT, part="test", **options):
-    train, test = landmark_regression.read_parts(str(folder), part, model)
+def measure(
+    model, folder, normalizer="edge", protocol=EXACT, split="test", flip_pairs="", **options
+):
+    held_out = model.image_list("validation")
+    train, test = labelled.read_splits(str(folder), split, held_out)
+    protocol = protocol.with_flip_pairs(flip_pairs, test.names)
     return landmark_regression.evaluate(model, train, test, normalizer, protocol, **options)
 
 
@@ -25,7 +31,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-CLOSED = [p for p in protocols.PROTOCOLS.values() if p.fit == "closed"]
+CLOSED = [p for p in protocols.PROTOCOLS.values() if p.fitted == "closed"]
 
 
 @pytest.mark.parametrize("protocol", CLOSED, ids=lambda p: p.name)
@@ -162,14 +168,14 @@ def test_an_image_in_both_parts_is_refused(folder):
     image = folder / "test" / "images" / "dots2.png"
     image.unlink()
     image.symlink_to(folder / "train" / "images" / "dots5.png")
-    with pytest.raises(ValueError, match=r"1 images are in both parts, .*dots2\.png"):
+    with pytest.raises(ValueError, match=r"1 images are in both splits, .*dots2\.png"):
         measure(toy_data.DotModel(), folder, allow_training_images=True)
 
 
 def test_the_validation_part_is_the_held_out_images(folder):
     held_out = [str(folder / "train" / "images" / f"dots{i}.png") for i in (4, 7, 11)]
     (folder / "train" / "images" / "dots0.png").write_bytes(b"no image")
-    result = measure(toy_data.DotModel(held_out=held_out), folder, part="validation")
+    result = measure(toy_data.DotModel(held_out=held_out), folder, split="validation")
     assert sorted(result.test.paths) == sorted(held_out)
     protocol = result.metrics["protocol"]
     assert (protocol["num_train"], protocol["num_test"], protocol["num_unreadable"]) == (16, 3, 1)
@@ -178,7 +184,7 @@ def test_the_validation_part_is_the_held_out_images(folder):
 
 def test_validation_without_held_out_images_says_what_is_missing(folder):
     with pytest.raises(ValueError, match=r"--validation_fraction.*0 of 20 were held out"):
-        measure(toy_data.DotModel(), folder, part="validation")
+        measure(toy_data.DotModel(), folder, split="validation")
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
@@ -197,14 +203,6 @@ def test_unreadable_and_unlabelled_images_are_left_out_and_counted(tmp_path):
     (tmp_path / "test" / "images" / "dots1.png").unlink()
     protocol = measure(toy_data.DotModel(), tmp_path).metrics["protocol"]
     assert (protocol["num_train"], protocol["num_test"], protocol["num_unreadable"]) == (6, 3, 2)
-
-
-def test_images_are_found_under_the_names_that_deeplabcut_gives_them(tmp_path):
-    toy_data.write_part(tmp_path / "video1", np.ones((2, 3, 2)))
-    table = tmp_path / "video1" / "landmarks.csv"
-    table.write_text(table.read_text().replace("dots", "labeled-data/video1/dots"))
-    part = landmark_regression.read_part(str(tmp_path / "video1"))
-    assert part.paths == [str(tmp_path / "video1" / "images" / f"dots{i}.png") for i in range(2)]
 
 
 def test_points_come_back_in_pixels_of_pictures_of_any_shape(tmp_path):
@@ -234,7 +232,7 @@ def test_missing_annotations_leave_strict_json(tmp_path):
     assert scores["per_landmark"]["tail"]["nme_percent"] is None
     assert scores["protocol"]["num_skipped"] == 1
     assert np.isnan(result.image_nme).sum() == 1
-    lines = landmark_regression.table(result)
+    lines = text.table(result)
     assert [line.split()[1] for line in lines if line.startswith("tail")] == ["-"]
 
 
@@ -244,14 +242,14 @@ def test_health_comes_with_the_scores(folder):
     assert (found["num_images"], len(found["points"])) == (8, 4)
     assert found["duplicates"] == [[0, 3]] and not found["collapsed"]
     assert found["shuffle_ratio"] == 1  # the stand-in draws grey
-    lines = [line for line in landmark_regression.table(result) if line.startswith("health: ")]
+    lines = [line for line in text.table(result) if line.startswith("health: ")]
     assert len(lines) == len(found["warnings"]) >= 2 and "points 0 and 3" in lines[0]
 
 
 def test_a_healthy_model_is_not_blamed(folder):
     result = measure(toy_data.DotModel(), folder)
     assert result.metrics["health"]["warnings"] == []
-    assert "health: nothing found wrong" in landmark_regression.table(result)
+    assert "health: nothing found wrong" in text.table(result)
 
 
 def test_a_detector_that_finds_the_same_everywhere_is_dead(folder):
@@ -267,40 +265,10 @@ def test_the_same_seed_gives_the_same_metrics(folder):
     assert first["nme_interval_percent"] != other["nme_interval_percent"]
 
 
-def write_video(path, count: int) -> None:
-    """Frame i is grey 10 i."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (48, 32))
-    for number in range(count):
-        writer.write(np.full((32, 48, 3), 10 * number, np.uint8))
-    writer.release()
-
-
 @pytest.fixture
 def films(tmp_path):
     """Two videos to fit on, with labels in four and three frames; one to measure on."""
-    tables = {
-        "train/a": [(0, 1, 2), (3, 4, 5), (7, "", ""), (9, 6, 7), (5, 9, 3)],
-        "train/b/c": [(2, 8, 9), (400, 1, 1), (4, 2, 8)],
-        "test/d": [(1, 3, 4), (6, 7, 2)],
-    }
-    for name, rows in tables.items():
-        write_video(tmp_path / f"{name}.avi", 10)
-        lines = ["frame,nose_x,nose_y", *(",".join(map(str, row)) for row in rows)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
-    return tmp_path
-
-
-def test_labelled_frames_of_videos_are_read(films):
-    part = landmark_regression.read_part(str(films / "train"))
-    first, second = str(films / "train" / "a.avi"), str(films / "train" / "b" / "c.avi")
-    frames = [(first, 0), (first, 3), (first, 9), (first, 5), (second, 2), (second, 4)]
-    assert part.paths == [f"{path}#{frame:06d}" for path, frame in frames]
-    for image, (_, frame) in zip(part.images, frames, strict=True):
-        assert image.shape == (32, 48, 3) and abs(image.astype(int) - 10 * frame).max() <= 3
-    want = [[1, 2], [4, 5], [6, 7], [9, 3], [8, 9], [2, 8]]
-    np.testing.assert_array_equal(part.points[:, 0], want)
-    assert part.names == ["nose"] and part.num_bad == 1  # there is no frame 400
+    return toy_data.write_videos(tmp_path)
 
 
 def test_frames_are_guarded_like_images(films):
@@ -309,33 +277,28 @@ def test_frames_are_guarded_like_images(films):
     with pytest.raises(ValueError, match=r"1 of 2 test images were trained on, .*d\.avi#000006"):
         measure(model, films)
     model = toy_data.DotModel(held_out=[str(films / "train" / "a.avi#000003")])
-    result = measure(model, films, part="validation")
+    result = measure(model, films, split="validation")
     assert result.test.paths == [str(films / "train" / "a.avi#000003")]
     (films / "test" / "d.avi").unlink()
     (films / "test" / "d.avi").symlink_to(films / "train" / "a.avi")
     (films / "test" / "d.csv").write_text("frame,nose_x,nose_y\n3,1,1\n8,1,1")
-    with pytest.raises(ValueError, match=r"1 images are in both parts, .*d\.avi#000003"):
+    with pytest.raises(ValueError, match=r"1 images are in both splits, .*d\.avi#000003"):
         measure(toy_data.DotModel(), films)
 
 
-def test_a_table_without_its_video_is_named(films):
-    (films / "test" / "d.avi").rename(films / "test" / "e.avi")
-    with pytest.raises(ValueError, match=r"d\.csv numbers the frames of a video, .* found: none"):
-        landmark_regression.read_part(str(films / "test"))
-    (films / "train" / "a.csv").write_text("frame,tail_x,tail_y\n0,1,1")
-    with pytest.raises(ValueError, match=r"c\.csv has the landmarks \['nose'\], .*a\.csv has"):
-        landmark_regression.read_part(str(films / "train"))
+def test_images_are_never_held_together(tmp_path, monkeypatch):
+    toy_data.write_part(tmp_path / "train", toy_data.random_points(60, seed=1))
+    toy_data.write_part(tmp_path / "test", toy_data.random_points(60, seed=2))
+    alive, most, read = set(), [], image_files.read_image
 
+    def count(path):
+        image = read(path)
+        alive.add(id(image))
+        weakref.finalize(image, alive.discard, id(image))
+        most.append(len(alive))
+        return image
 
-def test_a_video_that_cannot_be_opened_loses_its_frames_alone(films):
-    (films / "train" / "a.avi").write_text("not a video")
-    part = landmark_regression.read_part(str(films / "train"))
-    assert len(part) == 2 and part.num_bad == 5
-
-
-def test_a_real_video_is_read_with_all_its_labels(photographs):
-    part = landmark_regression.read_part(str(photographs / "fly_video" / "test"))
-    assert len(part) == 1200 and part.num_bad == 0 and part.points.shape == (1200, 13, 2)
-    # The fly is brighter or darker than the floor: its thorax lies in the middle of the window.
-    thorax = part.points[:, part.names.index("thorax")]
-    assert np.nanmax(np.abs(np.nanmean(thorax, axis=0) - 79.5)) < 10
+    monkeypatch.setattr(image_files, "read_image", count)
+    for protocol in ("linear", "fse_gradient"):
+        measure(toy_data.DotModel(), tmp_path, protocol=protocols.PROTOCOLS[protocol])
+    assert len(most) > 4 * 120 and max(most) <= 3

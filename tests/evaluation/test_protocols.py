@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluation import protocols, regression
+from tf_landmarks.evaluation import protocols
 
 
 @pytest.mark.core
@@ -55,18 +55,15 @@ def test_an_unknown_choice_lists_the_known(arguments, message):
 def test_coordinates_of_each_protocol(name, expected):
     points = np.array([[[0, 39.5], [79.5, -0.5]]])
     protocol = protocols.PROTOCOLS[name]
-    there = protocols.to_protocol(points, 80, protocol)
+    there = protocol.to_coordinates(points, 80)
     np.testing.assert_allclose(there, [expected], atol=1e-15)
-    np.testing.assert_allclose(protocols.from_protocol(there, 80, protocol), points, atol=1e-12)
-    np.testing.assert_array_equal(protocols.features(points, 80, protocol), there.reshape(1, 4))
+    np.testing.assert_allclose(protocol.to_pixels(there, 80), points, atol=1e-12)
+    np.testing.assert_array_equal(protocol.features(points, 80), there.reshape(1, 4))
 
 
 def regress(name, landmarks, annotated, **changes):
     protocol = protocols.resolve(name, **changes)
-    x = protocols.features(landmarks, 128, protocol)
-    y = protocols.to_protocol(annotated, 128, protocol)
-    fit = regression.fit_linear(x, y, bias=protocol.bias, ridge=protocol.ridge)
-    return protocols.from_protocol(fit.predict(x), 128, protocol)
+    return protocol.fit(protocols.Examples(landmarks, annotated, 128)).predict(landmarks)
 
 
 @pytest.mark.core
@@ -92,3 +89,51 @@ def test_the_unit_changes_no_prediction_and_with_a_bias_neither_does_the_origin(
     np.testing.assert_allclose(regress("linear", landmarks, annotated), corner)
     without = regress("lmdis", landmarks, annotated) - regress("imm", landmarks, annotated)
     assert np.abs(without).max() > 1
+
+
+@pytest.mark.core
+def test_pairs_make_a_protocol_that_takes_the_nearer_side():
+    names = ["left", "right", "tail"]
+    plain = protocols.PROTOCOLS["lmdis"]
+    assert plain.with_flip_pairs("", names) is plain and plain.flip_words == ""
+    paired = plain.with_flip_pairs("left:right", names)
+    assert paired.flip_words == "left:right" and paired.facts() == plain.facts()
+    truth = np.array([[[9.0, 1], [3, 1], [6, 8]], [[3, 1], [9, 1], [6, 8]]])  # front and back
+    predicted = truth[[0, 0]]
+    assert plain.errors(predicted, truth, np.full(2, 10.0))[1].tolist() == [0.6, 0.6, 0]
+    assert (paired.errors(predicted, truth, np.full(2, 10.0)) == 0).all()
+    # Seen from one side alone; the plain mean puts left and right on one spot.
+    np.testing.assert_array_equal(paired.mean_shape(truth), truth[0])
+    np.testing.assert_array_equal(plain.mean_shape(truth)[0], plain.mean_shape(truth)[1])
+
+
+@pytest.mark.core
+def test_a_fit_by_gradient_knows_no_sides():
+    with pytest.raises(ValueError, match="protocol fse_gradient is by gradient; take another"):
+        protocols.PROTOCOLS["fse_gradient"].with_flip_pairs("a:b", ["a", "b"])
+
+
+@pytest.mark.core
+def test_a_fit_by_gradient_sees_warped_examples_only():
+    random = np.random.default_rng(0)
+    landmarks = random.uniform(0, 63, (60, 2, 2))
+    asked = []
+
+    def warped(count, seed):
+        asked.append((count, seed))
+        for _ in range(count):
+            moved = landmarks + random.normal(0, 2, landmarks.shape)
+            yield moved, moved[:, ::-1]  # the points are the landmarks, exchanged
+
+    examples = protocols.Examples(np.full_like(landmarks, np.nan), landmarks, 64, warped)
+    fitted = protocols.PROTOCOLS["fse_gradient"].fit(examples, seed=3)
+    assert asked == [(protocols.GRADIENT_ROUNDS, 3)] and fitted.ridges == []
+    np.testing.assert_allclose(fitted.predict(landmarks), landmarks[:, ::-1], atol=1.0)
+
+
+@pytest.mark.core
+def test_facts_are_the_row_and_how_it_is_fitted():
+    facts = protocols.PROTOCOLS["fse_gradient"].facts()
+    keys = ["name", "bias", "ridge", "origin", "extent", "description", "source", "fit"]
+    assert list(facts) == keys and facts["fit"] == "gradient"
+    assert protocols.resolve("imm", ridge="0.5").facts()["ridge"] == 0.5

@@ -1,8 +1,9 @@
+import time
+
 import numpy as np
 import pytest
 
 from tf_landmarks.evaluation import regression
-from tf_landmarks.metrics import landmark_errors
 
 NAN = np.nan
 
@@ -140,6 +141,74 @@ def test_left_out_errors_are_those_of_refitting_without_each_block(bias, blocks,
     np.testing.assert_allclose(errors, expected, rtol=1e-6)
 
 
+def left_out_errors_by_press(u, s, targets, bias, ridges, num_blocks):
+    """The same by Allen's formula (1974), (I - H_BB)^-1 (y_B - y'_B), cubic in the rows of a block."""
+    n, projected = len(u), u.T @ targets
+    outside = targets - u @ projected
+    blocks = np.array_split(np.arange(n), min(num_blocks, n))
+    errors = []
+    for ridge in ridges:
+        left_over = ridge / (s**2 + ridge)
+        residuals = outside + u @ (left_over[:, None] * projected)
+        for rows in blocks:
+            share = np.eye(len(rows)) - bias / n - u[rows] @ u[rows].T
+            share += (u[rows] * left_over) @ u[rows].T
+            residuals[rows] = np.linalg.solve(share, residuals[rows])
+        errors.append(np.linalg.norm(residuals.reshape(n, -1, 2), axis=-1).mean())
+    return np.array(errors)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["plain", "near twins", "in one block", "wide"])
+@pytest.mark.parametrize("noise", [0.0, 1.0, 1000.0])
+def test_auto_chooses_and_fits_as_by_the_formula_of_press(bias, kind, noise, monkeypatch):
+    random = np.random.default_rng(7)
+    n, features = (40, 60) if kind == "wide" else (500, 20)
+    x = random.normal(size=(n, features)) * np.linspace(1, 30, features) + 64
+    if kind == "near twins":
+        x[:, 1] = x[:, 0] + 1e-9 * random.normal(size=n)
+    if kind == "in one block":  # without the first block, nothing is known of this feature
+        x[:, 3] = np.where(np.arange(n) < 90, x[:, 3], 0.0)
+    y = np.tensordot(x, random.normal(size=(features, 4, 2)), 1)
+    y += noise * random.normal(size=y.shape)
+    y[random.random((n, 4)) < 0.02] = NAN
+    fitted = regression.fit_linear(x, y, bias=bias, ridge="auto")
+    monkeypatch.setattr(regression, "_left_out_errors", left_out_errors_by_press)
+    expected = regression.fit_linear(x, y, bias=bias, ridge="auto")
+    np.testing.assert_allclose(fitted.ridge, expected.ridge, rtol=1e-9)
+    np.testing.assert_allclose(fitted.weights, expected.weights, rtol=1e-9, atol=1e-12)
+    if noise:  # without it, errors are rounding alone
+        u, s, _ = np.linalg.svd(x - x.mean(axis=0) * bias, full_matrices=False)
+        u, s = u[:, s > 1e-9 * s[0]], s[s > 1e-9 * s[0]]
+        targets = random.normal(size=(n, 8))
+        targets -= targets.mean(axis=0) * bias
+        grid = regression.RIDGE_GRID * np.sum(s**2) / features
+        arguments = (u, s, targets, bias, grid, 5)
+        monkeypatch.undo()
+        np.testing.assert_allclose(
+            regression._left_out_errors(*arguments), left_out_errors_by_press(*arguments), rtol=1e-7
+        )
+
+
+@pytest.mark.core
+def test_the_choice_of_a_ridge_is_linear_in_the_rows():
+    x, y = data(n=19_000, features=60, landmarks=5)
+    start = time.process_time()
+    regression.fit_linear(x, y, bias=True, ridge="auto")
+    assert time.process_time() - start < 3  # 0.9 s; with systems as large as a block, minutes
+
+
+@pytest.mark.core
+def test_one_block_leaves_nothing_to_fit_a_bias_to():
+    u, s, targets = np.array([[0.6], [0.8], [0.0]]), np.array([2.0]), np.ones((3, 2))
+    ridges = np.array([1.0, 4.0])
+    assert np.isinf(regression._left_out_errors(u, s, targets, True, ridges, 1)).all()
+    # Without a bias nothing is predicted as 0, which is sqrt(2) off.
+    errors = regression._left_out_errors(u, s, targets, False, ridges, 1)
+    np.testing.assert_allclose(errors, 2**0.5)
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("noise", [0.1, 30.0, 300.0])
@@ -262,91 +331,6 @@ def test_mean_shape_is_the_mean_of_the_labels(recwarn):
     y = np.array([[[1, 2], [NAN, NAN], [4, 4]], [[3, 6], [NAN, NAN], [NAN, 9]]])
     np.testing.assert_array_equal(regression.mean_shape(y), [[2, 4], [NAN, NAN], [4, 4]])
     assert not recwarn.list
-
-
-def curve(x, y, x_test, y_test, **options):
-    options = {"bias": True, "ridge": "auto", "seed": 5} | options
-    return regression.few_label_curve(x, y, x_test, y_test, np.full(len(y_test), 50.0), **options)
-
-
-@pytest.mark.core
-def test_few_label_curve_ends_at_the_fit_on_all_labels():
-    x, y = data(n=40, noise=5.0)
-    x_test, y_test = data(n=30, seed=1, noise=5.0)
-    scores = curve(x, y, x_test, y_test, counts=(5, 20, 1000, "all", 40))
-    assert [score.n for score in scores] == [5, 20, 40]  # 1000 is more than there are.
-    assert [len(score.draws) for score in scores] == [100, 10, 1]
-    fit = regression.fit_linear(x, y, bias=True, ridge="auto")
-    errors = landmark_errors.normalized_errors(fit.predict(x_test), y_test, 50.0)
-    assert scores[-1].mean == pytest.approx(landmark_errors.nme_percent(errors))
-    assert scores[-1].std == 0
-    assert scores[0].mean == pytest.approx(np.mean(scores[0].draws))
-    assert scores[0].std == pytest.approx(np.std(scores[0].draws, ddof=1))
-
-
-@pytest.mark.core
-def test_more_labels_help_where_there_is_something_to_learn():
-    x, y = data(n=200, noise=5.0, features=8)
-    scores = curve(x[:100], y[:100], x[100:], y[100:], counts=(1, 10, 50, "all"), repeats=10)
-    means = [score.mean for score in scores]
-    assert means == sorted(means, reverse=True)
-    assert means[-1] < means[0] / 3
-
-
-@pytest.mark.core
-def test_draws_depend_on_nothing_but_seed_n_repeat_and_number_of_rows():
-    # The same labels with other features, unlabelled rows between, other counts asked for.
-    x, y = data(n=20)
-    sparse_x, sparse_y = np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)
-    sparse_y[1::2] = NAN
-    scores = curve(x, y, x, y, counts=(3,))
-    assert curve(sparse_x, sparse_y, x, y, counts=(1, 3), repeats=100)[1].draws == pytest.approx(
-        scores[0].draws
-    )
-    assert curve(x, y, x, y, counts=(3,), seed=6)[0].draws != scores[0].draws
-
-
-@pytest.mark.core
-def test_draws_are_without_replacement_and_independent_between_sizes():
-    for n in (1, 7, 20):
-        rows = regression.draw_rows(20, n, 0, 0)
-        assert len(set(rows.tolist())) == n
-        assert set(rows.tolist()) <= set(range(20))
-    assert not set(regression.draw_rows(20, 5, 0, 0)) <= set(regression.draw_rows(20, 10, 0, 0))
-    # Every row is drawn about equally often: 2 000 draws of 5 out of 20 take each 500 times.
-    counts = np.bincount(
-        np.concatenate([regression.draw_rows(20, 5, repeat, 0) for repeat in range(2000)])
-    )
-    assert (np.abs(counts - 500) < 100).all()
-
-
-@pytest.mark.core
-def test_draws_are_pinned_on_every_numpy():
-    assert regression.draw_rows(1000, 5, 2, 7).tolist() == [989, 326, 426, 959, 223]
-
-
-@pytest.mark.core
-def test_points_no_draw_could_predict_are_reported():
-    # Landmark 1 is labelled on the first of 4 rows only: a draw of one row has it once in four.
-    x, y = data(n=4, landmarks=2)
-    y[1:, 1] = NAN
-    y_test = data(n=4, landmarks=2)[1]
-    score = curve(x, y, x, y_test, counts=(1,))[0]
-    with_it = np.mean([regression.draw_rows(4, 1, r, 5)[0] == 0 for r in range(100)])
-    assert 0.1 < with_it < 0.4
-    assert score.predicted == pytest.approx((1 + with_it) / 2)
-
-
-@pytest.mark.core
-def test_a_curve_without_labels_is_refused():
-    x, y = data()
-    with pytest.raises(ValueError, match="with 0 labelled rows"):
-        curve(x, np.full_like(y, NAN), x, y)
-    with pytest.raises(ValueError, match=r"counts=\(0, 3\)"):
-        curve(x, y, x, y, counts=(0, 3))
-
-
-# --- By gradient --------------------------------------------------------------------------------
 
 
 def linear_rounds(count: int = 3, noise: float = 0.0):

@@ -11,10 +11,10 @@ from tf_landmarks.methods.fse import Fse, FseOptions
 from tf_landmarks.training import batch_norm
 
 
-def squares(count: int, size=(40, 30), seed: int = 0) -> segmentation.LabelledImages:
+def squares(count: int, size=(40, 30), seed: int = 0) -> segmentation.SegmentedImages:
     """Pictures of a red and a green square on blue; their classes are 1, 2 and 0."""
     random = np.random.default_rng(seed)
-    found = segmentation.LabelledImages([], [])
+    found = segmentation.SegmentedImages([], [])
     for _ in range(count):
         labels = np.zeros(size, np.int32)
         for kind in (1, 2):
@@ -65,13 +65,13 @@ def test_classes_are_merged_and_bad_label_maps_are_named(tmp_path):
     Image.new("RGB", (5, 4)).save(tmp_path / "images" / "a.jpg")
     labels = np.array([[0, 1, 2, 3, 3]] * 4, np.uint8)
     Image.fromarray(labels).save(tmp_path / "labels" / "a.png")
-    part = segmentation.read_part(str(tmp_path), [(3, 0)])
+    part = segmentation.read_split(str(tmp_path), [(3, 0)])
     assert part.labels[0][0].tolist() == [0, 1, 2, 0, 0]
     Image.fromarray(labels[:2]).save(tmp_path / "labels" / "a.png")
     with pytest.raises(ValueError, match=r"a\.png is of \[2, 5\], its image of \[4, 5\]"):
-        segmentation.read_part(str(tmp_path))
+        segmentation.read_split(str(tmp_path))
     (tmp_path / "labels" / "a.png").unlink()
     with pytest.raises(ValueError, match=r"a\.jpg and its label map .* cannot be read"):
-        segmentation.read_part(str(tmp_path))
+        segmentation.read_split(str(tmp_path))
     with pytest.raises(ValueError, match="holds no images/"):
-        segmentation.read_part(str(tmp_path / "none"))
+        segmentation.read_split(str(tmp_path / "none"))

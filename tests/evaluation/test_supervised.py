@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation import toy_data
+from tf_landmarks.data import labelled
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.evaluation import landmark_regression, regression, supervised
+from tf_landmarks.evaluation import few_labels, supervised
 
 QUICK = supervised.Training(steps=2, batch_size=2)
 
@@ -35,7 +36,7 @@ def test_a_network_learns_to_point_at_a_spot():
 def test_scores_are_of_the_draws_that_all_methods_get(tmp_path, monkeypatch):
     toy_data.write_part(tmp_path / "train", toy_data.random_points(6, seed=1))
     toy_data.write_part(tmp_path / "test", toy_data.random_points(3, seed=2))
-    parts = [landmark_regression.read_part(str(tmp_path / part)) for part in ("train", "test")]
+    parts = [labelled.read_split(str(tmp_path / part)) for part in ("train", "test")]
     seen = []
 
     def train(kind, inputs, points, how, seed):
@@ -45,13 +46,13 @@ def test_scores_are_of_the_draws_that_all_methods_get(tmp_path, monkeypatch):
         return network
 
     monkeypatch.setattr(supervised, "train", train)
-    scores = supervised.few_labels(
+    scores = supervised.measure_few_labels(
         "B", *parts, Geometry(32), "edge", [2, 99], repeats=2, how=QUICK, seed=5
     )
     assert [(s.n, len(s.draws)) for s in scores] == [(2, 2), (6, 1)]
     assert [count for count, _ in seen] == [2, 2, 6]
     _, everything = seen[-1]
-    rows = np.sort(regression.draw_rows(6, 2, 1, 5))
+    rows = np.sort(few_labels.draw_rows(6, 2, 1, 5))
     np.testing.assert_array_equal(seen[1][1], everything[rows])
 
 
@@ -60,8 +61,8 @@ def test_points_without_a_label_in_a_draw_are_not_predicted(tmp_path):
     points[:, 2] = np.nan
     toy_data.write_part(tmp_path / "train", points)
     toy_data.write_part(tmp_path / "test", toy_data.random_points(3, seed=2))
-    parts = [landmark_regression.read_part(str(tmp_path / part)) for part in ("train", "test")]
-    (score,) = supervised.few_labels(
+    parts = [labelled.read_split(str(tmp_path / part)) for part in ("train", "test")]
+    (score,) = supervised.measure_few_labels(
         "B", *parts, Geometry(16), "edge", [99], repeats=1, how=QUICK, seed=0
     )
     assert np.isfinite(score.mean) and score.predicted == pytest.approx(2 / 3)

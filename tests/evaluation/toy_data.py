@@ -58,6 +58,29 @@ def random_points(count: int, sizes=(32, 32), seed: int = 0) -> np.ndarray:
     return np.floor(drawn * sizes[:, np.newaxis, ::-1])
 
 
+def write_video(path, count: int) -> None:
+    """Frame i is grey 10 i."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (48, 32))
+    for number in range(count):
+        writer.write(np.full((32, 48, 3), 10 * number, np.uint8))
+    writer.release()
+
+
+def write_videos(folder):
+    """Writes two videos to fit on, with labels in four and three frames, and one to measure on."""
+    tables = {
+        "train/a": [(0, 1, 2), (3, 4, 5), (7, "", ""), (9, 6, 7), (5, 9, 3)],
+        "train/b/c": [(2, 8, 9), (400, 1, 1), (4, 2, 8)],
+        "test/d": [(1, 3, 4), (6, 7, 2)],
+    }
+    for name, rows in tables.items():
+        write_video(folder / f"{name}.avi", 10)
+        lines = ["frame,nose_x,nose_y", *(",".join(map(str, row)) for row in rows)]
+        (folder / f"{name}.csv").write_text("\n".join(lines))
+    return folder
+
+
 class DotModel:
     """What evaluation and report ask of an `ExportedModel`; a perfect detector of dots.
 

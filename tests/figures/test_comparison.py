@@ -1,13 +1,13 @@
 import numpy as np
-import pytest
 
 from tests.evaluation import toy_data
+from tf_landmarks.data import labelled
 from tf_landmarks.evaluation import landmark_regression, protocols
 from tf_landmarks.figures import comparison
 
 
 def measure(folder, model):
-    parts = [landmark_regression.read_part(folder / part) for part in ("train", "test")]
+    parts = [labelled.read_split(folder / part) for part in ("train", "test")]
     return landmark_regression.evaluate(model, *parts, "edge", protocols.PROTOCOLS["linear"])
 
 
@@ -28,17 +28,3 @@ def test_rings_are_where_points_are_predicted_in_the_colour_of_their_errors(tmp_
         np.testing.assert_allclose(truth.get_offsets(), result.test.points[image])
         (limb,) = cells[3 + column].lines
         np.testing.assert_allclose(limb.get_xydata(), result.predicted[image][[0, 1]])
-
-
-def test_limbs_are_named_or_those_of_human36m():
-    assert comparison.parse_limbs("", ["a"]) == []
-    assert comparison.parse_limbs("b:a, c:b", ["a", "b", "c"]) == [(1, 0), (2, 1)]
-    limbs = comparison.parse_limbs("human36m", [str(k) for k in range(32)])
-    assert len(limbs) == 31 and sorted(joint for _, joint in limbs) == list(range(1, 32))
-    # Both legs and the spine begin at the hip, head and arms at the neck.
-    assert [b for a, b in limbs if a == 0] == [1, 6, 11]
-    assert [b for a, b in limbs if a == 12] == [13, 16, 24]
-    with pytest.raises(ValueError, match="--limbs: 'a:x' must be name:name"):
-        comparison.parse_limbs("a:x", ["a", "b"])
-    with pytest.raises(ValueError, match="--limbs=human36m is for its 32 joints; there are 2"):
-        comparison.parse_limbs("human36m", ["a", "b"])

@@ -13,7 +13,7 @@ from tf_landmarks import coordinates, methods
 from tf_landmarks.augment import tps
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods.imm import Imm, ImmOptions
-from tf_landmarks.metrics import unsupervised
+from tf_landmarks.metrics import advice, unsupervised
 
 pytestmark = pytest.mark.core
 
@@ -66,7 +66,7 @@ def only(found, k):
 
 def test_perfect_landmarks_are_healthy():
     found = unsupervised.measure(scene(), centroids, redraw)
-    assert unsupervised.warnings(found) == [] and not found.collapsed
+    assert advice.warnings(found) == [] and not found.collapsed
     assert (found.lag < 0.1).all() and (found.equivariance_percent < 1).all()
     assert (found.contrast > 0.8).all() and (found.border_share == 0).all()
     assert found.shuffle_ratio > 5 and found.swap_ratio > 5
@@ -107,7 +107,7 @@ def test_a_parked_point_is_named_and_misses_all_of_the_shift():
     found = unsupervised.measure(scene(), with_point(lambda _: (0.3, 0.5)))
     assert only(found, 3) == ["still"] and not found.collapsed
     assert found.lag[3] == pytest.approx(1.0, abs=1e-5) and found.spread_percent[3] < 1e-5
-    (warning,) = unsupervised.warnings(found)
+    (warning,) = advice.warnings(found)
     assert warning.startswith("point 3: no motion") and "--num_landmarks" in warning
 
 
@@ -115,13 +115,13 @@ def test_points_of_objects_that_stand_still_are_alive_as_long_as_they_follow():
     images = np.repeat(scene(count=1), COUNT, axis=0)
     found = unsupervised.measure(images, centroids)
     np.testing.assert_allclose(found.spread_percent, 0, atol=1e-4)
-    assert unsupervised.warnings(found) == []
+    assert advice.warnings(found) == []
 
 
 @pytest.mark.parametrize("place", [(0.0, 0.0), (0.9, -0.9)])
 def test_all_points_parked_on_one_spot_are_a_dead_bottleneck(place):
     found = unsupervised.measure(scene(), lambda images: np.tile(place, (len(images), 5, 1)))
-    (warning,) = unsupervised.warnings(found, Imm.remedies)
+    (warning,) = advice.warnings(found, Imm.remedies)
     assert found.collapsed and found.all_alike
     assert "all points are dead: points 0 to 4: on one spot, motionless" in warning
     assert "--imm_softargmax=joint" in warning and "--imm_learning_rate" in warning
@@ -130,21 +130,21 @@ def test_all_points_parked_on_one_spot_are_a_dead_bottleneck(place):
 def test_all_points_parked_apart_are_dead_too():
     found = unsupervised.measure(scene(), lambda images: np.tile(HOMES, (len(images), 1, 1)))
     assert found.collapsed and not found.all_alike
-    assert "points 0 to 2: motionless" in unsupervised.warnings(found)[0]
+    assert "points 0 to 2: motionless" in advice.warnings(found)[0]
 
 
 def test_all_points_on_one_moving_spot_are_a_collapse():
     found = unsupervised.measure(
         scene(), lambda images: np.repeat(centroids(images)[:, :1], 3, axis=1)
     )
-    (warning,) = unsupervised.warnings(found)
+    (warning,) = advice.warnings(found)
     assert found.collapsed and "all points are alike: points 0 to 2: on one spot" in warning
 
 
 def test_two_equal_points_are_duplicates_and_two_that_only_move_alike_are_not():
     found = unsupervised.measure(scene(), with_point(lambda found: found[:, 1] + (0.0, 0.05)))
     assert found.duplicates == ((1, 3),)
-    (warning,) = unsupervised.warnings(found)
+    (warning,) = advice.warnings(found)
     assert warning.startswith("points 1 and 3: one point several times")
     # A cell of a grid of 16 is 2 / 15 = 0.133.
     apart = unsupervised.measure(scene(), with_point(lambda found: found[:, 1] + (0.0, 0.14)))
@@ -174,7 +174,7 @@ def test_a_point_on_the_border_is_named():
     found = unsupervised.measure(scene(), with_point(beside))
     assert only(found, 3)[0] == "on_border"
     assert found.border_share[3] == 1
-    (warning,) = unsupervised.warnings(found, Imm.remedies)
+    (warning,) = advice.warnings(found, Imm.remedies)
     assert warning.startswith("point 3: on the border") and "--imm_border=margin" in warning
 
 
@@ -196,7 +196,7 @@ def test_a_point_on_plain_background_that_does_not_follow_is_named():
     found = unsupervised.measure(images, away)
     assert found.contrast[0] > 0.9 and found.contrast[1] < 0.5
     assert only(found, 0) == [] and only(found, 1) == ["on_background", "astray"]
-    (warning,) = unsupervised.warnings(found)
+    (warning,) = advice.warnings(found)
     assert warning.startswith("point 1: where there is little to see") and "background" in warning
 
 
@@ -208,7 +208,7 @@ def test_places_of_an_image_without_contrast_are_all_in_the_middle():
 def test_a_generator_that_ignores_points_is_found_out():
     found = unsupervised.measure(scene(), centroids, lambda images, landmarks: images)
     assert found.shuffle_ratio == pytest.approx(1) and found.color_follow == pytest.approx(1)
-    (warning,) = unsupervised.warnings(found, Imm.remedies)
+    (warning,) = advice.warnings(found, Imm.remedies)
     assert "the generator hardly uses the points" in warning and "--imm_source_warp" in warning
 
 
@@ -219,7 +219,7 @@ def test_a_generator_that_ignores_its_source_is_found_out_where_looks_differ():
     found = unsupervised.measure(scene(), centroids, plain)
     assert found.swap_ratio == pytest.approx(1) and found.color_follow == pytest.approx(0)
     assert found.shuffle_ratio > 1.5
-    (warning,) = unsupervised.warnings(found)
+    (warning,) = advice.warnings(found)
     assert "the generator hardly uses its source" in warning
     assert "So it should be where all objects look alike" in warning
 
@@ -228,7 +228,7 @@ def test_on_objects_that_look_alike_no_generator_is_blamed_for_leaving_the_sourc
     for render in (redraw, lambda images, landmarks: blobs(landmarks, 0.1)):
         found = unsupervised.measure(scene(same_look=True), centroids, render)
         assert found.swap_ratio == pytest.approx(1, abs=0.2) and found.color_follow is None
-        assert unsupervised.warnings(found) == []
+        assert advice.warnings(found) == []
 
 
 def test_the_squared_errors_are_those_of_the_exchange():
@@ -264,7 +264,7 @@ def test_one_or_two_images_leave_unknown_what_they_cannot_tell(count):
     found = unsupervised.measure(scene(count=count), centroids, redraw)
     text = json.dumps(found.to_dict(), allow_nan=False)
     assert json.loads(text)["num_images"] == count
-    assert unsupervised.warnings(found) == []
+    assert advice.warnings(found) == []
 
 
 def test_a_better_detector_and_a_better_generator_have_a_better_score():
@@ -307,19 +307,6 @@ def test_points_that_are_one_make_the_score_worse_by_their_share():
     assert unsupervised.score(twins) == pytest.approx(2 * 3 / 2)
 
 
-@pytest.mark.parametrize(
-    ("numbers", "words"),
-    [
-        ([4], "point 4"),
-        ([7, 3], "points 3 and 7"),
-        ([3, 7, 12], "points 3, 7 and 12"),
-        ([0, 1, 2, 3, 7, 8], "points 0 to 3, 7 and 8"),
-    ],
-)
-def test_points_are_named(numbers, words):
-    assert unsupervised._points(numbers) == words
-
-
 def imm(num_landmarks):
     options = ImmOptions(**{**cases.CASES[0].options, "border": "margin", "learning_rate": 1e-2})
     model = methods.MODELS["imm"](methods.ModelSpec(SIZE, num_landmarks), options)
@@ -332,7 +319,7 @@ def test_an_imm_whose_head_is_zero_is_dead_and_every_point_named():
     model, find, render = imm(num_landmarks=4)
     for variable in (model.head.kernel, model.head.bias):
         variable.assign(tf.zeros_like(variable))
-    (warning,) = unsupervised.warnings(unsupervised.measure(scene(), find, render))
+    (warning,) = advice.warnings(unsupervised.measure(scene(), find, render))
     assert "all points are dead: points 0 to 3: on one spot, motionless" in warning
 
 

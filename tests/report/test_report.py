@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
+from tf_landmarks.data import labelled
 from tf_landmarks.evaluation import landmark_regression, protocols
 from tf_landmarks.report import panels, report, scores
 
@@ -71,7 +72,7 @@ def evaluate(folder, model, points, sizes=(32, 32), normalizer="edge", **names):
     many = toy_data.random_points(12)
     toy_data.write_part(folder / "train", many, names=names.get("names", toy_data.NAMES))
     toy_data.write_part(folder / "test", points, sizes, **names)
-    parts = landmark_regression.read_parts(str(folder), "test", model)
+    parts = labelled.read_splits(str(folder), "test", ())
     return landmark_regression.evaluate(model, *parts, normalizer, PROTOCOL)
 
 

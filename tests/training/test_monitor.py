@@ -12,7 +12,7 @@ from tests.conformance import cases
 from tf_landmarks import methods
 from tf_landmarks.data import sources
 from tf_landmarks.methods.colorization import ColorizationOptions
-from tf_landmarks.metrics import unsupervised
+from tf_landmarks.metrics import advice, unsupervised
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
 from tf_landmarks.training import monitor, trainer
@@ -61,7 +61,7 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(folder, 
     own = unsupervised.measure(inputs, lambda x: model.represent(x).points, model.render)
     logged = {k.removeprefix("health_"): v for k, v in found.values.items() if "health" in k}
     assert logged == pytest.approx(own.scalars(), rel=1e-3, abs=1e-3)
-    assert found.warnings == unsupervised.warnings(own, model.remedies)
+    assert found.warnings == advice.warnings(own, model.remedies)
     assert dict(measured.pictures()).keys() == {"pairs", "heatmaps"}
 
 

@@ -17,9 +17,6 @@ from tf_landmarks.metrics import landmark_errors
 
 MAX_TURNS = 50
 
-#: Human3.6M's joints: (left, right) of legs and arms, of 32; 0 and 11 to 15 are in the middle.
-HUMAN36M_PAIRS = tuple((6 + i, 1 + i) for i in range(5)) + tuple((16 + i, 24 + i) for i in range(8))
-
 # Seen from the front, a person's left is on the right of the picture.
 _FRONTAL_SHARE = 2.0 / 3.0
 
@@ -48,7 +45,7 @@ def mirror(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     return points[:, order]
 
 
-def frontal(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+def is_frontal(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     """`[N]` bool: more than 2/3 of the left points lie to the right of their partners.
 
     Args:
@@ -77,7 +74,7 @@ def fit(
         UserError: If no image is frontal, or as `fit_linear`.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    front = frontal(y, pairs)
+    front = is_frontal(y, pairs)
     if not front.any():
         raise UserError(
             "no image shows its left points on the right: the pairs may be given the wrong way round"
@@ -101,7 +98,7 @@ def fit(
 def normalized_errors(
     predicted: np.ndarray, annotated: np.ndarray, lengths, pairs: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """`[N, A]` as `metrics.normalized_errors`, against the annotation or its mirror, whichever is nearer."""
+    """`[N, A]` as `landmark_errors.normalized_errors`, against the annotation or its mirror, whichever is nearer."""
     both = [
         landmark_errors.normalized_errors(predicted, points, lengths)
         for points in (annotated, mirror(annotated, pairs))
@@ -109,40 +106,3 @@ def normalized_errors(
     means = np.array([landmark_errors.image_errors(errors) for errors in both])
     nearer = np.nan_to_num(means, nan=np.inf).argmin(axis=0)
     return np.where(nearer[:, np.newaxis] == 1, both[1], both[0])
-
-
-def parse_pairs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
-    """Reads `--flip_pairs`: `left_knee:right_knee,left_hip:right_hip`, or `human36m` for its 32 joints.
-
-    Raises:
-        UserError: Naming the pair that is none.
-    """
-    pairs = name_pairs(words, names, "--flip_pairs", HUMAN36M_PAIRS)
-    used = [index for pair in pairs for index in pair]
-    if len(set(used)) != len(used):
-        raise UserError(f"--flip_pairs={words} names a landmark twice")
-    return pairs
-
-
-def name_pairs(
-    words: str, names: Sequence[str], flag: str, human36m: Sequence[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """Reads pairs of landmarks, `knee:hip,hip:spine`, or those that `human36m` means.
-
-    Raises:
-        UserError: Naming the flag and the pair that is none.
-    """
-    if words == "human36m":
-        if len(names) != 32:
-            raise UserError(f"{flag}=human36m is for its 32 joints; there are {len(names)}")
-        return list(human36m)
-    pairs = []
-    for word in words.split(","):
-        ends = [end.strip() for end in word.split(":")]
-        unknown = [end for end in ends if end not in names]
-        if len(ends) != 2 or unknown or ends[0] == ends[1]:
-            raise UserError(
-                f"{flag}: {word!r} must be name:name, two of the landmarks {', '.join(names)}"
-            )
-        pairs.append((names.index(ends[0]), names.index(ends[1])))
-    return pairs

@@ -1,39 +1,95 @@
 """How each paper maps discovered landmarks to annotated points, by name.
 
-All of them fit a linear map; they differ in the bias (intercept), the ridge and the origin of the
-coordinates. Without a bias the origin matters: x W = 0 wherever x = 0, so the origin itself is
-predicted as the origin. Counted from the top-left corner, a landmark that never moves has the
-constant coordinates of a bias and acts as one. Counted from the centre, coordinates average near
-zero, nothing can act as a bias, and every object that is off-centre pays for it. With a bias the
-origin changes nothing. The unit changes nothing either, except under a ridge given as a number.
+All of them fit a linear map; they differ in the bias (intercept), the ridge, the origin of the coordinates,
+and in how the map is fitted. Without a bias the origin matters: x W = 0 wherever x = 0, so the origin itself
+is predicted as the origin. Counted from the top-left corner, a landmark that never moves has the constant
+coordinates of a bias and acts as one. Counted from the centre, coordinates average near zero, nothing can
+act as a bias, and every object that is off-centre pays for it. With a bias the origin changes nothing. The
+unit changes nothing either, except under a ridge given as a number.
 
-Pixels are (x, y) of the square network frame, (0, 0) at the centre of its top-left pixel.
+What comes in and goes out is pixels: (x, y) of the network's square input, (0, 0) at the centre of its
+top-left pixel. The coordinates of a fit exist inside a protocol alone.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
+from tf_landmarks.data import skeletons
 from tf_landmarks.errors import UserError
+from tf_landmarks.evaluation import flip_ambiguity, regression
+from tf_landmarks.metrics import landmark_errors
 
 ORIGINS = ("centre", "top_left")
+# How many times the images are warped for a map that is fitted by gradient.
+GRADIENT_ROUNDS = 10
+
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """What a map is fitted on, in pixels of the network's input.
+
+    Attributes:
+        landmarks: `[N, K, 2]` as discovered.
+        points: `[N, A, 2]` as annotated, NaN where missing.
+        size: Side of the input.
+        warped: `(count, seed) ->` an iterator of (landmarks, points), as many each, of the same images
+            warped at random `count` times.
+    """
+
+    landmarks: np.ndarray
+    points: np.ndarray
+    size: int
+    warped: Callable[[int, int], Iterator[Pairs]] | None = None
+
+    def select(self, rows: np.ndarray) -> "Examples":
+        """Returns some of them, as they are."""
+        return Examples(self.landmarks[rows], self.points[rows], self.size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Regressor:
+    """A map from discovered landmarks to annotated points, both in pixels of the network's input.
+
+    Attributes:
+        protocol: That fitted it, and knows its coordinates.
+        size: Side of the input.
+        linear: The map in these coordinates.
+    """
+
+    protocol: "Protocol"
+    size: int
+    linear: regression.LinearRegressor
+
+    def predict(self, landmarks: np.ndarray) -> np.ndarray:
+        """`[N, K, 2]` -> `[N, A, 2]`, NaN for points that had no label to fit."""
+        features = self.protocol.features(landmarks, self.size)
+        return self.protocol.to_pixels(self.linear.predict(features), self.size)
+
+    @property
+    def ridges(self) -> list[float]:
+        """The different ridges that points were fitted with, ascending; none where it is by gradient."""
+        return sorted(set(self.linear.ridge[np.isfinite(self.linear.ridge)].tolist()))
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """One way to regress annotated points.
+    """One way to regress annotated points, and to measure how far off they are.
 
     Attributes:
         name: Its key in `PROTOCOLS`.
         bias: Whether the map has an intercept.
         ridge: Penalty on the squared weights; 0 is least squares of minimum norm, "auto" chooses
-            by blocks left out of the training part.
-        origin: `"centre"` of the frame, or `"top_left"`: the centre of that pixel.
-        extent: Length of the frame's edge in the coordinates of the fit: 1 for [0, 1], 2 for
+            by blocks left out of the training split.
+        origin: `"centre"` of the input, or `"top_left"`: the centre of that pixel.
+        extent: Length of the input's edge in the coordinates of the fit: 1 for [0, 1], 2 for
             [-1, 1], None for pixels.
         description: One line for tables and reports.
         source: Where this form is stated.
-        fit: "closed" form, or by "gradient" over warped images (`regression.fit_by_gradient`).
     """
 
     name: str
@@ -43,7 +99,11 @@ class Protocol:
     extent: float | None
     description: str
     source: str
-    fit: str = "closed"
+
+    #: How the map is fitted, as metrics.json says it.
+    fitted: ClassVar[str]
+    #: Whether errors by the number of labels are measured beside.
+    has_few_labels: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.origin not in ORIGINS:
@@ -53,9 +113,171 @@ class Protocol:
         ):
             raise UserError(f"ridge={self.ridge!r} must be 'auto' or a number from 0 up.")
 
+    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
+        """Fits a map.
+
+        Args:
+            examples: Every point with a label in one of them.
+            seed: Of all that is drawn.
+        """
+        raise NotImplementedError
+
+    def fit_few(self, examples: Examples) -> Regressor:
+        """Fits a map to few examples in closed form; a point without a label is predicted as NaN."""
+        return self._fit_linear(examples, allow_missing=True)
+
+    def errors(self, predicted: np.ndarray, truth: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Returns how far off each point is, as a share of its image's length.
+
+        Args:
+            predicted: `[N, A, 2]`.
+            truth: `[N, A, 2]`, NaN where missing.
+            lengths: `[N]`.
+
+        Returns:
+            `[N, A]`, NaN where nothing can be measured.
+        """
+        return landmark_errors.normalized_errors(predicted, truth, lengths)
+
+    def mean_shape(self, points: np.ndarray) -> np.ndarray:
+        """`[N, A, 2]` -> `[A, 2]`, what one would predict without a look at the image."""
+        return regression.mean_shape(points)
+
+    def with_flip_pairs(self, words: str, names: Sequence[str]) -> "Protocol":
+        """Returns the same where left and right cannot be told apart.
+
+        Args:
+            words: `left:right` landmarks with commas, or the name of a skeleton; none if empty.
+            names: Of the landmarks.
+
+        Raises:
+            UserError: If there are no such landmarks, or the protocol does not know of sides.
+        """
+        if words:
+            raise UserError(
+                f"--flip_pairs goes with a fit in closed form, and protocol {self.name} is by "
+                f"{self.fitted}; take another --protocol"
+            )
+        return self
+
+    def facts(self) -> dict:
+        """Returns what metrics.json says of it."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Protocol)}
+        return {**fields, "fit": self.fitted}
+
+    @property
+    def flip_words(self) -> str:
+        """What `--flip_pairs` was, empty where left and right are told apart."""
+        return ""
+
+    def features(self, landmarks: np.ndarray, size: int) -> np.ndarray:
+        """What the map reads, `[N, 2K]`, of landmarks `[N, K, 2]` in pixels."""
+        return self.to_coordinates(landmarks, size).reshape(len(landmarks), -1)
+
+    def to_coordinates(self, points, size: int) -> np.ndarray:
+        """Pixels of the input -> coordinates of the fit: (p - origin) * extent / size.
+
+        The centre is at (size - 1) / 2 and the input reaches from -extent/2 to extent/2 at its outer
+        edges: `[0, 1] - 0.5` is (p + 0.5) / size - 0.5.
+
+        Args:
+            points: `[..., 2]` (x, y) pixels, NaN where missing.
+            size: Edge of the square input, in pixels.
+
+        Returns:
+            `[..., 2]` float64 (x, y).
+        """
+        origin, scale = self._frame(size)
+        return (np.asarray(points, np.float64) - origin) * scale
+
+    def to_pixels(self, points, size: int) -> np.ndarray:
+        """The inverse of `to_coordinates`: coordinates of the fit -> pixels of the input."""
+        origin, scale = self._frame(size)
+        return np.asarray(points, np.float64) / scale + origin
+
+    def _frame(self, size: int) -> tuple[float, float]:
+        origin = (size - 1) / 2 if self.origin == "centre" else 0.0
+        return origin, 1.0 if self.extent is None else self.extent / size
+
+    def _fit_linear(self, examples: Examples, allow_missing: bool = False) -> Regressor:
+        features, targets = self._pairs(examples.landmarks, examples.points, examples.size)
+        linear = regression.fit_linear(
+            features, targets, bias=self.bias, ridge=self.ridge, allow_missing=allow_missing
+        )
+        return Regressor(self, examples.size, linear)
+
+    def _pairs(self, landmarks: np.ndarray, points: np.ndarray, size: int) -> Pairs:
+        return self.features(landmarks, size), self.to_coordinates(points, size)
+
+
+class LinearProtocol(Protocol):
+    """A map by least squares, in closed form."""
+
+    fitted = "closed"
+
+    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
+        return self._fit_linear(examples)
+
+    def with_flip_pairs(self, words: str, names: Sequence[str]) -> Protocol:
+        if not words:
+            return self
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Protocol)}
+        pairs = tuple(skeletons.parse_flip_pairs(words, names))
+        return FlipAmbiguousProtocol(**fields, words=words, pairs=pairs)
+
+
+class GradientProtocol(Protocol):
+    """A map by gradient with weight decay, over images warped at random (FSE)."""
+
+    fitted = "gradient"
+
+    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
+        rounds = [
+            self._pairs(landmarks, points, examples.size)
+            for landmarks, points in examples.warped(GRADIENT_ROUNDS, seed)
+        ]
+        linear = regression.fit_by_gradient(rounds, bias=self.bias, seed=seed)
+        return Regressor(self, examples.size, linear)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipAmbiguousProtocol(LinearProtocol):
+    """The same where left and right cannot be told apart, see flip_ambiguity.py.
+
+    The map is fitted to the annotation or its mirror, and the error taken against the nearer of the two.
+
+    Attributes:
+        words: What `--flip_pairs` was.
+        pairs: (left, right) indices.
+    """
+
+    words: str = ""
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    has_few_labels = False
+
+    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
+        features, targets = self._pairs(examples.landmarks, examples.points, examples.size)
+        fitted = flip_ambiguity.fit(features, targets, self.pairs, bias=self.bias, ridge=self.ridge)
+        return Regressor(self, examples.size, fitted.regressor)
+
+    def errors(self, predicted: np.ndarray, truth: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        return flip_ambiguity.normalized_errors(predicted, truth, lengths, self.pairs)
+
+    def mean_shape(self, points: np.ndarray) -> np.ndarray:
+        # All as seen from one side, or left and right would meet in the middle.
+        turned = ~flip_ambiguity.is_frontal(points, self.pairs)[:, np.newaxis, np.newaxis]
+        return super().mean_shape(
+            np.where(turned, flip_ambiguity.mirror(points, self.pairs), points)
+        )
+
+    @property
+    def flip_words(self) -> str:
+        return self.words
+
 
 _ALL = (
-    Protocol(
+    LinearProtocol(
         name="linear",
         bias=True,
         ridge="auto",
@@ -64,7 +286,7 @@ _ALL = (
         description="least squares with a bias, ridge chosen by blocks of neighbours left out",
         source="this project's default",
     ),
-    Protocol(
+    LinearProtocol(
         name="imm",
         bias=False,
         ridge=0.0,
@@ -73,7 +295,7 @@ _ALL = (
         description="least squares of minimum norm, no bias, pixels from the top-left corner",
         source="Jakab et al. 2018, released code",
     ),
-    Protocol(
+    LinearProtocol(
         name="lmdis",
         bias=False,
         ridge=0.0,
@@ -82,7 +304,7 @@ _ALL = (
         description="least squares, no bias, [0, 1] coordinates minus 0.5",
         source="Zhang et al. 2018, released code",
     ),
-    Protocol(
+    LinearProtocol(
         name="fse",
         bias=False,
         ridge=0.0,
@@ -92,7 +314,7 @@ _ALL = (
         "by gradient with weight decay and warped images",
         source="Thewlis et al. 2017, section 4; the coordinates are assumed",
     ),
-    Protocol(
+    GradientProtocol(
         name="fse_gradient",
         bias=False,
         ridge=0.0,
@@ -100,9 +322,8 @@ _ALL = (
         extent=2.0,
         description="no bias, [-1, 1] coordinates, by gradient with weight decay over warped images",
         source="Thewlis et al. 2017, section 4; the warps are assumed",
-        fit="gradient",
     ),
-    Protocol(
+    LinearProtocol(
         name="c3",
         bias=False,
         ridge=0.0,
@@ -131,38 +352,3 @@ def resolve(name: str, bias: bool | None = None, ridge=None, origin: str | None 
             raise UserError(f"ridge={ridge!r} must be 'auto' or a number from 0 up.") from error
     changes = {field: value for field, value in given.items() if value is not None}
     return dataclasses.replace(PROTOCOLS[name], **changes)
-
-
-def to_protocol(points, size: int, protocol: Protocol) -> np.ndarray:
-    """Pixels of the network frame -> coordinates of the fit: (p - origin) * extent / size.
-
-    The centre is at (size - 1) / 2 and the frame reaches from -extent/2 to extent/2 at its outer
-    edges: `[0, 1] - 0.5` is (p + 0.5) / size - 0.5.
-
-    Args:
-        points: `[..., 2]` (x, y) pixels, NaN where missing.
-        size: Edge of the square frame, in pixels.
-        protocol: Gives origin and extent.
-
-    Returns:
-        `[..., 2]` float64 (x, y).
-    """
-    origin, scale = _frame(size, protocol)
-    return (np.asarray(points, np.float64) - origin) * scale
-
-
-def from_protocol(points, size: int, protocol: Protocol) -> np.ndarray:
-    """The inverse of `to_protocol`: coordinates of the fit -> pixels of the network frame."""
-    origin, scale = _frame(size, protocol)
-    return np.asarray(points, np.float64) / scale + origin
-
-
-def features(landmarks, size: int, protocol: Protocol) -> np.ndarray:
-    """Discovered landmarks `[N, K, 2]` in pixels -> what the map reads, `[N, 2K]`."""
-    landmarks = to_protocol(landmarks, size, protocol)
-    return landmarks.reshape(len(landmarks), -1)
-
-
-def _frame(size: int, protocol: Protocol) -> tuple[float, float]:
-    origin = (size - 1) / 2 if protocol.origin == "centre" else 0.0
-    return origin, 1.0 if protocol.extent is None else protocol.extent / size

@@ -12,13 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_landmarks.metrics import landmark_errors
-
 # What ridge="auto" chooses from, as multiples of rows * (mean variance of a feature): the ends are
 # "no ridge to speak of" and "nothing but the mean".
 RIDGE_GRID = np.logspace(-7, 3, 41)
 NUM_BLOCKS = 5
-FEW_LABEL_COUNTS = (1, 5, 10, 20, 50, 100, "all")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,36 +113,63 @@ def fit_by_gradient(
         raise ValueError(
             f"Landmark {np.flatnonzero(never)[0]} has no label in any of {count} rows."
         )
-    weights = np.zeros((rounds[0][0].shape[1] + bias, 2 * landmarks))
-    decays = np.full((len(weights), 1), weight_decay)
+    if bias:
+        rounds = [(np.concatenate([x, np.ones((count, 1))], axis=1), y) for x, y in rounds]
+    decays = np.full((rounds[0][0].shape[1], 1), weight_decay)
     if bias:
         decays[-1] = 0.0
-    first, second = np.zeros_like(weights), np.zeros_like(weights)  # Adam's moments
-    best, stalls, falls, step = np.inf, 0, 0, 0
+    adam = _Adam(np.zeros((len(decays), 2 * landmarks)))
+    best, stalls, falls = np.inf, 0, 0
     random = np.random.RandomState(seed)
-    while step < max_steps and falls < 3:
-        total = 0.0
-        for x, y in rounds:
-            x = np.concatenate([x, np.ones((count, 1))], axis=1) if bias else x
-            order = random.permutation(count)
-            for start in range(0, count, batch_size):
-                rows = order[start : start + batch_size]
-                error = x[rows] @ weights - y[rows].reshape(len(rows), -1)
-                error = np.where(np.isnan(error), 0.0, error)
-                total += np.sum(error**2)
-                gradient = 2.0 * x[rows].T @ error / (len(rows) * landmarks) + decays * weights
-                step += 1
-                first += 0.1 * (gradient - first)
-                second += 0.001 * (gradient**2 - second)
-                size = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-                weights -= learning_rate * size
+    while adam.step < max_steps and falls < 3:
+        total = sum(
+            _fit_epoch(adam, x, y, random.permutation(count), batch_size, decays, learning_rate)
+            for x, y in rounds
+        )
         stalls = 0 if total < 0.999 * best else stalls + 1
         best = min(best, total)
         if stalls >= patience:
             learning_rate, stalls, falls = 0.1 * learning_rate, 0, falls + 1
-    weights = weights.reshape(-1, landmarks, 2)
+    weights = adam.weights.reshape(-1, landmarks, 2)
     intercept = weights[-1] if bias else np.zeros((landmarks, 2))
     return LinearRegressor(weights[:-1] if bias else weights, intercept, np.full(landmarks, np.nan))
+
+
+class _Adam:
+    """Adam with its usual moments, on one array of weights."""
+
+    def __init__(self, weights: np.ndarray):
+        self.weights, self.step = weights, 0
+        self._first, self._second = np.zeros_like(weights), np.zeros_like(weights)
+
+    def apply(self, gradient: np.ndarray, learning_rate: float) -> None:
+        """Makes one step."""
+        self.step += 1
+        self._first += 0.1 * (gradient - self._first)
+        self._second += 0.001 * (gradient**2 - self._second)
+        deviation = np.sqrt(self._second / (1 - 0.999**self.step)) + 1e-8
+        self.weights -= learning_rate * (self._first / (1 - 0.9**self.step) / deviation)
+
+
+def _fit_epoch(
+    adam: _Adam,
+    x: np.ndarray,
+    y: np.ndarray,
+    order: np.ndarray,
+    batch_size: int,
+    decays: np.ndarray,
+    learning_rate: float,
+) -> float:
+    """Goes through all rows once and returns the sum of squared errors met on the way."""
+    total = 0.0
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        error = x[rows] @ adam.weights - y[rows].reshape(len(rows), -1)
+        error = np.where(np.isnan(error), 0.0, error)
+        total += np.sum(error**2)
+        gradient = 2.0 * x[rows].T @ error / (len(rows) * y.shape[1]) + decays * adam.weights
+        adam.apply(gradient, learning_rate)
+    return total
 
 
 def mean_shape(y) -> np.ndarray:
@@ -154,89 +178,6 @@ def mean_shape(y) -> np.ndarray:
     labelled = ~np.isnan(y).any(axis=-1, keepdims=True)
     counts = labelled.sum(axis=0)
     return np.where(labelled, y, 0).sum(axis=0) / np.where(counts > 0, counts, np.nan)
-
-
-@dataclasses.dataclass(frozen=True)
-class FewLabelScore:
-    """The error with n labelled images.
-
-    Attributes:
-        n: Number of labelled images of each draw.
-        mean: NME in percent, mean over draws.
-        std: Its sample standard deviation over draws; 0 for one draw.
-        draws: NME in percent of each draw.
-        predicted: Share of the labelled test points that were predicted, mean over draws. It is
-            below 1 if a draw labels no example of a landmark; such points are not in the error.
-    """
-
-    n: int
-    mean: float
-    std: float
-    draws: tuple[float, ...]
-    predicted: float
-
-    @classmethod
-    def of(cls, n: int, draws: Sequence[float], predicted: Sequence[float]) -> "FewLabelScore":
-        """The score of n labelled images, from each draw's error and share of predicted points."""
-        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-        return cls(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(predicted)))
-
-
-def few_label_curve(
-    x, y, x_test, y_test, lengths,
-    *, bias: bool, ridge: float | str,
-    counts: Sequence[int | str] = FEW_LABEL_COUNTS, repeats: int | None = None, seed: int = 0,
-) -> list[FewLabelScore]:  # fmt: skip
-    """The test error as a function of the number of labelled training images (docs/imm.md, "Measuring").
-
-    Draws are without replacement, from the rows of `y` with any label, and depend on nothing but
-    seed, n, repeat and the number of such rows (see `draw_rows`): every method is given the same
-    ones. Draws of different n are independent; the larger does not contain the smaller.
-
-    Args:
-        x: `[N, F]` training features.
-        y: `[N, A, 2]` training labels, NaN where missing, in the files' sorted order.
-        x_test: `[M, F]`.
-        y_test: `[M, A, 2]`, NaN where missing.
-        lengths: `[M]` normaliser of each test image, in the unit of `y_test`.
-        bias: See `fit_linear`.
-        ridge: See `fit_linear`; "auto" is chosen anew on the labels of each draw.
-        counts: Numbers of labels; `"all"` is every row, and larger numbers are dropped.
-        repeats: Draws per n. By default 100 for n <= 10 and 10 above (assumed; only DVE says: 3).
-            All rows are always one draw.
-        seed: From 0 up.
-    """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    labelled = np.flatnonzero((~np.isnan(y).any(axis=-1)).any(axis=-1))
-    total = len(labelled)
-    countable = ~landmark_errors.skipped_images(y_test, lengths)[:, None] & ~np.isnan(y_test).any(
-        axis=-1
-    )
-    sizes = {total if count == "all" else int(count) for count in counts}
-    if not total or min(sizes) < 1:
-        raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
-    scores = []
-    for n in sorted(sizes):
-        if n > total:
-            continue
-        draws, predicted = [], []
-        for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
-            rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
-            regressor = fit_linear(x[rows], y[rows], bias=bias, ridge=ridge, allow_missing=True)
-            y_predicted = regressor.predict(x_test)
-            errors = landmark_errors.normalized_errors(
-                y_predicted, y_test, lengths, allow_unpredicted=True
-            )
-            draws.append(landmark_errors.nme_percent(errors))
-            predicted.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
-        scores.append(FewLabelScore.of(n, draws, predicted))
-    return scores
-
-
-def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
-    """`[n]` different rows out of `total`, the same on every machine and NumPy version."""
-    # RandomState, for its stream is frozen; that of default_rng may change between versions.
-    return np.random.RandomState([seed, n, repeat, total]).permutation(total)[:n]
 
 
 def _fit_complete(x: np.ndarray, y: np.ndarray, bias: bool, ridge: float | str):
@@ -269,10 +210,17 @@ def _choose_ridge(u, s, targets, bias: bool, scale: float) -> float:
 def _left_out_errors(u, s, targets, bias: bool, ridges, num_blocks: int) -> np.ndarray:
     """`[R]`, the mean distance of each row to its prediction by a fit on the other blocks, per ridge.
 
-    The map is a linear smoother, y' = H y, with H = 1/n + U diag(s^2 / (s^2 + ridge)) U^T (1/n
-    from the bias), so the error on the rows B of a fit without them is (I - H_BB)^-1 (y_B - y'_B),
-    exactly (Allen 1974, PRESS, for single rows). y - y' and I - H are summed from what the fit leaves
-    over, inside the span of u and outside, which keeps their digits where I - H_BB is nearly singular.
+    Let V be u, with a column 1 / sqrt(n) for the bias: an orthonormal basis, in which a fit on all rows
+    has the coefficients p = V^T y without a ridge and leaves o = y - V p. A fit on the rows outside
+    block B with a ridge solves (G + P) c = V_others^T y_others, where G is the sum of V_b^T V_b over the
+    other blocks b, and P = diag(ridge / s^2), 0 for the bias. Its errors on B are, exactly,
+
+        y_B - V_B c = o_B + V_B (G + P)^-1 (P p + V_B^T o_B),
+
+    and all that grows with the rows is products with V: the systems are r x r. No difference of nearly
+    equal numbers is taken: G is summed and is not I - V_B^T V_B, and errors are built up from what the
+    fit leaves over, which keeps their digits where a fit is nearly perfect or a block holds a direction
+    almost alone. Equations are multiplied by s^2 / (s^2 + ridge), as P has no bound where s is small.
 
     Args:
         u: `[n, r]` left singular vectors of the (centred) features.
@@ -282,23 +230,37 @@ def _left_out_errors(u, s, targets, bias: bool, ridges, num_blocks: int) -> np.n
         ridges: `[R]`, positive.
         num_blocks: Into how many blocks of neighbours the rows are cut; as many as rows, at most.
     """
-    n = len(u)
-    projected = u.T @ targets
-    outside = targets - u @ projected
+    n, ridges = len(u), np.asarray(ridges)[:, np.newaxis]
+    kept, left_over = s**2 / (s**2 + ridges), ridges / (s**2 + ridges)  # [R, r]
+    basis = u
+    if bias:
+        basis = np.column_stack([np.full(n, n**-0.5), u])
+        kept, left_over = (
+            np.insert(part, 0, whole, 1) for part, whole in ((kept, 1), (left_over, 0))
+        )
+    projected = basis.T @ targets
+    outside = targets - basis @ projected
     blocks = np.array_split(np.arange(n), min(num_blocks, n))
-    outside_blocks = [np.eye(len(b)) - bias / n - u[b] @ u[b].T for b in blocks]
-    errors = []
-    for ridge in ridges:
-        left_over = ridge / (s**2 + ridge)
-        residuals = outside + u @ (left_over[:, None] * projected)
-        for rows, free in zip(blocks, outside_blocks, strict=True):
-            share = free + (u[rows] * left_over) @ u[rows].T
-            try:
-                residuals[rows] = np.linalg.solve(share, residuals[rows])
-            except np.linalg.LinAlgError:  # the other blocks do not determine a fit
-                residuals[rows] = np.inf
-        errors.append(np.linalg.norm(residuals.reshape(n, -1, 2), axis=-1).mean())
-    return np.array(errors)
+    grams = np.stack([basis[rows].T @ basis[rows] for rows in blocks])
+    totals = np.zeros(len(ridges))
+    for number, rows in enumerate(blocks):
+        others = np.delete(grams, number, axis=0).sum(axis=0)
+        systems = kept[..., np.newaxis] * others + _diagonals(left_over)  # [R, r, r]
+        drives = left_over[..., np.newaxis] * projected
+        drives += kept[..., np.newaxis] * (basis[rows].T @ outside[rows])
+        try:
+            changes = np.linalg.solve(systems, drives)
+        except np.linalg.LinAlgError:  # the other blocks do not determine a fit
+            return np.full(len(ridges), np.inf)
+        for ridge, change in enumerate(changes):
+            errors = outside[rows] + basis[rows] @ change
+            totals[ridge] += np.linalg.norm(errors.reshape(len(rows), -1, 2), axis=-1).sum()
+    return totals / (targets.size / 2)
+
+
+def _diagonals(values: np.ndarray) -> np.ndarray:
+    """`[R, r]` -> `[R, r, r]`, diagonal matrices."""
+    return values[..., np.newaxis] * np.eye(values.shape[-1])
 
 
 def _check(x: np.ndarray, y: np.ndarray, ridge: float | str) -> None:

@@ -25,7 +25,7 @@ FROZEN_BLOCKS = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LabelledImages:
+class SegmentedImages:
     """Images with a class for each pixel.
 
     Attributes:
@@ -55,17 +55,17 @@ class Training:
     learning_rate: float = 1e-3
 
 
-def read_part(folder: str, merge: Sequence[tuple[int, int]] = ()) -> LabelledImages:
+def read_split(folder: str, merge: Sequence[tuple[int, int]] = ()) -> SegmentedImages:
     """Reads `images/` and the label maps of the same names, as PNG, in `labels/`.
 
     Args:
-        folder: Of a part.
+        folder: Of a split.
         merge: (class, class that it counts as) each, such as hair as background.
 
     Raises:
         UserError: If there are no images, or one has no label map of its size.
     """
-    found = LabelledImages([], [])
+    found = SegmentedImages([], [])
     root = os.path.join(folder, "images")
     names = sorted(os.listdir(root)) if os.path.isdir(root) else []
     names = [name for name in names if name.lower().endswith(image_files.EXTENSIONS)]
@@ -130,7 +130,7 @@ def load(run_dir: str, mode: Mode) -> Fse:
 def train(
     network: Fse,
     mode: Mode,
-    data: LabelledImages,
+    data: SegmentedImages,
     num_classes: int,
     how: Training,
     seed: int = 0,
@@ -175,7 +175,7 @@ def train(
     return model
 
 
-def predict(model: Segmenter, data: LabelledImages) -> list[np.ndarray]:
+def predict(model: Segmenter, data: SegmentedImages) -> list[np.ndarray]:
     """The class of each pixel, `[H, W]` int32 for each image: logits are enlarged to its size."""
     inputs, found = _inputs(data, model.network), []
     for image, labels in zip(inputs, data.labels, strict=True):
@@ -190,7 +190,7 @@ def pixel_accuracy(predicted: Sequence[np.ndarray], labels: Sequence[np.ndarray]
     return 100.0 * hits / sum(q.size for q in labels)
 
 
-def _inputs(data: LabelledImages, network: Fse) -> np.ndarray:
+def _inputs(data: SegmentedImages, network: Fse) -> np.ndarray:
     """Images resized, and nothing else, to the network's input."""
     size = [network.spec.image_size] * 2
     return np.stack(

@@ -15,11 +15,11 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated, tps
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import landmark_regression, regression
+from tf_landmarks.evaluation import few_labels, landmark_regression
 from tf_landmarks.layers import blocks
 from tf_landmarks.methods import fse
-from tf_landmarks.metrics import landmark_errors
 
 Kind = Literal["A", "B"]
 
@@ -120,62 +120,49 @@ def train(
     return network
 
 
-def few_labels(
+def measure_few_labels(
     kind: Kind,
-    train_part: landmark_regression.Part,
-    test_part: landmark_regression.Part,
+    train_images: LabelledImages,
+    test_images: LabelledImages,
     geometry: Geometry,
     normalizer: str,
     counts: list[int],
     repeats: int,
     how: Training,
     seed: int = 0,
-) -> list[regression.FewLabelScore]:
-    """The error by the number of labelled images, from the draws that `regression` gives all methods.
+) -> list[few_labels.FewLabelScore]:
+    """The error by the number of labelled images, from the draws that all methods get.
 
     Args:
         kind: Which network.
-        train_part: Labelled images to draw from.
-        test_part: Labelled images to measure on.
+        train_images: Labelled images to draw from.
+        test_images: Labelled images to measure on.
         geometry: How images become its input.
-        normalizer: See `evaluation.evaluate`.
+        normalizer: See `landmark_regression.evaluate`.
         counts: Numbers of labelled images; larger ones than there are mean all.
         repeats: Draws of each, one for all.
         how: Of each training.
         seed: Of draws and trainings.
     """
     size = (geometry.size,) * 2
+    pixels = train_images.to_network(geometry, train_images.points)
+    labels = coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
+    inputs, test_inputs = (_inputs(images, geometry) for images in (train_images, test_images))
+    truth = test_images.to_network(geometry, test_images.points)
 
-    def inputs(part: landmark_regression.Part) -> np.ndarray:
-        return np.stack(
-            [geometry.centre(geometry.load(tf.constant(image))) for image in part.images]
-        )
+    def predict(rows: np.ndarray, repeat: int) -> np.ndarray:
+        network = train(kind, inputs[rows], labels[rows], how, seed + repeat)
+        found = network.predict(test_inputs, batch_size=64, verbose=0)
+        found[:, np.isnan(labels[rows]).any(-1).all(0)] = np.nan
+        return coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
 
-    def points(part: landmark_regression.Part) -> np.ndarray:
-        pixels = landmark_regression.to_network(geometry, part, part.points)
-        return coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
-
-    images, labels, test_images = inputs(train_part), points(train_part), inputs(test_part)
-    truth = landmark_regression.to_network(geometry, test_part, test_part.points)
     lengths = landmark_regression.normalizer_lengths(
-        truth, normalizer, test_part.names, geometry.size
+        truth, normalizer, test_images.names, geometry.size
     )
-    countable = ~landmark_errors.skipped_images(truth, lengths)[:, None] & ~np.isnan(truth).any(
-        axis=-1
-    )
-    total, scores = len(images), []
-    for n in sorted({min(count, total) for count in counts}):
-        draws, shares = [], []
-        for repeat in range(1 if n == total else repeats):
-            rows = np.sort(regression.draw_rows(total, n, repeat, seed))
-            network = train(kind, images[rows], labels[rows], how, seed + repeat)
-            found = network.predict(test_images, batch_size=64, verbose=0)
-            found[:, np.isnan(labels[rows]).any(-1).all(0)] = np.nan
-            pixels = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
-            errors = landmark_errors.normalized_errors(
-                pixels, truth, lengths, allow_unpredicted=True
-            )
-            draws.append(landmark_errors.nme_percent(errors))
-            shares.append(np.isfinite(errors).sum() / max(countable.sum(), 1))
-        scores.append(regression.FewLabelScore.of(n, draws, shares))
-    return scores
+    counts = [min(count, len(train_images)) for count in counts]
+    return few_labels.measure(predict, labels, truth, lengths, counts, repeats, seed)
+
+
+def _inputs(images: LabelledImages, geometry: Geometry) -> np.ndarray:
+    """`[N, S, S, 3]` float32, what a network sees."""
+    return np.stack([geometry.centre(geometry.load(tf.constant(image))) for image in images.images])

@@ -5,28 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tf_landmarks.evaluation import flip_ambiguity
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.visualize import overlays
 
 SIDE = 160  # of a picture, pixels
 _DPI = 100
-
-# From each of the 32 joints of Human3.6M to the one before it: legs, spine and head, arms and hands.
-_HUMAN36M_PARENTS = (
-    *(0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14),
-    *(12, 16, 17, 18, 19, 20, 19, 22, 12, 24, 25, 26, 27, 28, 27, 30),
-)
-HUMAN36M_LIMBS = tuple((parent, joint) for joint, parent in enumerate(_HUMAN36M_PARENTS, 1))
-
-
-def parse_limbs(words: str, names: Sequence[str]) -> list[tuple[int, int]]:
-    """Reads `--limbs`: `hip:knee,knee:foot`, or `human36m` for its 32 joints; "" is none.
-
-    Raises:
-        UserError: Naming the pair that is none.
-    """
-    return flip_ambiguity.name_pairs(words, names, "--limbs", HUMAN36M_LIMBS) if words else []
 
 
 def draw(
@@ -38,7 +21,7 @@ def draw(
     circles in the colour of their error, and limbs between these (LMDIS, figures of its appendix).
 
     Args:
-        results: Evaluations on the same test part, by name.
+        results: Evaluations on the same test split, by name.
         limbs: Pairs of annotated points to join by lines.
         columns: Images, spread over those in the order of the first model's error: the last is its worst.
     """

@@ -4,7 +4,7 @@ import collections
 import functools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data.geometry import Geometry
 
 BATCH = 32
+# Images of a size wait for others of the same size, to be run together, up to so many bytes.
+_WAITING_BYTES = 256 << 20
 
 
 class Prediction(NamedTuple):
@@ -72,11 +74,12 @@ class ExportedModel:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return set(file.read().splitlines())
 
-    def predict(self, images: Sequence[np.ndarray]) -> Prediction:
+    def predict(self, images: Iterable[np.ndarray]) -> Prediction:
         """Finds landmarks.
 
         Args:
-            images: `[H, W, 3]` uint8 RGB arrays, of any sizes.
+            images: `[H, W, 3]` uint8 RGB arrays, of any sizes; of more than fit into memory, something
+                that reads them as it goes.
 
         Returns:
             Landmarks and confidences, in the order of the images.
@@ -86,7 +89,7 @@ class ExportedModel:
         """
         return _predict(self._signatures["predict_images"], images, self.num_landmarks)
 
-    def predict_untrained(self, images: Sequence[np.ndarray]) -> Prediction:
+    def predict_untrained(self, images: Iterable[np.ndarray]) -> Prediction:
         """The same by the network as it was before training, the baseline of every evaluation."""
         run = self._untrained.signatures["predict_images"]
         return _predict(run, images, self.num_landmarks)
@@ -122,9 +125,12 @@ class ExportedModel:
         )
 
     def to_inputs(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """What the network sees of each image, `[N, S, S, 3]` uint8."""
-        seen = [self.geometry.centre(self.geometry.load(tf.constant(image))) for image in images]
-        return tf.image.convert_image_dtype(tf.stack(seen), tf.uint8, saturate=True).numpy()
+        """Returns what the network sees of each image, `[N, S, S, 3]` uint8."""
+        inputs = np.empty((len(images), self.geometry.size, self.geometry.size, 3), np.uint8)
+        for row, image in enumerate(images):
+            seen = self.geometry.centre(self.geometry.load(tf.constant(image)))
+            inputs[row] = tf.image.convert_image_dtype(seen, tf.uint8, saturate=True)
+        return inputs
 
     def to_input_pixels(self, image_size: tuple[int, int], points: np.ndarray) -> np.ndarray:
         """Maps `[..., 2]` (x, y) pixels of a picture of (height, width) to pixels of its input."""
@@ -167,22 +173,55 @@ class ExportedModel:
         return tf.saved_model.load(os.path.join(self._extra, run_directory.UNTRAINED))
 
 
-def _predict(run, images: Sequence[np.ndarray], num_landmarks: int) -> Prediction:
+def _predict(run, images: Iterable[np.ndarray], num_landmarks: int) -> Prediction:
     """Runs a signature over images of any sizes, in batches of equal size."""
-    landmarks = np.zeros((len(images), num_landmarks, 2), np.float32)
-    confidence = np.zeros((len(images), num_landmarks), np.float32)
-    groups = collections.defaultdict(list)
-    for row, image in enumerate(images):
-        array = np.asarray(image)
-        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-            raise ValueError(
-                f"images[{row}] is {array.dtype} {list(array.shape)}; each image must be an array "
-                "uint8 [height, width, 3], RGB"
-            )
-        groups[array.shape].append(row)
-    for rows in groups.values():
-        for start in range(0, len(rows), BATCH):
-            chosen = rows[start : start + BATCH]
-            found = run(images=tf.constant(np.stack([images[row] for row in chosen])))
-            landmarks[chosen], confidence[chosen] = found["landmarks"], found["confidence"]
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for rows, batch in _batches(images):
+        outputs = run(images=tf.constant(batch))
+        pairs = zip(outputs["landmarks"].numpy(), outputs["confidence"].numpy(), strict=True)
+        found.update(zip(rows, pairs, strict=True))
+    landmarks = np.zeros((len(found), num_landmarks, 2), np.float32)
+    confidence = np.zeros((len(found), num_landmarks), np.float32)
+    for row, (points, certainty) in found.items():
+        landmarks[row], confidence[row] = points, certainty
     return Prediction(landmarks, confidence)
+
+
+def _batches(images: Iterable[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yields rows and `[N, H, W, 3]` images of one size, N up to `BATCH`, as soon as there are so many.
+
+    Where sizes are many, those that wait for company are bounded by `_WAITING_BYTES`: of the size that
+    holds most of them, as many are yielded as there are.
+    """
+    waiting: dict[tuple[int, ...], dict[int, np.ndarray]] = collections.defaultdict(dict)
+    num_bytes = collections.Counter()
+    for row, image in enumerate(images):
+        image = _check(image, row)
+        waiting[image.shape][row] = image
+        num_bytes[image.shape] += image.nbytes
+        full = image.shape if len(waiting[image.shape]) == BATCH else None
+        if full is None and num_bytes.total() > _WAITING_BYTES:
+            full = max(waiting, key=num_bytes.__getitem__)
+        if full is not None:
+            del num_bytes[full]
+            yield _stack(waiting.pop(full))
+    yield from map(_stack, waiting.values())
+
+
+def _stack(images: dict[int, np.ndarray]) -> tuple[list[int], np.ndarray]:
+    return list(images), np.stack(list(images.values()))
+
+
+def _check(image, row: int) -> np.ndarray:
+    """Returns an image as an array.
+
+    Raises:
+        ValueError: If it is not uint8 RGB.
+    """
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise ValueError(
+            f"images[{row}] is {array.dtype} {list(array.shape)}; each image must be an array "
+            "uint8 [height, width, 3], RGB"
+        )
+    return array

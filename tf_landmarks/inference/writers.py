@@ -1,34 +1,24 @@
-"""Landmarks of images or videos as files: CSV, JSON, COCO keypoints, pictures."""
+"""Landmarks of images or videos as files: CSV, JSON, COCO keypoints, pictures.
+
+Each of `WRITERS` is a context manager `(output, num_landmarks, source)` that gives a function to call with
+one row after the other.
+"""
 
 import contextlib
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from absl import logging
 
-from tf_landmarks.data import image_files, sources, videos
+from tf_landmarks.data import sources, videos
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference.exported import BATCH, ExportedModel
+from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, video_writer
 
 FORMATS = ("csv", "json", "coco", "overlay")
-
-
-class PredictionRow(NamedTuple):
-    """The result of one image or frame: its landmarks, or why there are none."""
-
-    file: str
-    frame: int | None = None
-    size: tuple[int, int] = (0, 0)
-    landmarks: np.ndarray | None = None
-    confidence: np.ndarray | None = None
-    image: np.ndarray | None = None
-    error: str = ""
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -38,82 +28,25 @@ def check_formats(formats: Sequence[str]) -> None:
         raise UserError(f"--format={','.join(unknown)} is unknown; it takes {', '.join(FORMATS)}")
 
 
-def predict_folder(
-    model: ExportedModel, folder: str, output: str, formats: Sequence[str]
-) -> tuple[int, int]:
-    """Predicts all images of a folder, or all frames of videos, and writes what is asked for.
-
-    Args:
-        model: An export.
-        folder: Holds images at any depth, or videos; or is a video. EXIF rotation is applied.
-        output: `landmarks.csv`, `landmarks.json`, `coco.json`, `overlays/` go there.
-        formats: See `FORMATS`.
-
-    Returns:
-        How many images were read, and how many could not be.
-
-    Raises:
-        UserError: If there is no image, or a format is unknown.
-    """
-    check_formats(formats)
-    source = sources.open_source(folder, flag="--input", prefer_train=False)
-    os.makedirs(output, exist_ok=True)
-    counts = {True: 0, False: 0}
-    with contextlib.ExitStack() as stack:
-        writers = [
-            stack.enter_context(_WRITERS[name](output, model.num_landmarks, source))
-            for name in formats
-        ]
-        for row in _predict(model, source):
-            counts[row.landmarks is not None] += 1
-            for write in writers:
-                write(row)
-    return counts[True], counts[False]
-
-
-def _predict(model: ExportedModel, source: sources.Source) -> Iterator[PredictionRow]:
-    for start in range(0, len(source), BATCH):
-        rows = []
-        for index in range(start, min(start + BATCH, len(source))):
-            row = PredictionRow(*_file_and_frame(source, index))
-            try:
-                image = source.read(index)
-                rows.append(row._replace(size=image.shape[:2], image=image))
-            except image_files.UnreadableImageError as error:
-                logging.warning("cannot read %s: %s", source.names[index], error)
-                rows.append(row._replace(error=str(error)))
-        good = [row.image for row in rows if row.image is not None]
-        found = iter(zip(*model.predict(good), strict=True))
-        for row in rows:
-            if row.image is not None:
-                landmarks, confidence = next(found)
-                row = row._replace(landmarks=landmarks, confidence=confidence)
-            yield row
-
-
-def _file_and_frame(source: sources.Source, index: int) -> tuple[str, int | None]:
-    name = source.names[index]
-    return videos.split_name(name) if isinstance(source, sources.VideoFolder) else (name, None)
-
-
 @contextlib.contextmanager
 def _csv(output: str, num_landmarks: int, source: sources.Source):
     """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure.
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
     """
-    in_videos = isinstance(source, sources.VideoFolder)
     with open(os.path.join(output, "landmarks.csv"), "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
-        table.writerow(["file", *(["frame"] if in_videos else []), *columns, "error"])
+        table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
 
         def write(row: PredictionRow) -> None:
             cells = [""] * len(columns)
             if row.landmarks is not None:
                 values = np.column_stack([row.landmarks, row.confidence]).ravel()
                 cells = [f"{value:.3f}" for value in values]
-            table.writerow([row.file, *([row.frame] if in_videos else []), *cells, row.error])
+            table.writerow(
+                [row.file, *([row.frame] if source.of_videos else []), *cells, row.error]
+            )
 
         yield write
 
@@ -194,7 +127,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
             picture = overlays.draw_landmarks(row.image, row.landmarks, factor)
         path = os.path.join(output, "overlays", row.file)
         if row.frame is not None:
-            film.write(path + ".mp4", source.videos[row.file].fps, picture)
+            film.write(path + ".mp4", source.fps(row.file), picture)
         elif picture is not None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             cv2.imwrite(path + ".png", picture[..., ::-1])
@@ -205,7 +138,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
         film.close()
 
 
-_WRITERS = {"csv": _csv, "json": _json, "coco": _coco, "overlay": _overlay}
+WRITERS = {"csv": _csv, "json": _json, "coco": _coco, "overlay": _overlay}
 
 
 def _dump(output: str, name: str, content) -> None:

@@ -8,12 +8,13 @@ and what goes wrong with their release). What is measured here needs images and 
     render(images [B, S, S, 3], landmarks [B, K, 2]) -> images [B, S, S, 3]
 
 Images are what the network sees, float32 in [0, 1]; landmarks are (y, x) in the corner convention. Lengths
-leave this module in percent of the input's side, which is 2 units of that frame.
+leave this module in percent of the input's side, which is 2 units long. What follows from them, in words, is in
+advice.py.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -21,7 +22,6 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
-from tf_landmarks.methods.base import Remedies
 
 Find = Callable[[np.ndarray], np.ndarray]
 Render = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -34,9 +34,6 @@ SAME_CORRELATION = 0.99
 BORDER_SHARE = 0.5
 # Half of an image's places have more contrast than 0.5, by definition.
 PLAIN_CONTRAST = 0.6
-# The squared error with other points, or another source, over that with the own ones.
-UNUSED_RATIO = 1.2
-UNUSED_COLOR = 0.1
 ALIKE = 2.0
 
 # What may be wrong with a point, the gravest first: properties of `Health`.
@@ -122,8 +119,8 @@ class Health:
         """Whether there is nothing to work with: all points still, or all on one spot."""
         return bool(self.still.all()) or self.all_alike
 
-    def to_dict(self, remedies: Remedies | None = None) -> dict:
-        """All of it as JSON knows it, with what `score` and `warnings` make of it."""
+    def to_dict(self) -> dict:
+        """Returns all of it as JSON knows it, with its `score`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         names = [name for name, value in values.items() if isinstance(value, np.ndarray)]
         columns = {name: values.pop(name) for name in names}
@@ -133,7 +130,6 @@ class Health:
             **{name: _plain(value) for name, value in values.items()},
             "collapsed": self.collapsed,
             "score": _plain(score(self)),
-            "warnings": warnings(self, remedies),
             "points": [
                 dict(zip(names, map(_plain, row), strict=True))
                 for row in zip(*(columns[name].tolist() for name in names), strict=True)
@@ -193,89 +189,6 @@ def measure(
         all_alike=bool(landmarks.shape[1] > 1 and from_centre.mean(axis=0).max() < cell / 2),
         **generator,
     )
-
-
-def warnings(health: Health, remedies: Remedies | None = None) -> list[str]:
-    """What is wrong, naming the points, and what to do about it; nothing for healthy landmarks.
-
-    Args:
-        health: What was measured.
-        remedies: What the method has to offer.
-    """
-    remedies = remedies or Remedies()
-    if health.collapsed:
-        return [_collapse(health, remedies)]
-    elsewhere = health.astray & ~health.on_border & ~health.on_background
-    found = [
-        (
-            health.still,
-            f"no motion over the images (spread below {STILL_PERCENT:g} % of the input), and none with a "
-            "warped image. What stands still carries nothing: train longer, or with fewer points "
-            "(--num_landmarks)",
-        ),
-        (
-            health.on_border,
-            "on the border of the input in most images. What is cut off there depends on the frame and "
-            "not on the object: "
-            + _or(remedies.border, "show more around the object (a larger --crop_fraction)"),
-        ),
-        (
-            health.on_background,
-            "where there is little to see, and lost in a warped image: background, or a surface "
-            "without a mark. Do not rely on them; take fewer points (--num_landmarks) or show less "
-            "around the object (a smaller --crop_fraction)",
-        ),
-        (
-            elsewhere,
-            f"lost in a warped image, {100 * ASTRAY_LAG:.0f} % of its shift or more off: they stay, or jump "
-            "from place to place. Do not rely on them; " + _or("train longer", remedies.warps),
-        ),
-    ]
-    lines = [f"{_points(chosen)}: {words}" for chosen, words in found if chosen.any()]
-    if health.duplicates:
-        groups = "; ".join(_points(group) for group in health.duplicates)
-        lines.append(
-            f"{groups}: one point several times (correlation above {SAME_CORRELATION}, less than a cell "
-            "apart). Fewer points (--num_landmarks) or a larger --image_size lose nothing"
-        )
-    return lines + _generator_warnings(health, remedies)
-
-
-def _collapse(health: Health, remedies: Remedies) -> str:
-    everyone = _points(np.ones_like(health.still))
-    if health.still.all():
-        spot = "on one spot, " if health.all_alike else ""
-        return (
-            f"all points are dead: {everyone}: {spot}motionless whatever the image shows. The "
-            f"bottleneck has collapsed: train anew {remedies.dead or 'with a higher learning rate'}; "
-            "more steps alone will hardly wake it"
-        )
-    return (
-        f"all points are alike: {everyone}: on one spot of each image. The bottleneck has collapsed to "
-        "a single point: " + _or("train longer", remedies.spread)
-    )
-
-
-def _generator_warnings(health: Health, remedies: Remedies) -> list[str]:
-    lines = []
-    if health.shuffle_ratio is not None and health.shuffle_ratio < UNUSED_RATIO:
-        lines.append(
-            "the generator hardly uses the points: with those of other images its squared error is "
-            f"only {health.shuffle_ratio:.2f} times as large. "
-            + _or("Train longer", remedies.warps)
-        )
-    ignored = health.color_follow is not None and health.color_follow < UNUSED_COLOR
-    if ignored and health.swap_ratio < UNUSED_RATIO:
-        lines.append(
-            "the generator hardly uses its source: with the look of other images its squared error is "
-            f"{health.swap_ratio:.2f} times as large, and its colours stay. So it should be where all "
-            "objects look alike; where they do not, " + _or("train longer", remedies.capacity)
-        )
-    return lines
-
-
-def _or(*remedies: str) -> str:
-    return ", or ".join(remedy for remedy in remedies if remedy)
 
 
 def score(health: Health) -> float:
@@ -430,17 +343,6 @@ def _mean(values: np.ndarray, axis: int | None = None):
     values = np.asarray(values, np.float64)
     counts = np.isfinite(values).sum(axis=axis)
     return np.nansum(values, axis=axis) / np.where(counts > 0, counts, np.nan)
-
-
-def _points(chosen: np.ndarray | Sequence[int]) -> str:
-    """Points in words, by a mask or their numbers: `points 0 to 3, 7 and 12`."""
-    numbers = np.flatnonzero(chosen) if isinstance(chosen, np.ndarray) else np.sort(chosen)
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    words = []
-    for run in runs:
-        words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else [str(number) for number in run]
-    listed = ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]
-    return f"point{'s' if len(numbers) > 1 else ''} {listed}"
 
 
 def _plain(value):

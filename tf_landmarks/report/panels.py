@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from tf_landmarks.evaluation import attribution, landmark_regression
+from tf_landmarks.evaluation import attribution
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.report import images
@@ -192,7 +192,7 @@ def swaps(model: ExportedModel, result: Result) -> Panel | None:
     inputs = dict(
         zip(indices, model.to_inputs([result.test.images[i] for i in indices]), strict=True)
     )
-    points = landmark_regression.to_network(model.geometry, result.test, result.discovered)
+    points = result.test.to_network(model.geometry, result.discovered)
     factor = _factor(inputs[poses[0]], CELL)
     heads = (
         images.photo(
@@ -205,7 +205,7 @@ def swaps(model: ExportedModel, result: Result) -> Panel | None:
     for look in looks:
         copies = result.test.select([look] * len(poses))
         # `render` wants pixels of the picture that gives the look.
-        moved = landmark_regression.to_image(model.geometry, copies, points[poses])
+        moved = copies.to_image(model.geometry, points[poses])
         name = _name(result, look)
         cells = (
             _cell(picture, f"look of {name}, pose of {_name(result, i)}")

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks.methods.base import LandmarkModel, Model, Stage
-from tf_landmarks.metrics import unsupervised
+from tf_landmarks.metrics import advice, unsupervised
 from tf_landmarks.training import checkpoints
 from tf_landmarks.training.run_data import RunData
 from tf_landmarks.visualize import grids, heatmaps, overlays
@@ -66,7 +66,7 @@ class LandmarkExaminer(Examiner):
         grid = self._model.represent(self._inputs[:1]).heatmaps.shape[1]
         health = unsupervised.measure(self._inputs, self._find, self._render, grid)
         values = {f"health_{name}": value for name, value in health.scalars().items()}
-        warnings = unsupervised.warnings(health, self._model.remedies)
+        warnings = advice.warnings(health, self._model.remedies)
         return Findings(values, warnings, unsupervised.score(health))
 
     def pictures(self, batch: list[tf.Tensor]) -> Iterator[tuple[str, np.ndarray]]:

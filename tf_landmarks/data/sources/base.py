@@ -64,6 +64,7 @@ class Source:
         frame_numbers: `[N]` int64, its place in that sequence; None for single images.
         unreadable: What is known to be unreadable before it is read: reasons by index.
         neighbours: How many images in a row stay together when some are held out.
+        of_videos: Whether the images are frames of videos.
         has_classes: Whether images of some labels can be asked for, see `Request.classes`.
     """
 
@@ -73,6 +74,7 @@ class Source:
     frame_numbers: np.ndarray | None = None
     unreadable: Mapping[int, str] = types.MappingProxyType({})
     neighbours: int = 10
+    of_videos: bool = False
     has_classes: bool = False
 
     @classmethod
@@ -91,6 +93,14 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def frame_of(self, index: int) -> tuple[str, int | None]:
+        """Returns the file that image `index` is in, and its number if it is a frame of a video."""
+        return self.names[index], None
+
+    def fps(self, file: str) -> float:
+        """Returns the frames per second that a video states, 0 where unknown."""
+        raise ValueError(f"{file} is no video of {type(self).__name__}")
 
     def read(self, index: int) -> np.ndarray:
         """Reads image `index` as `[H, W, 3]` uint8 RGB.

@@ -21,6 +21,7 @@ class VideoFolder(base.Source):
     """
 
     neighbours = 50
+    of_videos = True
 
     @classmethod
     def matches(cls, request: base.Request) -> bool:
@@ -60,6 +61,12 @@ class VideoFolder(base.Source):
                 self.names.append(name)
                 places.append((-1 - number, 0))  # alone in its sequence
         self.sequences, self.frame_numbers = np.array(places, np.int64).T
+
+    def frame_of(self, index: int) -> tuple[str, int | None]:
+        return videos.split_name(self.names[index])
+
+    def fps(self, file: str) -> float:
+        return self.videos[file].fps
 
     def read(self, index: int) -> np.ndarray:
         if index in self.unreadable:

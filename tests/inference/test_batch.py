@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tf_landmarks.data import annotations, image_files, videos
-from tf_landmarks.inference import writers
+from tf_landmarks.inference import batch
 from tf_landmarks.inference.exported import Prediction
 
 pytestmark = pytest.mark.core
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 def test_every_image_has_a_row_and_a_bad_one_its_reason(folder):
-    counts = writers.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["csv"])
+    counts = batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["csv"])
     assert counts == (2, 1)
     with open(folder / "out" / "landmarks.csv", newline="") as file:
         first, bad, last = csv.DictReader(file)
@@ -48,7 +48,7 @@ def test_every_image_has_a_row_and_a_bad_one_its_reason(folder):
 
 
 def test_json_says_the_same(folder):
-    writers.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["json"])
+    batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["json"])
     first, bad, last = json.loads((folder / "out" / "landmarks.json").read_text())
     assert first == {"file": "a.png", "landmarks": [[0, 0], [29, 19]], "confidence": [0.5, 0.5]}
     assert set(bad) == {"file", "error"}
@@ -56,7 +56,7 @@ def test_json_says_the_same(folder):
 
 
 def test_coco_can_be_read_back_as_annotations(folder):
-    writers.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["coco"])
+    batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["coco"])
     known = annotations.read_annotations(folder / "out" / "coco.json")
     rows = {name: points for name, points in zip(known.files, known.points, strict=True)}
     np.testing.assert_array_equal(rows["below/c.png"], [[0, 0], [7, 11]])
@@ -64,7 +64,7 @@ def test_coco_can_be_read_back_as_annotations(folder):
 
 
 def test_overlays_show_a_marker_at_each_landmark(folder):
-    writers.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["overlay"])
+    batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["overlay"])
     picture = np.asarray(Image.open(folder / "out" / "overlays" / "below" / "c.png.png"))
     factor = 256 // 12
     assert picture.shape == (12 * factor, 8 * factor, 3)
@@ -76,13 +76,13 @@ def test_an_unknown_format_lists_the_known_ones(folder):
     with pytest.raises(
         ValueError, match=r"--format=yaml is unknown; it takes csv, json, coco, overlay"
     ):
-        writers.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["yaml"])
+        batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["yaml"])
 
 
 def test_a_folder_without_images_names_the_flag(folder):
     (folder / "empty").mkdir()
     with pytest.raises(ValueError, match=r"--input=.*empty holds no image"):
-        writers.predict_folder(CornerModel(), str(folder / "empty"), str(folder / "out"), ["csv"])
+        batch.predict_folder(CornerModel(), str(folder / "empty"), str(folder / "out"), ["csv"])
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def films(tmp_path):
 
 
 def predict(folder, name: str, *formats: str) -> tuple[int, int]:
-    return writers.predict_folder(
+    return batch.predict_folder(
         CornerModel(), str(folder / "in" / name), str(folder / "out"), formats
     )
 

@@ -1,0 +1,111 @@
+"""Annotated images on demand: which are read, when, and how many are held."""
+
+import numpy as np
+import pytest
+
+from tests.evaluation import toy_data
+from tf_landmarks.data import image_files, labelled
+from tf_landmarks.data.geometry import Geometry
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The paths that are read, in order."""
+    paths, read = [], image_files.read_image
+
+    def note(path):
+        paths.append(path)
+        return read(path)
+
+    monkeypatch.setattr(image_files, "read_image", note)
+    return paths
+
+
+def test_images_are_read_when_they_are_asked_for(tmp_path, reads):
+    points = toy_data.random_points(5)
+    paths = toy_data.write_part(tmp_path / "some", points)
+    images = labelled.read_split(str(tmp_path / "some"))
+    assert reads == paths  # each is opened once, to know its size and that it can be read
+    reads.clear()
+    for index in (3, 3, -2, 1):  # the last one is kept
+        np.testing.assert_array_equal(images.images[index], toy_data.draw(points[index], (32, 32)))
+    assert reads == [paths[3], paths[1]]
+    reads.clear()
+    some = images.select([4, 0, 4])
+    assert reads == [] and some.paths == [paths[4], paths[0], paths[4]]
+    assert len(list(some.images)) == 3 and reads == some.paths
+    np.testing.assert_array_equal(some.points, points[[4, 0, 4]])
+    np.testing.assert_array_equal(images.images[1:3][1], toy_data.draw(points[2], (32, 32)))
+    with pytest.raises(IndexError):
+        images.images[5]
+
+
+def test_points_go_to_the_network_and_back_by_the_size_of_each_image(tmp_path):
+    sizes = np.array([(40, 60), (900, 40), (32, 32)])
+    toy_data.write_part(tmp_path / "some", toy_data.random_points(3, sizes), sizes)
+    images = labelled.read_split(str(tmp_path / "some"))
+    np.testing.assert_array_equal(images.sizes, sizes)
+    geometry = Geometry(32)
+    there = images.to_network(geometry, images.points)
+    np.testing.assert_allclose(there[2], images.points[2])
+    # 60 wide and padded by 10 rows, to 32: (p + 0.5 + padding) 32 / 60 - 0.5.
+    np.testing.assert_allclose(there[0], (images.points[0] + (0.5, 10.5)) * 32 / 60 - 0.5)
+    np.testing.assert_allclose(images.to_image(geometry, there), images.points)
+
+
+def test_links_are_followed_to_tell_whether_images_are_among_others(tmp_path):
+    paths = toy_data.write_part(tmp_path / "some", toy_data.random_points(3))
+    (tmp_path / "link.png").symlink_to(paths[1])
+    images = labelled.read_split(str(tmp_path / "some"))
+    assert images.among([str(tmp_path / "link.png")]).tolist() == [False, True, False]
+
+
+def test_images_are_found_under_the_names_that_deeplabcut_gives_them(tmp_path):
+    toy_data.write_part(tmp_path / "video1", np.ones((2, 3, 2)))
+    table = tmp_path / "video1" / "landmarks.csv"
+    table.write_text(table.read_text().replace("dots", "labeled-data/video1/dots"))
+    part = labelled.read_split(str(tmp_path / "video1"))
+    assert part.paths == [str(tmp_path / "video1" / "images" / f"dots{i}.png") for i in range(2)]
+
+
+@pytest.fixture
+def films(tmp_path):
+    """Two videos to fit on, with labels in four and three frames; one to measure on."""
+    return toy_data.write_videos(tmp_path)
+
+
+def test_labelled_frames_of_videos_are_read(films):
+    part = labelled.read_split(str(films / "train"))
+    first, second = str(films / "train" / "a.avi"), str(films / "train" / "b" / "c.avi")
+    frames = [(first, 0), (first, 3), (first, 9), (first, 5), (second, 2), (second, 4)]
+    assert part.paths == [f"{path}#{frame:06d}" for path, frame in frames]
+    for image, (_, frame) in zip(part.images, frames, strict=True):
+        assert image.shape == (32, 48, 3) and abs(image.astype(int) - 10 * frame).max() <= 3
+    want = [[1, 2], [4, 5], [6, 7], [9, 3], [8, 9], [2, 8]]
+    np.testing.assert_array_equal(part.points[:, 0], want)
+    assert part.names == ["nose"] and part.num_bad == 1  # there is no frame 400
+
+
+def test_a_table_without_its_video_is_named(films):
+    (films / "test" / "d.avi").rename(films / "test" / "e.avi")
+    with pytest.raises(ValueError, match=r"d\.csv numbers the frames of a video, .* found: none"):
+        labelled.read_split(str(films / "test"))
+    (films / "train" / "a.csv").write_text("frame,tail_x,tail_y\n0,1,1")
+    with pytest.raises(ValueError, match=r"c\.csv has the landmarks \['nose'\], .*a\.csv has"):
+        labelled.read_split(str(films / "train"))
+
+
+def test_a_video_that_cannot_be_opened_loses_its_frames_alone(films):
+    (films / "train" / "a.avi").write_text("not a video")
+    part = labelled.read_split(str(films / "train"))
+    assert len(part) == 2 and part.num_bad == 5
+
+
+def test_a_real_video_is_read_with_all_its_labels(photographs):
+    part = labelled.read_split(str(photographs / "fly_video" / "test"))
+    assert len(part) == 1200 and part.num_bad == 0 and part.points.shape == (1200, 13, 2)
+    # The fly is brighter or darker than the floor: its thorax lies in the middle of the window.
+    thorax = part.points[:, part.names.index("thorax")]
+    assert np.nanmax(np.abs(np.nanmean(thorax, axis=0) - 79.5)) < 10

@@ -1,0 +1,80 @@
+"""Prediction of more images than fit into memory: what is run together, and how many are held."""
+
+import weakref
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_landmarks.inference import exported
+
+pytestmark = pytest.mark.core
+
+
+class Images:
+    """Makes one image after the other, valued by its row, and counts those that are still held."""
+
+    def __init__(self, shapes):
+        self.shapes, self.alive, self.most = shapes, 0, 0
+
+    def __iter__(self):
+        for row, shape in enumerate(self.shapes):
+            image = np.full((*shape, 3), row % 256, np.uint8)
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+            weakref.finalize(image, self._drop)
+            yield image
+            del image
+
+    def _drop(self):
+        self.alive -= 1
+
+
+class Signature:
+    """Finds one point at (value, width) of each image, and notes what it is given."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, images):
+        self.batches.append(images.shape)
+        values = tf.cast(images[:, 0, 0, 0], tf.float32)
+        points = tf.stack([values, tf.fill(values.shape, float(images.shape[2]))], axis=-1)
+        return {"landmarks": points[:, None], "confidence": tf.ones_like(values)[:, None]}
+
+
+def test_few_images_are_held_and_answers_keep_their_order():
+    images, run = Images([(20, 10)] * 200), Signature()
+    found = exported._predict(run, images, 1)
+    np.testing.assert_array_equal(found.landmarks[:, 0, 0], np.arange(200))
+    assert [shape[0] for shape in run.batches] == [32] * 6 + [8]
+    assert images.most <= exported.BATCH + 1
+
+
+def test_images_of_one_size_are_run_together_wherever_they_stand():
+    shapes = [(20, 10 + 2 * (row % 3)) for row in range(120)]
+    run = Signature()
+    found = exported._predict(run, Images(shapes), 1)
+    np.testing.assert_array_equal(
+        found.landmarks[:, 0], [(r, 10 + 2 * (r % 3)) for r in range(120)]
+    )
+    assert sorted(shape[0] for shape in run.batches) == [8, 8, 8, 32, 32, 32]
+
+
+def test_images_of_many_sizes_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr(exported, "_WAITING_BYTES", 20 * 3 * 20 * 20)
+    shapes = [(20, 20 + row % 50) for row in range(200)]
+    images = Images(shapes)
+    found = exported._predict(Signature(), images, 1)
+    np.testing.assert_array_equal(found.landmarks[:, 0, 1], [width for _, width in shapes])
+    assert 5 < images.most <= 21
+
+
+def test_nothing_is_found_in_no_images():
+    found = exported._predict(Signature(), [], 4)
+    assert found.landmarks.shape == (0, 4, 2) and found.confidence.shape == (0, 4)
+
+
+def test_what_is_no_image_is_named_by_its_place():
+    with pytest.raises(ValueError, match=r"images\[1\] is float64 \[4, 4, 3\]"):
+        exported._predict(Signature(), [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3))], 1)

@@ -1,0 +1,121 @@
+"""The error by the number of labelled images, from draws that are the same for every method."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tf_landmarks.evaluation.protocols import Examples, Protocol
+from tf_landmarks.metrics import landmark_errors
+
+COUNTS = (1, 5, 10, 20, 50, 100, "all")
+
+
+@dataclasses.dataclass(frozen=True)
+class FewLabelScore:
+    """The error with n labelled images.
+
+    Attributes:
+        n: Number of labelled images of each draw.
+        mean: NME in percent, mean over draws.
+        std: Its sample standard deviation over draws; 0 for one draw.
+        draws: NME in percent of each draw.
+        predicted: Share of the labelled test points that were predicted, mean over draws. It is
+            below 1 if a draw labels no example of a landmark; such points are not in the error.
+    """
+
+    n: int
+    mean: float
+    std: float
+    draws: tuple[float, ...]
+    predicted: float
+
+
+def curve(
+    protocol: Protocol,
+    train: Examples,
+    test: Examples,
+    lengths: np.ndarray,
+    counts: Sequence[int | str] = COUNTS,
+    repeats: int | None = None,
+    seed: int = 0,
+) -> list[FewLabelScore]:
+    """The test error of a protocol's map as a function of the number of labels (imm.md 10.2).
+
+    Args:
+        protocol: Fits each draw in closed form; ridge "auto" is chosen anew on the labels of each.
+        train: What labelled images are drawn from, in the files' sorted order.
+        test: What is measured on.
+        lengths: `[M]` normaliser of each test image, pixels of the network's input.
+        counts: See `measure`.
+        repeats: Draws per n. By default 100 for n <= 10 and 10 above (assumed; only DVE says: 3).
+        seed: From 0 up.
+
+    Returns:
+        A score for each n; none where the protocol has no such curve.
+    """
+    if not protocol.has_few_labels:
+        return []
+
+    def predict(rows: np.ndarray, _: int) -> np.ndarray:
+        return protocol.fit_few(train.select(rows)).predict(test.landmarks)
+
+    return measure(predict, train.points, test.points, lengths, counts, repeats, seed)
+
+
+def measure(
+    predict: Callable[[np.ndarray, int], np.ndarray],
+    labels: np.ndarray,
+    truth: np.ndarray,
+    lengths: np.ndarray,
+    counts: Sequence[int | str],
+    repeats: int | None = None,
+    seed: int = 0,
+) -> list[FewLabelScore]:
+    """The test error of whatever learns from the labels of some images.
+
+    Draws are without replacement, from the rows of `labels` with any label, and depend on nothing but
+    seed, n, repeat and the number of such rows (see `draw_rows`): every method is given the same
+    ones. Draws of different n are independent; the larger does not contain the smaller.
+
+    Args:
+        predict: Learns from rows and predicts the test points, `(rows [n], repeat) -> [M, A, 2]`, NaN
+            for points without a label in these rows.
+        labels: `[N, A, 2]` training labels, NaN where missing.
+        truth: `[M, A, 2]` test labels, in the unit of the predictions.
+        lengths: `[M]` normaliser of each test image, likewise.
+        counts: Numbers of labels; `"all"` is every row, and larger numbers are dropped.
+        repeats: Draws per n, see `curve`; all rows are always one draw.
+        seed: From 0 up.
+
+    Raises:
+        ValueError: If there is no labelled row, or a count below 1.
+    """
+    labelled = np.flatnonzero((~np.isnan(labels).any(axis=-1)).any(axis=-1))
+    total = len(labelled)
+    usable = ~landmark_errors.skipped_images(truth, lengths)[:, np.newaxis]
+    num_countable = max((usable & ~np.isnan(truth).any(axis=-1)).sum(), 1)
+    sizes = {total if count == "all" else int(count) for count in counts}
+    if not total or min(sizes) < 1:
+        raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
+    scores = []
+    for n in sorted(size for size in sizes if size <= total):
+        draws, shares = [], []
+        for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
+            rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
+            errors = landmark_errors.normalized_errors(
+                predict(rows, repeat), truth, lengths, allow_unpredicted=True
+            )
+            draws.append(landmark_errors.nme_percent(errors))
+            shares.append(np.isfinite(errors).sum() / num_countable)
+        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+        scores.append(
+            FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares)))
+        )
+    return scores
+
+
+def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
+    """`[n]` different rows out of `total`, the same on every machine and NumPy version."""
+    # RandomState, for its stream is frozen; that of default_rng may change between versions.
+    return np.random.RandomState([seed, n, repeat, total]).permutation(total)[:n]

@@ -1,0 +1,106 @@
+"""The numbers of an evaluation by regression, and metrics.json of them."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_landmarks.evaluation.few_labels import FewLabelScore
+from tf_landmarks.evaluation.protocols import Protocol
+from tf_landmarks.metrics import landmark_errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What was fitted and measured, and how.
+
+    Attributes:
+        ridge_chosen: The ridges that points were fitted with, ascending.
+        normalizer: What errors are divided by.
+        flip_pairs: Left and right that cannot be told apart, in words; empty if they can.
+        train: Title of the images fitted on.
+        test: Title of the images measured on.
+        image_size: Side of the network's input.
+        num_train: Images fitted on.
+        num_test: Images measured on.
+        num_trained_on: Of these, images that the network was trained on, without labels.
+        num_skipped: Of these, labelled images without a length to divide by.
+        num_unreadable: Annotated images that could not be read.
+        seed: Of all that is drawn.
+    """
+
+    ridge_chosen: list[float]
+    normalizer: str
+    flip_pairs: str
+    train: str
+    test: str
+    image_size: int
+    num_train: int
+    num_test: int
+    num_trained_on: int
+    num_skipped: int
+    num_unreadable: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """The numbers of an evaluation, of N test images with A annotated points.
+
+    Attributes:
+        names: Of the A points.
+        errors: `[N, A]` shares of each image's length, NaN where nothing could be measured.
+        mean_shape: `[N, A]` the same of the mean shape.
+        untrained: `[N, A]` the same of the network before training.
+        few_labels: By the number of labels; empty where the protocol does not know of that.
+        health: Of the landmarks, see `advice.to_json`.
+        protocol: The form of the map and of the errors.
+        setting: What was fitted and measured.
+        model: The facts of the export.
+    """
+
+    names: Sequence[str]
+    errors: np.ndarray
+    mean_shape: np.ndarray
+    untrained: np.ndarray
+    few_labels: Sequence[FewLabelScore]
+    health: dict
+    protocol: Protocol
+    setting: Setting
+    model: dict
+
+    def to_json(self) -> dict:
+        """Returns what metrics.json holds, None in the place of NaN."""
+        columns = {
+            "nme_percent": self.errors,
+            "mean_shape_nme_percent": self.mean_shape,
+            "untrained_nme_percent": self.untrained,
+        }
+        whole = {key: landmark_errors.nme_percent(errors) for key, errors in columns.items()}
+        each = [landmark_errors.nme_percent(errors, axis=0).tolist() for errors in columns.values()]
+        interval = list(landmark_errors.bootstrap_interval(self.errors, seed=self.setting.seed))
+        return _without_nan(
+            {
+                "nme_percent": whole.pop("nme_percent"),
+                "nme_interval_percent": interval,
+                **whole,
+                "per_landmark": {
+                    name: dict(zip(columns, row, strict=True))
+                    for name, *row in zip(self.names, *each, strict=True)
+                },
+                "few_labels": [dataclasses.asdict(score) for score in self.few_labels],
+                "health": self.health,
+                "protocol": {**self.protocol.facts(), **dataclasses.asdict(self.setting)},
+                "model": self.model,
+            }
+        )
+
+
+def _without_nan(value):
+    """None in the place of NaN, which JSON does not know, at any depth."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,60 @@
+"""One image, one row: its landmarks, or why there are none."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from tf_landmarks.data import image_files, sources
+from tf_landmarks.inference.exported import ExportedModel
+
+
+class PredictionRow(NamedTuple):
+    """An image or a frame of a video, and what is found there.
+
+    Attributes:
+        file: Its name, or that of the video.
+        frame: Its number in a video, None for an image.
+        image: `[H, W, 3]` uint8, None where it could not be read.
+        error: Why it could not be read, else empty.
+        landmarks: `[K, 2]` (x, y) pixels of the image, None before `predict` and where there is no image.
+        confidence: `[K]` in (0, 1], likewise.
+    """
+
+    file: str
+    frame: int | None = None
+    image: np.ndarray | None = None
+    error: str = ""
+    landmarks: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels; zeros where there is no image."""
+        return (0, 0) if self.image is None else self.image.shape[:2]
+
+
+def read(source: sources.Source, indices: Iterable[int]) -> list[PredictionRow]:
+    """Reads images as rows without landmarks; logs those that cannot be read."""
+    rows = []
+    for index in indices:
+        row = PredictionRow(*source.frame_of(index))
+        try:
+            rows.append(row._replace(image=source.read(index)))
+        except image_files.UnreadableImageError as error:
+            logging.warning("cannot read %s: %s", source.names[index], error)
+            rows.append(row._replace(error=str(error)))
+    return rows
+
+
+def predict(model: ExportedModel, rows: Sequence[PredictionRow]) -> list[PredictionRow]:
+    """Returns the rows, in their order, with landmarks where there is an image."""
+    found = iter(zip(*model.predict([r.image for r in rows if r.image is not None]), strict=True))
+    predicted = []
+    for row in rows:
+        if row.image is not None:
+            landmarks, confidence = next(found)
+            row = row._replace(landmarks=landmarks, confidence=confidence)
+        predicted.append(row)
+    return predicted
