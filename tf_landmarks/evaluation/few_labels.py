@@ -40,7 +40,7 @@ def curve(
     repeats: int | None = None,
     seed: int = 0,
 ) -> list[FewLabelScore]:
-    """The test error of a protocol's map as a function of the number of labels (imm.md 10.2).
+    """The test error of a protocol's map as a function of the number of labels (docs/imm.md, "Measuring").
 
     Args:
         protocol: Fits each draw in closed form; ridge "auto" is chosen anew on the labels of each.
