@@ -187,15 +187,15 @@ class Protocol:
         Returns:
             `[..., 2]` float64 (x, y).
         """
-        origin, scale = self._frame(size)
+        origin, scale = self._origin_and_scale(size)
         return (np.asarray(points, np.float64) - origin) * scale
 
     def to_pixels(self, points, size: int) -> np.ndarray:
         """The inverse of `to_coordinates`: coordinates of the fit -> pixels of the input."""
-        origin, scale = self._frame(size)
+        origin, scale = self._origin_and_scale(size)
         return np.asarray(points, np.float64) / scale + origin
 
-    def _frame(self, size: int) -> tuple[float, float]:
+    def _origin_and_scale(self, size: int) -> tuple[float, float]:
         origin = (size - 1) / 2 if self.origin == "centre" else 0.0
         return origin, 1.0 if self.extent is None else self.extent / size
 

@@ -235,9 +235,7 @@ def _left_out_errors(u, s, targets, bias: bool, ridges, num_blocks: int) -> np.n
     basis = u
     if bias:
         basis = np.column_stack([np.full(n, n**-0.5), u])
-        kept, left_over = (
-            np.insert(part, 0, whole, 1) for part, whole in ((kept, 1), (left_over, 0))
-        )
+        kept, left_over = np.insert(kept, 0, 1.0, axis=1), np.insert(left_over, 0, 0.0, axis=1)
     projected = basis.T @ targets
     outside = targets - basis @ projected
     blocks = np.array_split(np.arange(n), min(num_blocks, n))

@@ -68,9 +68,9 @@ class ExportedModel:
         with open(path, encoding="utf-8") as file:
             return [json.loads(line) for line in file]
 
-    def image_list(self, part: str) -> set[str]:
-        """The paths of the images of the training or the validation part."""
-        path = os.path.join(self._extra, f"{part}_images.txt")
+    def image_list(self, split: str) -> set[str]:
+        """The paths of the images of the training or the validation split."""
+        path = os.path.join(self._extra, f"{split}_images.txt")
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return set(file.read().splitlines())
 
