@@ -177,8 +177,8 @@ class Colorizer(base.Model):
 
     options_class = ColorizationOptions
 
-    def __init__(self, spec: base.ModelSpec, options: ColorizationOptions, **kwargs):
-        super().__init__(spec, options, **kwargs)
+    def __init__(self, spec: base.ModelSpec, options: ColorizationOptions, frozen=None, **kwargs):
+        super().__init__(spec, options, frozen, **kwargs)
         self.network = GreyVgg(options, spec.sync_batch_norm, name="network")
         self.hidden = tf.keras.layers.Dense(
             options.head_width, "relu",

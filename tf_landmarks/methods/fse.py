@@ -92,8 +92,8 @@ class Fse(base.LandmarkModel):
         warps="with stronger warps (--fse_second_warp_*)",
     )
 
-    def __init__(self, spec: base.ModelSpec, options: FseOptions, **kwargs):
-        super().__init__(spec, options, **kwargs)
+    def __init__(self, spec: base.ModelSpec, options: FseOptions, frozen=None, **kwargs):
+        super().__init__(spec, options, frozen, **kwargs)
         dilated = options.architecture == "dilated"
         common = {
             "weight_decay": options.weight_decay,

@@ -159,8 +159,8 @@ class Lmdis(base.LandmarkModel):
         capacity="with a wider network (--lmdis_width)",
     )
 
-    def __init__(self, spec: base.ModelSpec, options: LmdisOptions, **kwargs):
-        super().__init__(spec, options, **kwargs)
+    def __init__(self, spec: base.ModelSpec, options: LmdisOptions, frozen=None, **kwargs):
+        super().__init__(spec, options, frozen, **kwargs)
         self._canvas_size = canvas_side(spec, options)
         #: How many times the image's side the canvas is.
         self.padding = self._canvas_size / spec.image_size
