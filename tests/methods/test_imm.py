@@ -8,10 +8,11 @@ import tensorflow as tf
 from tests.layers.test_pretrained import random_vgg
 from tf_landmarks import flags
 from tf_landmarks.augment import frame_pairs, tps, warped_pairs
-from tf_landmarks.layers import soft_argmax, weights
+from tf_landmarks.layers import pretrained, soft_argmax, weights
 from tf_landmarks.methods import base
 from tf_landmarks.methods.imm import Imm, ImmOptions, num_halvings
-from tf_landmarks.training import checkpoints
+from tf_landmarks.options import RunOptions
+from tf_landmarks.training import checkpoints, models
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SMALL = {"width": 4, "regressor_width": 16, "regressor_min_width": 4}
@@ -20,7 +21,9 @@ SMALL = {"width": 4, "regressor_width": 16, "regressor_min_width": 4}
 def small(**options) -> Imm:
     """A built model at 32 px with 3 landmarks whose networks do something."""
     tf.keras.utils.set_random_seed(0)
-    model = Imm(base.ModelSpec(32, 3), ImmOptions(**{**SMALL, **options}))
+    path = options.get("loss_network", "")
+    frozen = {"loss_network": pretrained.load(path)} if path else {}
+    model = Imm(base.ModelSpec(32, 3), ImmOptions(**{**SMALL, **options}), frozen)
     model.build_variables()
     for variable in model.trainable_variables:
         if "kernel" in variable.name:
@@ -137,8 +140,8 @@ def test_other_sizes_have_a_block_less_or_more(size):
         images = tf.zeros([2, size, size, 3])
         found = model.represent(images)
         assert tuple(found.heatmaps.shape) == (2, 16, 16, 10)
-        assert tuple(found.landmarks.shape) == (2, 10, 2)
-        assert tuple(model.render(images, found.landmarks).shape) == (2, size, size, 3)
+        assert tuple(found.points.shape) == (2, 10, 2)
+        assert tuple(model.render(images, found.points).shape) == (2, size, size, 3)
 
 
 @pytest.mark.core
@@ -173,10 +176,10 @@ def test_options_choose_the_soft_argmax():
         logits = model.head(model.detector(batch()["target"]))
         found[kind] = model.represent(batch()["target"])
         expected = soft_argmax.soft_argmax(logits, kind)
-        np.testing.assert_allclose(found[kind].landmarks, expected.landmarks, atol=1e-6)
+        np.testing.assert_allclose(found[kind].points, expected.landmarks, atol=1e-6)
         np.testing.assert_allclose(found[kind].confidence, soft_argmax.confidence(expected))
-    assert np.abs(found["mean"].landmarks - found["sum"].landmarks).max() > 1e-3
-    assert np.abs(found["mean"].landmarks - found["joint"].landmarks).max() > 1e-4
+    assert np.abs(found["mean"].points - found["sum"].points).max() > 1e-3
+    assert np.abs(found["mean"].points - found["joint"].points).max() > 1e-4
 
 
 @pytest.mark.core
@@ -409,11 +412,16 @@ def test_the_optimizer_is_the_released_codes_adam():
 @pytest.mark.core
 def test_options_reach_the_schedule():
     options = {"learning_rate": 0.5, "decay_rate": 0.1, "decay_steps": 7}
-    staircase = small(**options).stages[0].schedule(100)
+    staircase = small(**options).stages[0].players[0].schedule(100)
     np.testing.assert_allclose([staircase(6), staircase(14)], [0.5, 0.005], rtol=1e-5)
-    cosine = small(schedule="cosine", learning_rate=0.5).stages[0].schedule(100)
+    cosine = small(schedule="cosine", learning_rate=0.5).stages[0].players[0].schedule(100)
     np.testing.assert_allclose([cosine(0), cosine(100)], [0.5, 0.0], atol=1e-8)
-    plateau = small(schedule="plateau", plateau_steps=5, plateau_patience=2).stages[0].schedule(100)
+    plateau = (
+        small(schedule="plateau", plateau_steps=5, plateau_patience=2)
+        .stages[0]
+        .players[0]
+        .schedule(100)
+    )
     assert (plateau.window, plateau.patience, float(plateau.rate)) == (5, 2, pytest.approx(1e-3))
 
 
@@ -480,7 +488,10 @@ def test_a_resumed_run_is_the_run_uninterrupted(tmp_path):
     assert int(second.steps_done) == 5
     names = ["rate", "best", "mean", "count", "stalls"]
     for name in names:
-        assert getattr(second.plateau, name).numpy() == getattr(whole.plateau, name).numpy()
+        assert (
+            getattr(second.plateaus["model"], name).numpy()
+            == getattr(whole.plateaus["model"], name).numpy()
+        )
     for one, other in zip(whole.variables, second.variables, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6, err_msg=one.name)
 
@@ -576,13 +587,15 @@ def test_the_loss_network_is_neither_saved_nor_needed_without_losses(tmp_path):
     assert not any("conv1_2" in name for name in with_network)
     saved = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
     options = ImmOptions(**{**SMALL, "loss": "balanced", "loss_network": "gone.npz"})
-    other = Imm(base.ModelSpec(32, 3), options)
-    other.build_variables(for_training=False)
+    run = RunOptions(method="imm", image_size=32, num_landmarks=3)
+    other = models.make_model(run, options, for_training=False)
     checkpoints.read_weights(saved, other)
     images = batch()["target"]
     np.testing.assert_array_equal(other.represent(images)[0], model.represent(images)[0])
     with pytest.raises(ValueError, match=r"^--imm_loss_network=gone.npz is no loss network"):
-        Imm.check_files(options)
+        models.make_model(run, options)
+    with pytest.raises(ValueError, match=r"^--imm_loss_network=gone.npz is no loss network"):
+        models.check_frozen("imm", options)
 
 
 @pytest.mark.core
@@ -590,15 +603,15 @@ def test_the_vectors_of_the_ablation_cross_the_bottleneck_in_place_of_landmarks(
     model = small(bottleneck="vector")
     images = batch()["target"]
     found = model.represent(images)
-    assert found.landmarks.shape == (2, 3, 2) and np.abs(found.landmarks).max() <= 1
-    assert float(tf.reduce_max(tf.abs(found.landmarks[0] - found.landmarks[1]))) > 1e-3
+    assert found.points.shape == (2, 3, 2) and np.abs(found.points).max() <= 1
+    assert float(tf.reduce_max(tf.abs(found.points[0] - found.points[1]))) > 1e-3
     # Any of the 2K numbers reaches all of the image, which a landmark's blob does not.
-    moved = found.landmarks.numpy()
+    moved = found.points.numpy()
     moved[:, 1, 0] += 0.5
     features = model.encoder(images)
-    maps = [model.vector.maps(tf.constant(numbers)) for numbers in (found.landmarks, moved)]
+    maps = [model.vector.maps(tf.constant(numbers)) for numbers in (found.points, moved)]
     assert np.count_nonzero(np.abs(maps[0] - maps[1]) > 1e-6) > 0.9 * maps[0].numpy().size
-    changed = [model._generate(features, tf.constant(n), False) for n in (found.landmarks, moved)]
+    changed = [model._generate(features, tf.constant(n), False) for n in (found.points, moved)]
     assert np.abs(changed[0] - changed[1]).max() > 1e-6
 
 
@@ -609,7 +622,7 @@ def test_the_discriminator_and_the_others_are_trained_against_each_other(loss):
     (stage,) = model.stages
     model.start_stage(stage, 10)
     theirs = {v.ref() for v in model.discriminator.trainable_variables}
-    own = {v.ref() for v in model.stage_variables}
+    own = {v.ref() for v in model.stages[0].players[0].variables()}
     assert theirs and not theirs & own
     assert theirs | own == {v.ref() for v in model.trainable_variables}
 

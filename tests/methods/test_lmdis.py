@@ -10,7 +10,6 @@ from tf_landmarks.augment import padded_pairs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods import base, lmdis
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
-from tf_landmarks.options import RunOptions
 from tf_landmarks.training import batch_norm
 
 pytestmark = pytest.mark.core
@@ -165,7 +164,7 @@ def test_landmarks_leave_the_model_in_the_frame_of_the_image(small, monkeypatch)
     maps[0, 20, 20, 2:4], maps[0, 20, 20, 4] = 0.5, 0
     with_maps(small, maps, monkeypatch)
     found = small.represent(images(1))
-    np.testing.assert_allclose(found.landmarks[0, :2], [[-1, -1], [1, 1]], atol=1e-4)
+    np.testing.assert_allclose(found.points[0, :2], [[-1, -1], [1, 1]], atol=1e-4)
     assert float(found.heatmaps[0, 0, 0, 0]) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(tf.reduce_sum(found.heatmaps, axis=(1, 2)), 1, rtol=1e-3)
 
@@ -507,14 +506,12 @@ def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
     weights = [v.numpy() for v in model.trainable_variables]
     batches = [make_batch(model, 4, seed) for seed in range(2)]
 
-    class Frames:
-        def batches(self, pairing, size, seed, start):
-            return tf.data.Dataset.from_tensor_slices(
-                {k: tf.stack([b[k] for b in batches]) for k in batches[0]}
-            )
+    class Data:
+        def statistics_batches(self, stage, count):
+            assert count == 2 and stage.name == "main"
+            return batches
 
-    run = RunOptions(batch_size=4)
-    batch_norm.Recalibration(run, copy, model.stages[0], Frames())(model)
+    batch_norm.BatchNormReestimation(copy, copy.stages[0], Data())(model)
     for before, variable in zip(weights, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(variable, before)
     found = norm_statistics(model)
