@@ -28,6 +28,10 @@ def model() -> colorization.Colorizer:
     return made()
 
 
+def uniform(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
 def frames(count: int, size: int, seed: int = 0) -> tf.Tensor:
     coarse = np.random.default_rng(seed).random((count, 6, 6, 3), np.float32)
     return tf.image.resize(coarse, [size, size])[:, tf.newaxis]
@@ -180,3 +184,19 @@ def test_what_cannot_be_built_is_refused(size, changes, message):
     options = dataclasses.replace(SMALL, **changes)
     with pytest.raises(ValueError, match=message):
         colorization.Colorizer.check(base.ModelSpec(size, 1), options)
+
+
+def test_a_folded_convolution_is_the_convolution_with_its_normalisation():
+    images = uniform(2, 9, 7, 3)
+    kernel, bias = uniform(3, 3, 3, 5, seed=1) - 0.5, uniform(5, seed=2)
+    mean, variance = uniform(5, seed=3), 0.1 + uniform(5, seed=4)
+
+    def conv(kernel, bias):
+        return tf.nn.conv2d(images, kernel, 1, "SAME").numpy() + bias
+
+    unfolded = (conv(kernel, bias) - mean) / np.sqrt(1e-5 + variance)
+    folded = conv(*colorization.fold_batch_norm(kernel, bias, mean, variance))
+    np.testing.assert_allclose(folded, unfolded, atol=1e-4)
+    # By hand: sigma = 2 where the variance is 4 - 1e-5.
+    kernel, bias = colorization.fold_batch_norm(np.array(6.0), np.array(1.0), 3.0, 4.0 - 1e-5)
+    assert (kernel, bias) == pytest.approx((3.0, -1.0))

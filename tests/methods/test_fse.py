@@ -183,7 +183,7 @@ def watch(model: Fse, colours: np.ndarray, monkeypatch) -> None:
         maps = oracle(tf.convert_to_tensor(images).numpy(), colours, n)
         rows = tf.linspace(-1.0, 1.0, n)
         where = [tf.einsum("bijk,i->bk", maps, rows), tf.einsum("bijk,j->bk", maps, rows)]
-        return soft_argmax.Points(tf.stack(where, axis=-1), maps)
+        return soft_argmax.Detection(tf.stack(where, axis=-1), maps)
 
     monkeypatch.setattr(model, "_detect", detect)
 
@@ -249,7 +249,7 @@ def test_uniform_maps_cost_533_square_cells(units, expected, monkeypatch):
     still = tps.WarpStrength()
     model = make_model(80, units=units, first_warp=still, second_warp=still)
     made = pair(model, noise(80), Geometry(80))
-    uniform = soft_argmax.Points(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))
+    uniform = soft_argmax.Detection(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))
     monkeypatch.setattr(model, "_detect", lambda images, training: uniform)
     found = float(model.compute_losses(made, training=False).terms["align"])
     assert found == pytest.approx(expected, rel=1e-5)

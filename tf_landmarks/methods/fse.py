@@ -178,7 +178,7 @@ class Fse(base.LandmarkModel):
                 features = tf.nn.max_pool2d(features, 2, 2, "VALID")
         return features
 
-    def _detect(self, images: tf.Tensor, training: bool) -> points.Points:
+    def _detect(self, images: tf.Tensor, training: bool) -> points.Detection:
         """Landmarks in the corner convention of the map."""
         features = self.features(images, training)
         if isinstance(self.head, blocks.ConvBlock):

@@ -160,7 +160,7 @@ class Regressor(tf.keras.layers.Layer):
         features = inputs
         for level, layers in enumerate(self.levels):
             if level > 0:
-                features = blocks.double(features, self._legacy_resize)
+                features = blocks.upsample_2x(features, not self._legacy_resize)
             for block in layers:
                 features = block(features, training=training)
         return tf.cast(self.output_conv(features), tf.float32)  # [B, S, S, 3]
@@ -283,7 +283,7 @@ class Imm(base.LandmarkModel):
 
         network = self.loss_network if options.loss == "balanced" else None
         errors = perceptual.level_errors(
-            network, target, output, mask, options.loss_zoom, options.legacy_resize
+            network, target, output, mask, options.loss_zoom, not options.legacy_resize
         )
         terms = {f"m_{level}": error for level, error in errors.items()}
         terms["mse"] = tf.reduce_mean((target - output) ** 2)
@@ -319,17 +319,17 @@ class Imm(base.LandmarkModel):
         output = self._generate(self.encoder(images, training=False), landmarks, training=False)
         return tf.clip_by_value(output, 0.0, 1.0)
 
-    def _detect(self, images: tf.Tensor, training: bool) -> points.Points:
+    def _detect(self, images: tf.Tensor, training: bool) -> points.Detection:
         features = self.detector(images, training=training)
         if self.options.bottleneck == "vector":
             return self._draw_vector(self.vector(features))
         return points.soft_argmax(self.head(features), self.options.softargmax)
 
-    def _draw_vector(self, numbers: tf.Tensor) -> points.Points:
+    def _draw_vector(self, numbers: tf.Tensor) -> points.Detection:
         """What stands in for heatmaps where there are none: blobs at the numbers, as if places."""
         blobs = self._blobs(numbers)
         total = tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
-        return points.Points(numbers, tf.math.divide_no_nan(blobs, total))
+        return points.Detection(numbers, tf.math.divide_no_nan(blobs, total))
 
     def _blobs(self, landmarks: tf.Tensor) -> tf.Tensor:
         grid = (self.options.grid, self.options.grid)

@@ -286,7 +286,7 @@ class Lmdis(base.LandmarkModel):
             terms["flow"] = follows
             total += options.equivariance_weight * scale * follows
             if options.flow_preference:
-                terms["prefer"] = optical_flow.flow_preference(side * places, moving, valid)
+                terms["prefer"] = optical_flow.motion_prior(side * places, moving, valid)
                 total += options.equivariance_weight * terms["prefer"]
         return base.Losses({"model": total}, terms)
 
