@@ -35,7 +35,7 @@ def frames(count: int = 12) -> ImageSet:
 
 def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(tmp_path):
     model, copy, images = CASE.model(), CASE.model(), frames()
-    model.regressor.output_conv.bias.assign([0.3, 0.1, 0.2])
+    model.renderer.output_conv.bias.assign([0.3, 0.1, 0.2])
     stage = model.stages[0]
     measured = monitor.Evaluator(RUN, copy, stage, images, is_held_out=True)
     measured.load(tf.train.Checkpoint(model=model).write(str(tmp_path / "weights")))
