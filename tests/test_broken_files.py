@@ -16,7 +16,7 @@ from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = [
-    *("--imm_width=4", "--imm_regressor_width=8", "--imm_regressor_min_width=4", "--image_size=32"),
+    *("--imm_width=4", "--imm_renderer_width=8", "--imm_renderer_min_width=4", "--image_size=32"),
     *("--num_landmarks=4", "--batch_size=20", "--steps=5", "--precision=float32"),
 ]
 

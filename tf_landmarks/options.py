@@ -10,6 +10,7 @@ from tf_landmarks.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
+Sampler = Literal["own", "dense_image_warp"]
 
 
 def option(default, help_text: str, may_change: bool = False):
@@ -79,6 +80,11 @@ class RunOptions:
     precision: Precision = option(
         "auto",
         "number format of the networks' arithmetic; auto takes what this machine does fastest",
+    )
+    sampler: Sampler = option(
+        "own",
+        "what warps images in training: our own bilinear sampler, or tensorflow-addons' dense_image_warp, which "
+        "it was checked against, ten times slower and for Python 3.11 only",
     )
     strategy: StrategyName = option(
         "auto",

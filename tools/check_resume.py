@@ -31,7 +31,7 @@ _OUTPUT = flags.DEFINE_string("output", "runs/check_resume", "folder of both run
 
 _SMALL = [
     *("--image_size=32", "--num_landmarks=4", "--batch_size=4", "--precision=float32"),
-    *("--imm_width=4", "--imm_regressor_width=8", "--imm_regressor_min_width=4"),
+    *("--imm_width=4", "--imm_renderer_width=8", "--imm_renderer_min_width=4"),
     *("--imm_softargmax=joint", "--imm_output_affine", "--imm_loss=balanced"),
     *("--log_every=5", "--eval_every=20", "--validation_fraction=0.1", "--keep_best"),
     "--cache_mib=0",  # drawing all faces takes longer than the run

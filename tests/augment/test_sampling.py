@@ -1,5 +1,6 @@
 """Bilinear sampling against a loop over pixels, finite differences and tensorflow-addons."""
 
+import importlib.util
 import itertools
 import math
 
@@ -8,7 +9,10 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks import coordinates
+from tf_landmarks.augment import known_warp_pairs, padded_pairs, sampling, tps, warped_pairs
 from tf_landmarks.augment.sampling import BORDERS, sample, sample_by_dense_image_warp
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 
 SIZE = (5, 8)
 
@@ -155,10 +159,11 @@ def test_an_unknown_border_is_refused_with_the_known_ones():
 
 
 @each_border
-def test_sampling_equals_dense_image_warp(border):
+@pytest.mark.parametrize("size", [(20, 30), (7, 9), (41, 12)])
+def test_sampling_equals_dense_image_warp(border, size):
     pytest.importorskip("tensorflow_addons")
     images = random_images(size=(20, 30))
-    pixels = np.random.default_rng(4).uniform([-3, -3], [22, 32], (2, 20, 30, 2))
+    pixels = np.random.default_rng(4).uniform([-3, -3], [22, 32], (2, *size, 2))
     points = corner(pixels, (20, 30))
     assert math.isclose(np.mean((pixels < 0) | (pixels > [19, 29])), 0.2, abs_tol=0.1)
     np.testing.assert_allclose(
@@ -166,3 +171,81 @@ def test_sampling_equals_dense_image_warp(border):
         sample_by_dense_image_warp(images, points, border),
         atol=2e-5,
     )
+
+
+@pytest.fixture
+def selected():
+    """Selects a sampler for one test."""
+    yield sampling.select
+    sampling.select("own")
+
+
+def calls(monkeypatch) -> list[str]:
+    """Notes each call of the reference."""
+    seen, reference = [], sampling.sample_by_dense_image_warp
+
+    def noted(*arguments):
+        seen.append("dense_image_warp")
+        return reference(*arguments)
+
+    monkeypatch.setattr(sampling, "sample_by_dense_image_warp", noted)
+    return seen
+
+
+_STRENGTH = tps.WarpStrength(20.0, 0.1, 0.2, 0.01, 0.05)
+AUGMENTATIONS = {
+    "warped_pairs": warped_pairs.WarpedPair(_STRENGTH, _STRENGTH, border="zeros_mask"),
+    "warped_pairs, margin": warped_pairs.WarpedPair(_STRENGTH, _STRENGTH, border="margin"),
+    "known_warp_pairs": known_warp_pairs.KnownWarpPair(_STRENGTH, _STRENGTH, 10, np.zeros((1, 2))),
+    "padded_pairs": padded_pairs.PaddedPair(51, padded_pairs.PaddedWarpStrength(), 0.05, 3),
+}
+
+
+@pytest.mark.parametrize("name", list(AUGMENTATIONS))
+def test_batches_are_the_same_with_either_sampler_and_the_selection_decides(
+    name, selected, monkeypatch
+):
+    pytest.importorskip("tensorflow_addons")
+    seen = calls(monkeypatch)
+    frames = tf.constant(random_images(2, (37, 37), 3)[:, np.newaxis])
+
+    def batch(sampler: str) -> dict[str, tf.Tensor]:
+        selected(sampler)
+        return AUGMENTATIONS[name](frames, tf.constant([3, 5]), Geometry(37))
+
+    own = batch("own")
+    assert seen == []
+    reference = batch("dense_image_warp")
+    assert seen
+    assert set(own) == set(reference)
+    for key, values in own.items():
+        np.testing.assert_allclose(values, reference[key], atol=1e-4, err_msg=key)
+
+
+def test_the_reference_can_be_compiled_with_the_warp(selected):
+    # As warps of large images are in an input pipeline.
+    pytest.importorskip("tensorflow_addons")
+    images = tf.constant(random_images(2, (20, 30)))
+    points = corner(np.random.default_rng(4).uniform([-3, -3], [22, 32], (2, 20, 30, 2)), (20, 30))
+    selected("dense_image_warp")
+    compiled = tf.function(sample, jit_compile=True)(images, tf.constant(points), "zeros")
+    np.testing.assert_allclose(compiled, sampling.bilinear(images, points), atol=2e-5)
+
+
+@core
+def test_only_warps_of_images_go_by_the_selection(selected, monkeypatch):
+    seen = calls(monkeypatch)
+    monkeypatch.setattr(sampling, "check", lambda sampler: None)
+    selected("dense_image_warp")
+    sampling.bilinear(random_images(), corner(np.zeros((2, *SIZE, 2)), SIZE))
+    assert seen == []
+
+
+@core
+def test_a_sampler_that_cannot_be_had_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    words = r"^--sampler=dense_image_warp needs tensorflow-addons, .* take --sampler=own"
+    for refuse in (sampling.check, sampling.select):
+        with pytest.raises(UserError, match=words):
+            refuse("dense_image_warp")
+        refuse("own")

@@ -12,8 +12,8 @@ from tf_landmarks.data.geometry import Geometry
 
 _IMM = {
     "width": 4,
-    "regressor_width": 8,
-    "regressor_min_width": 4,
+    "renderer_width": 8,
+    "renderer_min_width": 4,
     "softargmax": "joint",
     "output_affine": True,
     "learning_rate": 2e-3,

@@ -93,10 +93,17 @@ def test_doubling_interpolates_between_half_pixel_centres():
     doubled = np.array([0, 1, 3, 5, 7, 8], np.float32)
     images = np.repeat(column[None, :, None, None], 2, axis=2)
     expected = np.repeat(doubled[None, :, None, None], 4, axis=2)
-    np.testing.assert_allclose(blocks.double(tf.constant(images)), expected, atol=1e-6)
-    across = blocks.double(tf.constant(images.transpose(0, 2, 1, 3)))
+    np.testing.assert_allclose(blocks.upsample_2x(tf.constant(images)), expected, atol=1e-6)
+    across = blocks.upsample_2x(tf.constant(images.transpose(0, 2, 1, 3)))
     np.testing.assert_allclose(across, expected.transpose(0, 2, 1, 3), atol=1e-6)
 
 
+def test_without_half_pixel_centres_every_second_pixel_stays():
+    column = np.array([0.0, 4.0, 8.0], np.float32)[None, :, None, None]
+    images = tf.constant(np.repeat(column, 2, axis=2))
+    found = blocks.upsample_2x(images, half_pixel_centers=False)
+    np.testing.assert_allclose(found[0, :, 0, 0], [0, 2, 4, 6, 8, 8], atol=1e-6)
+
+
 def test_doubling_keeps_the_number_format():
-    assert blocks.double(tf.zeros([1, 2, 2, 1], tf.bfloat16)).dtype == tf.bfloat16
+    assert blocks.upsample_2x(tf.zeros([1, 2, 2, 1], tf.bfloat16)).dtype == tf.bfloat16

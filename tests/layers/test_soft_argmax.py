@@ -168,6 +168,13 @@ def test_a_single_cell_has_confidence_1():
     np.testing.assert_allclose(soft_argmax.confidence(points), [[1.0]], atol=1e-6)
 
 
+def test_moments_are_those_of_the_distribution_in_the_unit_of_its_cells():
+    marginals = tf.constant([[[0.25, 0.0], [0.5, 0.0], [0.25, 1.0]]])
+    mean, variance = soft_argmax.moments(marginals, tf.constant([10.0, 20.0, 30.0]))
+    np.testing.assert_allclose(mean, [[20.0, 30.0]])
+    np.testing.assert_allclose(variance, [[50.0, 0.0]])  # 2 * 1/4 * 10^2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_confidence_falls_with_the_trace_of_the_covariance(kind):
     logits = 3 * np.random.default_rng(7).normal(size=(2, 6, 9, 2)).astype(np.float32)

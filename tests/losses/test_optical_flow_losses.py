@@ -16,10 +16,10 @@ def at_pixel(row: int, column: int) -> tf.Tensor:
     return tf.constant([[[(row + 0.5) / SIZE - 0.5, (column + 0.5) / SIZE - 0.5]]], tf.float32)
 
 
-def test_bumps_sum_to_one_wherever_their_landmarks_are():
-    places = tf.constant([[[0.0, 0.0], [0.49, -0.3], [3.0, 0.0]]])
+def test_gaussians_sum_to_one_wherever_their_landmarks_are():
+    landmarks = tf.constant([[[0.0, 0.0], [0.49, -0.3], [3.0, 0.0]]])
     np.testing.assert_allclose(
-        tf.reduce_sum(optical_flow.bumps(places, SIZE, 1 / 16), axis=[1, 2]),
+        tf.reduce_sum(optical_flow.gaussian_weights(landmarks, SIZE, 1 / 16), axis=[1, 2]),
         [[1.0, 1.0, 1.0]],
         rtol=1e-5,
     )
@@ -28,30 +28,30 @@ def test_bumps_sum_to_one_wherever_their_landmarks_are():
 def test_the_flow_at_a_landmark_is_that_of_its_neighbourhood():
     rows, columns = np.mgrid[:SIZE, :SIZE]
     field = tf.constant(np.stack([0.01 * rows, -0.02 * columns], -1)[np.newaxis], tf.float32)
-    found = optical_flow.at_places(field, at_pixel(10, 20))
+    found = optical_flow.sample_at(field, at_pixel(10, 20))
     np.testing.assert_allclose(found, [[[0.10, -0.40]]], atol=1e-5)
 
 
 def test_landmarks_that_move_with_the_flow_cost_nothing():
-    places = tf.concat([at_pixel(10, 12), at_pixel(20, 8)], axis=1)
+    landmarks = tf.concat([at_pixel(10, 12), at_pixel(20, 8)], axis=1)
     field = tf.tile(tf.constant([[[[0.1, -0.05]]]]), [1, SIZE, SIZE, 1])
     valid = tf.ones([1])
-    arrived = tf.add(places, [0.1, -0.05])
-    assert optical_flow.flow_equivariance(places, arrived, field, valid).numpy() == pytest.approx(
-        0, abs=1e-9
-    )
-    stayed = optical_flow.flow_equivariance(places, places, field, valid).numpy()
+    arrived = tf.add(landmarks, [0.1, -0.05])
+    assert optical_flow.flow_equivariance(
+        landmarks, arrived, field, valid
+    ).numpy() == pytest.approx(0, abs=1e-9)
+    stayed = optical_flow.flow_equivariance(landmarks, landmarks, field, valid).numpy()
     assert stayed == pytest.approx(2 * (0.1**2 + 0.05**2), rel=1e-4)  # the sum over landmarks
 
 
 def test_pairs_without_a_partner_are_left_out():
-    places = tf.concat([at_pixel(3, 3), at_pixel(9, 9)], axis=0)
+    landmarks = tf.concat([at_pixel(3, 3), at_pixel(9, 9)], axis=0)
     field = tf.concat([tf.fill([1, SIZE, SIZE, 2], 0.1), tf.fill([1, SIZE, SIZE, 2], 9.0)], axis=0)
-    alone = optical_flow.flow_equivariance(places[:1], places[:1], field[:1], tf.ones([1]))
-    masked = optical_flow.flow_equivariance(places, places, field, tf.constant([1.0, 0.0]))
+    alone = optical_flow.flow_equivariance(landmarks[:1], landmarks[:1], field[:1], tf.ones([1]))
+    masked = optical_flow.flow_equivariance(landmarks, landmarks, field, tf.constant([1.0, 0.0]))
     np.testing.assert_allclose(masked, alone, rtol=1e-6)
-    assert optical_flow.flow_equivariance(places, places, field, tf.zeros([2])).numpy() == 0.0
-    assert optical_flow.flow_preference(places, field, tf.zeros([2])).numpy() == 0.0
+    assert optical_flow.flow_equivariance(landmarks, landmarks, field, tf.zeros([2])).numpy() == 0.0
+    assert optical_flow.motion_prior(landmarks, field, tf.zeros([2])).numpy() == 0.0
 
 
 def test_landmarks_on_what_moves_are_preferred():
@@ -59,28 +59,27 @@ def test_landmarks_on_what_moves_are_preferred():
     field[0, 8:12, 8:12] = 0.1
     field, valid = tf.constant(field), tf.ones([1])
     on, near, off = (
-        optical_flow.flow_preference(at_pixel(*p), field, valid).numpy()
+        optical_flow.motion_prior(at_pixel(*p), field, valid).numpy()
         for p in ((10, 10), (13, 10), (25, 25))
     )
     assert on < near < off <= 0.0
     # A bump of this width has at most 1 / (2 pi width^2) of a pixel's share at its peak.
-    assert on > -1.0 / (2 * np.pi * optical_flow.PREFERENCE_WIDTH**2 * SIZE**2)
+    assert on > -1.0 / (2 * np.pi * optical_flow.PRIOR_WIDTH**2 * SIZE**2)
 
 
 def test_the_order_of_landmarks_does_not_matter():
     field = tf.random.stateless_normal([2, SIZE, SIZE, 2], [0, 1])
-    places = tf.random.stateless_uniform([2, 5, 2], [2, 3], -0.4, 0.4)
+    landmarks = tf.random.stateless_uniform([2, 5, 2], [2, 3], -0.4, 0.4)
     order = [3, 1, 4, 0, 2]
     valid = tf.ones([2])
     np.testing.assert_allclose(
-        optical_flow.flow_preference(tf.gather(places, order, axis=1), field, valid),
-        optical_flow.flow_preference(places, field, valid),
+        optical_flow.motion_prior(tf.gather(landmarks, order, axis=1), field, valid),
+        optical_flow.motion_prior(landmarks, field, valid),
         rtol=1e-5,
     )
 
 
-def test_a_still_video_has_no_preference():
+def test_a_still_video_draws_nothing():
     assert (
-        optical_flow.flow_preference(at_pixel(3, 3), tf.zeros([1, SIZE, SIZE, 2]), tf.ones([1]))
-        == 0.0
+        optical_flow.motion_prior(at_pixel(3, 3), tf.zeros([1, SIZE, SIZE, 2]), tf.ones([1])) == 0.0
     )

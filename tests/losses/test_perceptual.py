@@ -151,8 +151,8 @@ def test_a_legacy_resize_of_the_mask_picks_every_sixteenth_pixel_of_the_profile(
 
     mask = tf.constant(warped_pairs.boundary_mask(128)[np.newaxis])
     rows = [
-        [float(perceptual.masked_mean(cell[np.newaxis], mask, legacy)) * 64 for cell in cells]
-        for legacy in (True, False)
+        [float(perceptual.masked_mean(cell[np.newaxis], mask, centres)) * 64 for cell in cells]
+        for centres in (False, True)
         for cells in [np.eye(64, dtype=np.float32).reshape(64, 8, 8, 1)[24:32]]
     ]
     # Row 3 of 8, where the profile across is 1; docs/imm.md, "The boundary mask".

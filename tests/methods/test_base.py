@@ -13,7 +13,7 @@ pytestmark = pytest.mark.core
 
 @dataclasses.dataclass(frozen=True)
 class Numbers(Augmentation):
-    """A pairing whose batches hold the number 1."""
+    """Batches hold the number 1 for each image."""
 
     sampler = SingleImages()
 
@@ -21,31 +21,32 @@ class Numbers(Augmentation):
         return {}
 
     def apply(self, images, draws, geometry):
-        return {"x": tf.ones([1])}
+        return {"x": tf.ones([len(images)])}
 
 
 class Line(base.LandmarkModel):
     """loss = 3 w x + v x with decay 5 * 1/2 w^2; `progress` of the loss is watched where given."""
 
-    def __init__(self, schedule=lambda steps: 0.1, trainable=None, watched=None):
+    def __init__(self, schedule=lambda steps: 0.1, variables=None, watched=None):
         super().__init__(base.ModelSpec(8, 1), None)
-        self.schedule, self.chosen, self.watched = schedule, trainable, watched
+        self.schedule, self.chosen, self.watched = schedule, variables, watched
         self.w = self.add_weight("w", initializer="ones", regularizer=tf.keras.regularizers.L2(2.5))
         self.v = self.add_weight("v", initializer="ones")
         self.copies = tf.Variable(0.0, trainable=False)
 
     @property
     def stages(self):
-        sgd = tf.keras.optimizers.SGD
-        return [base.Stage("main", Numbers(), self.schedule, sgd, self.chosen)]
+        player = base.Player("model", tf.keras.optimizers.SGD, self.schedule, self.chosen)
+        return [base.Stage("main", Numbers(), self.compute_losses, (player,))]
 
     def compute_losses(self, batch, training):
         x = tf.reduce_mean(batch["x"])
         progress = None if self.watched is None else self.watched * x
-        return base.Losses(3 * self.w * x + self.v * x, {"term": 7 * x}, progress)
+        return base.Losses({"model": 3 * self.w * x + self.v * x}, {"term": 7 * x}, progress)
 
     def represent(self, images, training=False):
-        return images
+        points = tf.zeros([len(images), 1, 2])
+        return base.Landmarks(points, tf.ones([len(images), 1, 1, 1]), tf.ones([len(images), 1]))
 
     def after_step(self):
         self.copies.assign(self.w)
@@ -85,18 +86,18 @@ def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(parts):
     whole, expected = started().compute_gradients(values)
     model = Line()
     model.build_variables()
-    model.start_stage(model.stages[0], 100, accumulation_steps=parts)
     seen = []
     model.compute_losses = lambda b, training: (
         seen.append(b["x"]),
         Line.compute_losses(model, b, training),
     )[1]
+    model.start_stage(model.stages[0], 100, accumulation_steps=parts)
     losses, gradients = model.compute_gradients(values)
     assert [len(x) for x in seen] == [4 // parts] * parts
     np.testing.assert_allclose(gradients, expected, rtol=1e-6)
     assert float(losses.total) == pytest.approx(float(whole.total))
     assert float(losses.terms["term"]) == pytest.approx(float(whole.terms["term"]))
-    assert losses.progress is None and losses.opponent is None
+    assert losses.progress is None and set(losses.totals) == {"model"}
 
 
 def test_parts_are_made_one_after_the_other_in_a_graph():
@@ -158,6 +159,99 @@ def test_a_stage_trains_its_variables_only():
     assert (float(model.w), float(model.v)) == (1.0, pytest.approx(0.9))
 
 
+class Game(base.Model):
+    """Two players in stage `duel`: 3 a x + 5 b x for a, 7 b x + 11 a x for b; then `coda`, 2 a^2 x, for a alone."""
+
+    def __init__(self, names=("a", "b")):
+        super().__init__(base.ModelSpec(8, 1), None)
+        self.seen = []
+        for name in names:
+            setattr(self, name, self.add_weight(name, initializer="ones"))
+
+    @property
+    def stages(self):
+        sgd = tf.keras.optimizers.SGD
+        players = [
+            base.Player("first", sgd, lambda steps: 0.1, lambda: [self.a]),
+            base.Player("second", sgd, lambda steps: 0.01, lambda: [self.b]),
+        ]
+        return [
+            base.Stage("duel", Numbers(), self.duel, tuple(players)),
+            base.Stage("coda", Numbers(), self.coda, tuple(players[:1]), steps=5, min_batch=2),
+        ]
+
+    def duel(self, batch, training):
+        x = tf.reduce_mean(batch["x"])
+        self.seen.append(("duel", len(batch["x"])))
+        totals = {
+            "first": 3 * self.a * x + 5 * self.b * x,
+            "second": 7 * self.b * x + 11 * self.a * x,
+        }
+        return base.Losses(totals, {"distance": 2 * x})
+
+    def coda(self, batch, training):
+        x = tf.reduce_mean(batch["x"])
+        self.seen.append(("coda", len(batch["x"])))
+        return base.Losses({"first": 2 * self.a**2 * x}, {"square": self.a**2, "x": x})
+
+
+def game(stage: int) -> Game:
+    model = Game()
+    model.build_variables()
+    model.start_stage(model.stages[stage], 100)
+    model.seen.clear()
+    return model
+
+
+def test_each_player_trains_its_own_variables_by_its_own_total():
+    model = game(0)
+    losses, gradients = model.compute_gradients(batch(1.0, 3.0))
+    # d first / da = 3 x and d second / db = 7 x; 5 x and 11 x go to nobody.
+    assert [float(g) for g in gradients] == [6.0, 14.0]
+    assert [v.name for v in model.trained_variables] == ["a:0", "b:0"]
+    assert {n: float(t) for n, t in losses.totals.items()} == {"first": 16.0, "second": 36.0}
+    assert float(losses.total) == 16.0
+    model.train_step(batch(1.0, 3.0))
+    assert model.a.numpy() == pytest.approx(1 - 0.1 * 6)
+    assert model.b.numpy() == pytest.approx(1 - 0.01 * 14)
+
+
+def test_a_stage_is_built_on_as_many_images_as_its_losses_need():
+    model = Game()
+    model.build_variables()
+    assert model.seen == [("duel", 1), ("coda", 2)]
+
+
+def test_terms_and_optimizers_are_those_of_the_stage():
+    model = game(0)
+    assert [metric.name for metric in model.metrics] == ["loss", "distance"]
+    assert list(model.optimizers) == ["first", "second"]
+    assert model.optimizer is model.optimizers["first"]
+    duelling = model.optimizers["first"]
+    model.start_stage(model.stages[1], 100)
+    assert [metric.name for metric in model.metrics] == ["loss", "square", "x"]
+    assert list(model.optimizers) == ["first"]
+    assert model.optimizers["first"] is not duelling  # whose moments belong to other losses
+
+
+def test_a_step_of_the_second_stage_uses_its_losses_only():
+    model = game(1)
+    logged = model.train_step(batch(1.0, 3.0))
+    assert model.seen == [("coda", 2)]
+    assert {name: float(value) for name, value in logged.items()} == {
+        "loss": 4.0, "square": 1.0, "x": 2.0,
+    }  # fmt: skip
+    assert model.a.numpy() == pytest.approx(1 - 0.1 * 4 * 2)
+    assert float(model.b) == 1.0
+
+
+def test_variables_have_the_same_paths_in_whatever_order_they_were_made():
+    one, other = (base.variables_by_path(Game(names)) for names in ("ab", "ba"))
+    assert set(one) == set(other) >= {"a", "b", "steps_done"}
+    assert all(one[path].name == other[path].name for path in one)
+    assert set(Game().network_variables) == {"a", "b"}  # and no counter of training
+
+
 def test_metrics_are_running_means_until_they_are_reset():
     model = started(schedule=lambda steps: 0.0)
     assert [metric.name for metric in model.metrics] == ["loss", "term"]
@@ -168,8 +262,15 @@ def test_metrics_are_running_means_until_they_are_reset():
     assert float(model.train_step(batch(3.0))["loss"]) == 12.0
 
 
+def test_a_method_has_a_generator_if_it_renders():
+    class Painter(Line):
+        def render(self, images, landmarks):
+            return images
+
+    assert Painter().has_generator and not Line().has_generator
+
+
 def test_a_method_without_a_generator_says_so():
-    assert not Line.has_generator
     with pytest.raises(NotImplementedError, match="Line has no generator"):
         Line().render(tf.zeros([1, 8, 8, 3]), tf.zeros([1, 1, 2]))
 
@@ -255,7 +356,7 @@ def test_training_lowers_the_rate_on_a_plateau_of_the_total():
 def test_a_plateau_watches_the_progress_that_a_method_states():
     model = started(schedule=plateau, watched=7.0)
     model.train_step(batch(1.0))
-    assert float(model.plateau.best) == 7.0  # and not 4
+    assert float(model.plateaus["model"].best) == 7.0  # and not 4
 
 
 def test_checkpoints_of_the_model_keep_the_plateau(tmp_path):
@@ -267,9 +368,9 @@ def test_checkpoints_of_the_model_keep_the_plateau(tmp_path):
     status.assert_existing_objects_matched()
     for model in (first, second):
         model.train_step(batch(0.25))
-    assert float(second.plateau.rate) == pytest.approx(0.01)
+    assert float(second.plateaus["model"].rate) == pytest.approx(0.01)
     assert float(second.v) == float(first.v)
 
 
 def test_other_schedules_leave_no_plateau():
-    assert started().plateau is None
+    assert started().plateaus == {}

@@ -28,6 +28,10 @@ def model() -> colorization.Colorizer:
     return made()
 
 
+def uniform(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
 def frames(count: int, size: int, seed: int = 0) -> tf.Tensor:
     coarse = np.random.default_rng(seed).random((count, 6, 6, 3), np.float32)
     return tf.image.resize(coarse, [size, size])[:, tf.newaxis]
@@ -42,8 +46,7 @@ def batch(model, count: int = 4, seed: int = 0) -> dict[str, tf.Tensor]:
 
 
 def test_it_finds_no_landmarks(model):
-    assert not model.finds_landmarks
-    assert not isinstance(model, base.LandmarkModel)
+    assert not isinstance(model, base.LandmarkModel | base.FeatureModel)
 
 
 def test_strides_are_those_of_vgg16():
@@ -69,7 +72,7 @@ def test_features_halve_from_block_to_block(model, size):
 
 
 def test_crops_move_as_far_as_the_frame_reaches_and_points_keep_to_the_inside():
-    pairing = colorization.ColorizationPairing(points=400, mirror=False)
+    pairing = colorization.RandomCropPoints(points=400, mirror=False)
     geometry = Geometry(32, 0.8)
     assert geometry.load_size == 40
     y, x = np.meshgrid(np.arange(40.0), np.arange(40.0), indexing="ij")
@@ -89,7 +92,7 @@ def test_crops_move_as_far_as_the_frame_reaches_and_points_keep_to_the_inside():
 
 
 def test_half_of_the_crops_are_mirrored():
-    pairing = colorization.ColorizationPairing(points=1)
+    pairing = colorization.RandomCropPoints(points=1)
     ramp = tf.broadcast_to(tf.range(32.0)[:, tf.newaxis], [400, 1, 32, 32, 3])
     images = pairing(ramp, tf.constant([0, 0]), Geometry(32))["images"].numpy()
     mirrored = images[:, 0, 0, 0] == 31.0
@@ -145,7 +148,7 @@ def test_folded_it_is_a_loss_network_with_its_features(tmp_path):
 
 
 def test_the_learning_rate_falls_along_a_cosine(model):
-    schedule = model.stages[0].schedule(1000)
+    schedule = model.stages[0].players[0].schedule(1000)
     # Halfway it is the mean of both ends.
     assert [float(schedule(s)) for s in (0, 500, 1000)] == pytest.approx([1e-2, 5.05e-3, 1e-4])
 
@@ -162,8 +165,8 @@ def test_weight_decay_is_half_the_square_of_all_kernels(model):
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_the_optimizer_is_the_one_that_was_chosen(name):
     options = dataclasses.replace(SMALL, optimizer=name)
-    stage = colorization.Colorizer(base.ModelSpec(32, 1), options).stages[0]
-    optimizer = stage.optimizer(0.1)
+    (player,) = colorization.Colorizer(base.ModelSpec(32, 1), options).stages[0].players
+    optimizer = player.optimizer(0.1)
     assert type(optimizer).__name__.lower() == name
     assert name == "adam" or optimizer.momentum == 0.9
 
@@ -181,3 +184,19 @@ def test_what_cannot_be_built_is_refused(size, changes, message):
     options = dataclasses.replace(SMALL, **changes)
     with pytest.raises(ValueError, match=message):
         colorization.Colorizer.check(base.ModelSpec(size, 1), options)
+
+
+def test_a_folded_convolution_is_the_convolution_with_its_normalisation():
+    images = uniform(2, 9, 7, 3)
+    kernel, bias = uniform(3, 3, 3, 5, seed=1) - 0.5, uniform(5, seed=2)
+    mean, variance = uniform(5, seed=3), 0.1 + uniform(5, seed=4)
+
+    def conv(kernel, bias):
+        return tf.nn.conv2d(images, kernel, 1, "SAME").numpy() + bias
+
+    unfolded = (conv(kernel, bias) - mean) / np.sqrt(1e-5 + variance)
+    folded = conv(*colorization.fold_batch_norm(kernel, bias, mean, variance))
+    np.testing.assert_allclose(folded, unfolded, atol=1e-4)
+    # By hand: sigma = 2 where the variance is 4 - 1e-5.
+    kernel, bias = colorization.fold_batch_norm(np.array(6.0), np.array(1.0), 3.0, 4.0 - 1e-5)
+    assert (kernel, bias) == pytest.approx((3.0, -1.0))

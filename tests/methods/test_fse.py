@@ -8,7 +8,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.layers import soft_argmax
-from tf_landmarks.methods import base
+from tf_landmarks.methods import MODELS, base
 from tf_landmarks.methods.fse import Fse, FseOptions
 
 pytestmark = pytest.mark.core
@@ -64,6 +64,18 @@ def test_a_score_depends_on_as_many_pixels_as_the_receptive_field_has(architectu
     seen = np.abs(tape.gradient(score, image)[0]).max(axis=(1, 2)) > 0
     # A maximum passes its gradient to one of two pixels, which may cut one off at either end.
     assert abs(int(seen.sum()) - 2 * radius) <= 1
+
+
+def test_its_trunk_makes_its_features_and_other_methods_have_none():
+    assert [name for name, kind in MODELS.items() if issubclass(kind, base.HasTrunk)] == ["fse"]
+    model = make_model()
+    images = noise()[:, 0]
+    values = images - 0.5
+    for index, block in enumerate(model.trunk):
+        values = block(values)
+        if index == 0:
+            values = tf.nn.max_pool2d(values, 2, 2, "VALID")
+    np.testing.assert_allclose(model.features(images), values, atol=1e-6)
 
 
 def test_a_small_image_for_the_block_of_the_diversity_is_refused():
@@ -183,7 +195,7 @@ def watch(model: Fse, colours: np.ndarray, monkeypatch) -> None:
         maps = oracle(tf.convert_to_tensor(images).numpy(), colours, n)
         rows = tf.linspace(-1.0, 1.0, n)
         where = [tf.einsum("bijk,i->bk", maps, rows), tf.einsum("bijk,j->bk", maps, rows)]
-        return soft_argmax.Points(tf.stack(where, axis=-1), maps)
+        return soft_argmax.Detection(tf.stack(where, axis=-1), maps)
 
     monkeypatch.setattr(model, "_detect", detect)
 
@@ -249,7 +261,7 @@ def test_uniform_maps_cost_533_square_cells(units, expected, monkeypatch):
     still = tps.WarpStrength()
     model = make_model(80, units=units, first_warp=still, second_warp=still)
     made = pair(model, noise(80), Geometry(80))
-    uniform = soft_argmax.Points(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))
+    uniform = soft_argmax.Detection(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))
     monkeypatch.setattr(model, "_detect", lambda images, training: uniform)
     found = float(model.compute_losses(made, training=False).terms["align"])
     assert found == pytest.approx(expected, rel=1e-5)

@@ -6,14 +6,14 @@ import tensorflow as tf
 
 from tf_landmarks import flags
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.figures import samples
-from tf_landmarks.methods import base, generation
+from tf_landmarks.methods import base
 from tf_landmarks.methods.generation import Generation, GenerationOptions
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import checkpoints
+from tf_landmarks.training import checkpoints, models
 
 OPTIONS = {"latent": 8, "width": 4, "code": 8, "control_rate": 0.5}
+RUN = RunOptions(method="generation", image_size=32, num_landmarks=3)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,7 @@ def detector(tmp_path_factory) -> str:
 @pytest.fixture
 def model(detector) -> Generation:
     tf.keras.utils.set_random_seed(1)
-    made = Generation(base.ModelSpec(32, 3), GenerationOptions(detector=detector, **OPTIONS))
-    made.build_variables()
+    made = models.make_model(RUN, GenerationOptions(detector=detector, **OPTIONS))
     made.start_stage(made.stages[0], 10)
     return made
 
@@ -90,7 +89,7 @@ def test_landmarks_teach_the_generator_through_the_frozen_detector(model):
 
 def test_a_step_trains_both_players_and_leaves_the_detector(model):
     parts = {
-        "detector": model.landmarks.variables,
+        "detector": model.detector.variables,
         "generator": model.generator.trainable_variables,
         "autoencoder": model.autoencoder.trainable_variables,
     }
@@ -105,7 +104,7 @@ def test_a_step_trains_both_players_and_leaves_the_detector(model):
 
 
 def test_the_learning_rate_is_halved_where_convergence_stalls(model):
-    schedule = model.plateau
+    schedule = model.plateaus["generator"]
     assert schedule.factor == 0.5
     for _ in range(schedule.window * (schedule.patience + 1)):
         schedule.update(tf.constant(1.0))
@@ -114,7 +113,7 @@ def test_the_learning_rate_is_halved_where_convergence_stalls(model):
 
 def test_a_sheet_has_a_row_for_each_image(model):
     images = batch(model)["images"].numpy()
-    sheet = samples.sheet(model, images[:2], tf.zeros([3, 8]))
+    sheet = model.sheet(images[:2], tf.zeros([3, 8]))
     assert sheet.shape == (2 * 100 - 4, 4 * 100 - 4, 3)
 
 
@@ -122,18 +121,30 @@ def test_a_sheet_has_a_row_for_each_image(model):
     ("shape", "words"),
     [((48, 3), "--image_size=48"), ((32, 4), "--num_landmarks=4"), ((40, 3), "multiple of 16")],
 )
-def test_shapes_other_than_the_detectors_are_refused(detector, shape, words):
+def test_shapes_other_than_the_detectors_are_refused(model, shape, words):
     with pytest.raises(ValueError, match=words):
-        Generation(base.ModelSpec(*shape), GenerationOptions(detector=detector, **OPTIONS))
+        Generation(base.ModelSpec(*shape), model.options, {"detector": model.detector})
 
 
-def test_images_must_come_as_they_came_to_the_detector(detector):
-    options = GenerationOptions(detector=detector)
-    generation.check_geometry(Geometry(32), options)
+def test_images_must_come_as_they_came_to_the_detector(model):
+    frozen = {"detector": model.detector}
+    assert model.detector.spec.geometry == Geometry(32)
+    Generation(base.ModelSpec(32, 3, geometry=Geometry(32)), model.options, frozen)
     with pytest.raises(ValueError, match="take its --image_size, --crop_fraction"):
-        generation.check_geometry(Geometry(32, crop_fraction=0.8), options)
+        other = base.ModelSpec(32, 3, geometry=Geometry(32, crop_fraction=0.8))
+        Generation(other, model.options, frozen)
+
+
+def test_a_detector_is_needed():
+    with pytest.raises(ValueError, match=r"--generation_detector is missing; give the run"):
+        Generation.check(base.ModelSpec(32, 3), GenerationOptions())
 
 
 def test_a_detector_that_is_none_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"--generation_detector=.*is no run directory"):
-        generation.load_detector(str(tmp_path))
+    options = GenerationOptions(detector=str(tmp_path))
+    for load in (
+        lambda: models.check_frozen("generation", options),
+        lambda: models.make_model(RUN, options),
+    ):
+        with pytest.raises(ValueError, match=r"--generation_detector=.*is no run directory"):
+            load()

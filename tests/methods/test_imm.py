@@ -8,19 +8,22 @@ import tensorflow as tf
 from tests.layers.test_pretrained import random_vgg
 from tf_landmarks import flags
 from tf_landmarks.augment import frame_pairs, tps, warped_pairs
-from tf_landmarks.layers import soft_argmax, weights
+from tf_landmarks.layers import pretrained, soft_argmax, weights
 from tf_landmarks.methods import base
 from tf_landmarks.methods.imm import Imm, ImmOptions, num_halvings
-from tf_landmarks.training import checkpoints
+from tf_landmarks.options import RunOptions
+from tf_landmarks.training import checkpoints, models
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
-SMALL = {"width": 4, "regressor_width": 16, "regressor_min_width": 4}
+SMALL = {"width": 4, "renderer_width": 16, "renderer_min_width": 4}
 
 
 def small(**options) -> Imm:
     """A built model at 32 px with 3 landmarks whose networks do something."""
     tf.keras.utils.set_random_seed(0)
-    model = Imm(base.ModelSpec(32, 3), ImmOptions(**{**SMALL, **options}))
+    path = options.get("loss_network", "")
+    frozen = {"loss_network": pretrained.load(path)} if path else {}
+    model = Imm(base.ModelSpec(32, 3), ImmOptions(**{**SMALL, **options}), frozen)
     model.build_variables()
     for variable in model.trainable_variables:
         if "kernel" in variable.name:
@@ -54,13 +57,13 @@ def test_the_model_has_the_published_number_of_parameters(num_landmarks, total):
     with tf.Graph().as_default():
         model = in_graph(128, num_landmarks)
         assert count(model.trainable_variables) == total
-        assert count(model.head.trainable_variables) == 257 * num_landmarks
+        assert count(model.bottleneck.head.trainable_variables) == 257 * num_landmarks
         for body in (model.detector, model.encoder):
             normalisation = [v for v in body.trainable_variables if "batch_norm" in v.name]
             assert count(normalisation) == 1_920
             assert count(body.trainable_variables) == 1_176_096 + 1_920
         bodies = 2 * (1_176_096 + 1_920)
-        assert count(model.regressor.trainable_variables) == total - bodies - 257 * num_landmarks
+        assert count(model.renderer.trainable_variables) == total - bodies - 257 * num_landmarks
 
 
 class Row(NamedTuple):
@@ -100,13 +103,13 @@ def test_bodies_are_the_published_table_and_share_nothing():
 
 
 @pytest.mark.core
-def test_the_regressor_is_the_published_table():
+def test_the_renderer_is_the_published_table():
     with tf.Graph().as_default():
         model = in_graph(128, 10)
-        filters = [[block.conv.filters for block in level] for level in model.regressor.levels]
+        filters = [[block.conv.filters for block in level] for level in model.renderer.levels]
         assert filters == [[256, 256], [128, 128], [64, 64], [32]]
-        convs = [block.conv for level in model.regressor.levels for block in level]
-        convs.append(model.regressor.output_conv)
+        convs = [block.conv for level in model.renderer.levels for block in level]
+        convs.append(model.renderer.output_conv)
         assert all(conv.kernel_size == (3, 3) and conv.strides == (1, 1) for conv in convs)
         inputs = [256 + 10, 256, 256, 128, 128, 64, 64, 32]
         assert [conv.kernel.shape[2] for conv in convs] == inputs
@@ -122,23 +125,23 @@ def test_the_regressor_is_the_published_table():
 @pytest.mark.core
 @pytest.mark.parametrize("size", [32, 64, 256])
 def test_other_sizes_have_a_block_less_or_more(size):
-    regressor = {
+    renderer = {
         32: [[256, 256], [128]],
         64: [[256, 256], [128, 128], [64]],
         256: [[256, 256], [128, 128], [64, 64], [32, 32], [32]],
     }[size]
     with tf.Graph().as_default():
         model = in_graph(size, 10)
-        assert num_halvings(size, 16) == len(regressor) - 1
+        assert num_halvings(size, 16) == len(renderer) - 1
         widths = [block.conv.filters for block in model.detector.blocks[::2]]
-        assert widths == [32, 64, 128, 256, 512][: len(regressor)]
-        filters = [[block.conv.filters for block in level] for level in model.regressor.levels]
-        assert filters == regressor
+        assert widths == [32, 64, 128, 256, 512][: len(renderer)]
+        filters = [[block.conv.filters for block in level] for level in model.renderer.levels]
+        assert filters == renderer
         images = tf.zeros([2, size, size, 3])
         found = model.represent(images)
         assert tuple(found.heatmaps.shape) == (2, 16, 16, 10)
-        assert tuple(found.landmarks.shape) == (2, 10, 2)
-        assert tuple(model.render(images, found.landmarks).shape) == (2, size, size, 3)
+        assert tuple(found.points.shape) == (2, 10, 2)
+        assert tuple(model.render(images, found.points).shape) == (2, size, size, 3)
 
 
 @pytest.mark.core
@@ -154,10 +157,10 @@ def test_a_size_that_does_not_fit_names_the_flags_and_the_sizes_that_do(size, gr
 def test_the_head_has_neither_normalisation_nor_activation():
     model = small()
     images = batch()["target"]
-    kernel, bias = model.head.get_weights()
+    kernel, bias = model.bottleneck.head.get_weights()
     bias += [5.0, -7.0, 0.0]
-    model.head.set_weights([kernel, bias])
-    logits = model.head(model.detector(images)).numpy()
+    model.bottleneck.head.set_weights([kernel, bias])
+    logits = model.bottleneck.head(model.detector(images)).numpy()
     expected = np.einsum("bijc,ck->bijk", model.detector(images), kernel[0, 0]) + bias
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     assert logits[..., 1].max() < 0
@@ -170,13 +173,13 @@ def test_options_choose_the_soft_argmax():
     found = {}
     for kind in ("mean", "sum", "joint"):
         model = small(softargmax=kind)
-        logits = model.head(model.detector(batch()["target"]))
+        logits = model.bottleneck.head(model.detector(batch()["target"]))
         found[kind] = model.represent(batch()["target"])
         expected = soft_argmax.soft_argmax(logits, kind)
-        np.testing.assert_allclose(found[kind].landmarks, expected.landmarks, atol=1e-6)
+        np.testing.assert_allclose(found[kind].points, expected.landmarks, atol=1e-6)
         np.testing.assert_allclose(found[kind].confidence, soft_argmax.confidence(expected))
-    assert np.abs(found["mean"].landmarks - found["sum"].landmarks).max() > 1e-3
-    assert np.abs(found["mean"].landmarks - found["joint"].landmarks).max() > 1e-4
+    assert np.abs(found["mean"].points - found["sum"].points).max() > 1e-3
+    assert np.abs(found["mean"].points - found["joint"].points).max() > 1e-4
 
 
 @pytest.mark.core
@@ -233,10 +236,10 @@ def test_render_moves_with_the_landmarks_and_takes_the_look_of_the_image():
 
 @pytest.mark.core
 def test_rendering_exchanges_two_blobs_with_two_landmarks():
-    # The regressor sees [features, blobs] with the blob of landmark k in channel k.
+    # The renderer sees [features, blobs] with the blob of landmark k in channel k.
     model = small(blob="gaussian", blob_std=0.3)
     seen = []
-    model.regressor = lambda inputs, training: seen.append(inputs.numpy()) or tf.zeros([1])
+    model.renderer = lambda inputs, training: seen.append(inputs.numpy()) or tf.zeros([1])
     landmarks = np.array([[[-0.5, 0.2], [0.7, 0.1], [0.0, -0.9]]], np.float32)
     model._generate(tf.fill([1, 16, 16, 8], 9.0), landmarks, False)
     assert seen[0].shape == (1, 16, 16, 8 + 3)
@@ -246,10 +249,10 @@ def test_rendering_exchanges_two_blobs_with_two_landmarks():
 
 
 def painter(colour: float, **options) -> Imm:
-    """A model whose regressor paints one colour, before `output_affine`."""
+    """A model whose renderer paints one colour, before `output_affine`."""
     model = small(**options)
-    kernel, bias = model.regressor.output_conv.get_weights()
-    model.regressor.output_conv.set_weights([0 * kernel, bias + colour])
+    kernel, bias = model.renderer.output_conv.get_weights()
+    model.renderer.output_conv.set_weights([0 * kernel, bias + colour])
     return model
 
 
@@ -283,7 +286,7 @@ def test_running_means_move_in_training_only_and_stay_out_of_the_gradient_if_ask
         model = painter(0.3, loss="balanced", loss_stop_gradient=stop)
         model.compute_losses(pair, training=False)
         np.testing.assert_array_equal(model.balance.means, [100])
-        bias = model.regressor.output_conv.bias
+        bias = model.renderer.output_conv.bias
         with tf.GradientTape(persistent=True) as tape:
             losses = model.compute_losses(pair, training=True)
         m = float(losses.terms["m_input"])
@@ -409,11 +412,16 @@ def test_the_optimizer_is_the_released_codes_adam():
 @pytest.mark.core
 def test_options_reach_the_schedule():
     options = {"learning_rate": 0.5, "decay_rate": 0.1, "decay_steps": 7}
-    staircase = small(**options).stages[0].schedule(100)
+    staircase = small(**options).stages[0].players[0].schedule(100)
     np.testing.assert_allclose([staircase(6), staircase(14)], [0.5, 0.005], rtol=1e-5)
-    cosine = small(schedule="cosine", learning_rate=0.5).stages[0].schedule(100)
+    cosine = small(schedule="cosine", learning_rate=0.5).stages[0].players[0].schedule(100)
     np.testing.assert_allclose([cosine(0), cosine(100)], [0.5, 0.0], atol=1e-8)
-    plateau = small(schedule="plateau", plateau_steps=5, plateau_patience=2).stages[0].schedule(100)
+    plateau = (
+        small(schedule="plateau", plateau_steps=5, plateau_patience=2)
+        .stages[0]
+        .players[0]
+        .schedule(100)
+    )
     assert (plateau.window, plateau.patience, float(plateau.rate)) == (5, 2, pytest.approx(1e-3))
 
 
@@ -441,7 +449,7 @@ def test_one_pair_is_learned_by_heart(affine):
     # The error falls more than 20 times; 500 steps are allowed (2000 without `output_affine`), 100
     # are enough.
     tf.keras.utils.set_random_seed(0)
-    options = ImmOptions(width=4, regressor_width=16, regressor_min_width=8, output_affine=affine)
+    options = ImmOptions(width=4, renderer_width=16, renderer_min_width=8, output_affine=affine)
     model = Imm(base.ModelSpec(32, 5), options)
     model.build_variables()
     model.start_stage(model.stages[0], 100)
@@ -480,7 +488,10 @@ def test_a_resumed_run_is_the_run_uninterrupted(tmp_path):
     assert int(second.steps_done) == 5
     names = ["rate", "best", "mean", "count", "stalls"]
     for name in names:
-        assert getattr(second.plateau, name).numpy() == getattr(whole.plateau, name).numpy()
+        assert (
+            getattr(second.plateaus["model"], name).numpy()
+            == getattr(whole.plateaus["model"], name).numpy()
+        )
     for one, other in zip(whole.variables, second.variables, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6, err_msg=one.name)
 
@@ -523,7 +534,9 @@ def test_a_target_that_is_masked_out_teaches_nothing(loss):
 def test_a_restored_model_finds_the_same_landmarks(tmp_path):
     tf.keras.utils.set_random_seed(1)
     first = small()
-    first.head.kernel.assign(50.0 * first.head.kernel)  # a fresh one puts all points in the centre
+    first.bottleneck.head.kernel.assign(
+        50.0 * first.bottleneck.head.kernel
+    )  # a fresh one puts all points in the centre
     images = batch(seed=2)["target"]
     found = first.represent(images).points
     tf.train.Checkpoint(model=first).write(str(tmp_path / "weights"))
@@ -561,7 +574,7 @@ def test_the_perceptual_loss_balances_six_levels_and_leaves_its_network_alone(tm
     model.train_step(pair)
     for level, features in model.loss_network(pair["target"]).items():
         np.testing.assert_array_equal(features, before[level])
-    bias = model.regressor.output_conv.bias
+    bias = model.renderer.output_conv.bias
     with tf.GradientTape() as tape:
         terms = model.compute_losses(pair, training=True).terms
         features = tf.add_n([terms[f"m_{level}"] for level in levels[1:]])
@@ -576,13 +589,15 @@ def test_the_loss_network_is_neither_saved_nor_needed_without_losses(tmp_path):
     assert not any("conv1_2" in name for name in with_network)
     saved = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
     options = ImmOptions(**{**SMALL, "loss": "balanced", "loss_network": "gone.npz"})
-    other = Imm(base.ModelSpec(32, 3), options)
-    other.build_variables(for_training=False)
+    run = RunOptions(method="imm", image_size=32, num_landmarks=3)
+    other = models.make_model(run, options, for_training=False)
     checkpoints.read_weights(saved, other)
     images = batch()["target"]
     np.testing.assert_array_equal(other.represent(images)[0], model.represent(images)[0])
     with pytest.raises(ValueError, match=r"^--imm_loss_network=gone.npz is no loss network"):
-        Imm.check_files(options)
+        models.make_model(run, options)
+    with pytest.raises(ValueError, match=r"^--imm_loss_network=gone.npz is no loss network"):
+        models.check_frozen("imm", options)
 
 
 @pytest.mark.core
@@ -590,15 +605,15 @@ def test_the_vectors_of_the_ablation_cross_the_bottleneck_in_place_of_landmarks(
     model = small(bottleneck="vector")
     images = batch()["target"]
     found = model.represent(images)
-    assert found.landmarks.shape == (2, 3, 2) and np.abs(found.landmarks).max() <= 1
-    assert float(tf.reduce_max(tf.abs(found.landmarks[0] - found.landmarks[1]))) > 1e-3
+    assert found.points.shape == (2, 3, 2) and np.abs(found.points).max() <= 1
+    assert float(tf.reduce_max(tf.abs(found.points[0] - found.points[1]))) > 1e-3
     # Any of the 2K numbers reaches all of the image, which a landmark's blob does not.
-    moved = found.landmarks.numpy()
+    moved = found.points.numpy()
     moved[:, 1, 0] += 0.5
     features = model.encoder(images)
-    maps = [model.vector.maps(tf.constant(numbers)) for numbers in (found.landmarks, moved)]
+    maps = [model.bottleneck.maps(tf.constant(numbers)) for numbers in (found.points, moved)]
     assert np.count_nonzero(np.abs(maps[0] - maps[1]) > 1e-6) > 0.9 * maps[0].numpy().size
-    changed = [model._generate(features, tf.constant(n), False) for n in (found.landmarks, moved)]
+    changed = [model._generate(features, tf.constant(n), False) for n in (found.points, moved)]
     assert np.abs(changed[0] - changed[1]).max() > 1e-6
 
 
@@ -609,7 +624,7 @@ def test_the_discriminator_and_the_others_are_trained_against_each_other(loss):
     (stage,) = model.stages
     model.start_stage(stage, 10)
     theirs = {v.ref() for v in model.discriminator.trainable_variables}
-    own = {v.ref() for v in model.stage_variables}
+    own = {v.ref() for v in model.stages[0].players[0].variables()}
     assert theirs and not theirs & own
     assert theirs | own == {v.ref() for v in model.trainable_variables}
 

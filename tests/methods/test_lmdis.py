@@ -9,9 +9,8 @@ import tensorflow as tf
 from tf_landmarks.augment import padded_pairs
 from tf_landmarks.data import samplers
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.methods import base, lmdis
+from tf_landmarks.methods import base, lmdis, lmdis_warps
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
-from tf_landmarks.options import RunOptions
 from tf_landmarks.training import batch_norm
 
 pytestmark = pytest.mark.core
@@ -111,7 +110,7 @@ def test_sizes_that_do_not_fit_are_refused():
 # --- Maps, landmarks, frames --------------------------------------------------------------------
 
 
-def with_maps(model: Lmdis, maps: np.ndarray, monkeypatch) -> lmdis.Found:
+def with_maps(model: Lmdis, maps: np.ndarray, monkeypatch) -> lmdis.Detection:
     """What is found where the softmax gives `maps [B, m, m, K + 1]`."""
     logits = tf.math.log(tf.constant(maps, tf.float32) + 1e-12)
     monkeypatch.setattr(model.detector, "call", lambda images, training: logits)
@@ -146,13 +145,13 @@ def test_a_single_pixel_is_a_landmark_at_its_centre_without_spread(small, monkey
         maps[0, y, x, k], maps[0, y, x, 4] = 1, 0
     found = with_maps(small, maps, monkeypatch)
     centres = (2 * np.array([(0, 0), (47, 0), (10, 20), (24, 24)]) + 1) / 48 - 1
-    np.testing.assert_allclose(found.places[0], centres, atol=1e-5)
+    np.testing.assert_allclose(found.landmarks_edge[0], centres, atol=1e-5)
     np.testing.assert_allclose(found.variances[0], 0, atol=1e-5)
 
 
 def test_a_uniform_map_is_a_landmark_in_the_middle(small, monkeypatch):
     found = with_maps(small, np.full((1, 48, 48, 5), 0.2, np.float32), monkeypatch)
-    np.testing.assert_allclose(found.places, 0, atol=1e-5)
+    np.testing.assert_allclose(found.landmarks_edge, 0, atol=1e-5)
     # Per axis (1 - 1/n^2) / 12 of the canvas' side squared; the edge convention is 2 wide.
     np.testing.assert_allclose(found.variances, 4 * (1 - 1 / 48**2) / 12, rtol=1e-4)
 
@@ -166,7 +165,7 @@ def test_landmarks_leave_the_model_in_the_frame_of_the_image(small, monkeypatch)
     maps[0, 20, 20, 2:4], maps[0, 20, 20, 4] = 0.5, 0
     with_maps(small, maps, monkeypatch)
     found = small.represent(images(1))
-    np.testing.assert_allclose(found.landmarks[0, :2], [[-1, -1], [1, 1]], atol=1e-4)
+    np.testing.assert_allclose(found.points[0, :2], [[-1, -1], [1, 1]], atol=1e-4)
     assert float(found.heatmaps[0, 0, 0, 0]) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(tf.reduce_sum(found.heatmaps, axis=(1, 2)), 1, rtol=1e-3)
 
@@ -182,15 +181,18 @@ def test_a_single_pixel_pools_the_features_there(small, monkeypatch):
     maps[0, 5, 7, 0] = maps[0, 9, 9, 1:] = 1
     found = model._describe(tf.zeros([1, 48, 48, 3]), tf.constant(maps), False)
     np.testing.assert_allclose(
-        found[0, 0], features[0, 5, 7].numpy() @ model.describe[0].numpy(), rtol=1e-4, atol=1e-5
+        found[0, 0],
+        features[0, 5, 7].numpy() @ model.descriptors.describe_kernel[0].numpy(),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
 def test_a_landmark_has_a_descriptor_of_its_own(small, monkeypatch):
     before = small.describe_images(images())
-    kernel = small.describe.numpy()
+    kernel = small.descriptors.describe_kernel.numpy()
     kernel[2] += 1.0
-    monkeypatch.setattr(small, "describe", tf.constant(kernel))
+    monkeypatch.setattr(small.descriptors, "describe_kernel", tf.constant(kernel))
     changed = np.abs(small.describe_images(images()) - before).max(axis=(0, 2)) > 1e-6
     np.testing.assert_array_equal(changed, [False, False, True, False, False])
 
@@ -247,7 +249,7 @@ def test_lengths_in_losses_are_in_the_side_of_the_image(small, monkeypatch):
 
     def detect(canvases, training=False):
         found = original(canvases, training)
-        return lmdis.Found(places, tf.ones([4, 4, 2]) * 0.01, found.maps)
+        return lmdis.Detection(places, tf.ones([4, 4, 2]) * 0.01, found.maps)
 
     monkeypatch.setattr(small, "detect", detect)
     terms = small.compute_losses({**batch, **still}, training=False).terms
@@ -306,7 +308,7 @@ def test_schedules_at_their_steps(small, change):
     for step, share in ((0, 0), (5000, 0), (7500, 0.15), (10_000, 0.3), (50_000, 0.3)):
         model.steps_done.assign(step)
         assert float(model._landmark_share()) == pytest.approx(share, abs=1e-6)
-    rate = model._schedule(225_000)
+    rate = model.stages[0].players[0].schedule(225_000)
     drops = ((0, 1e-3), (99_999, 1e-3), (100_000, 1e-4), (199_999, 1e-4), (200_000, 1e-5))
     for step, expected in drops:
         assert float(rate(step)) == pytest.approx(expected)
@@ -352,15 +354,17 @@ def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeyp
     change(landmark_warps=1.0, landmark_warps_from=0, landmark_warps_full=1)
     model.steps_done.assign(10)
     batch = make_batch(model, 2)
-    apart = tf.constant(lmdis._lattice(4)[None].repeat(2, 0), tf.float32)
-    monkeypatch.setattr(model, "detect", lambda canvases, training: lmdis.Found(apart, None, None))
+    apart = tf.constant(lmdis_warps.lattice(4)[None].repeat(2, 0), tf.float32)
+    monkeypatch.setattr(
+        model, "detect", lambda canvases, training: lmdis.Detection(apart, None, None)
+    )
     padded = padded_pairs.pad(batch["target"], 48)
     source, moved = model._warped(padded, batch, training=False)
     expected = padded_pairs.landmark_warp(batch["similarity"], apart, batch["landmark_shifts"])
     np.testing.assert_allclose(moved(apart), expected(apart), atol=1e-4)
     np.testing.assert_allclose(source, expected.images(padded), atol=1e-3)
     # Landmarks on one spot would make the spline explode: the grid's is taken.
-    near = lmdis.Found(apart * 0.1, None, None)
+    near = lmdis.Detection(apart * 0.1, None, None)
     monkeypatch.setattr(model, "detect", lambda canvases, training: near)
     source, moved = model._warped(padded, batch, training=False)
     np.testing.assert_allclose(source, batch["source"])
@@ -411,7 +415,7 @@ def test_equivariance_reaches_both_branches(small, change):
 def test_drawing_ones_own_landmarks_is_the_reconstruction(small):
     batch = images()
     own = small.represent(batch).points
-    places = small.detect(padded_pairs.pad(batch, 48)).places
+    places = small.detect(padded_pairs.pad(batch, 48)).landmarks_edge
     expected = small.decode(places, small.describe_images(batch))
     np.testing.assert_allclose(small.render(batch, own), expected, atol=1e-5)
 
@@ -443,9 +447,9 @@ def test_three_frames_make_a_sample_with_its_flow(small):
 def test_flow_adds_its_two_terms_to_the_total(small, change):
     batch = flow_batch(small)
     without = small.compute_losses(batch, training=False)
-    change(flow=True, separation_weight=0.0, concentration_weight=0.0)
+    change(optical_flow=True, separation_weight=0.0, concentration_weight=0.0)
     found = small.compute_losses(batch, training=False)
-    change(flow=True, separation_weight=0.0, concentration_weight=0.0, flow_preference=False)
+    change(optical_flow=True, separation_weight=0.0, concentration_weight=0.0, motion_prior=False)
     indifferent = small.compute_losses(batch, training=False)
     assert "flow" not in without.terms and "prefer" not in indifferent.terms
     assert found.terms["flow"] > 0 > found.terms["prefer"]
@@ -460,7 +464,7 @@ def test_flow_adds_its_two_terms_to_the_total(small, change):
 
 def test_flow_teaches_the_detector_by_both_frames(small, change):
     change(
-        flow=True, equivariance_weight=1.0, separation_weight=0.0, concentration_weight=0.0,
+        optical_flow=True, equivariance_weight=1.0, separation_weight=0.0, concentration_weight=0.0,
         reconstruction_weight=0.0,
     )  # fmt: skip
     batch = flow_batch(small)
@@ -508,14 +512,12 @@ def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
     weights = [v.numpy() for v in model.trainable_variables]
     batches = [make_batch(model, 4, seed) for seed in range(2)]
 
-    class Frames:
-        def batches(self, pairing, size, seed, start):
-            return tf.data.Dataset.from_tensor_slices(
-                {k: tf.stack([b[k] for b in batches]) for k in batches[0]}
-            )
+    class Data:
+        def statistics_batches(self, stage, count):
+            assert count == 2 and stage.name == "main"
+            return batches
 
-    run = RunOptions(batch_size=4)
-    batch_norm.Recalibration(run, copy, model.stages[0], Frames())(model)
+    batch_norm.BatchNormReestimation(copy, copy.stages[0], Data())(model)
     for before, variable in zip(weights, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(variable, before)
     found = norm_statistics(model)
@@ -527,8 +529,8 @@ def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
 def test_after_recalibration_inference_is_like_training(quick):
     batch = make_batch(quick, 8)
     canvases = tf.concat([padded_pairs.pad(batch["target"], 56), batch["source"]], axis=0)
-    training = quick.detect(canvases, training=True).places
-    before = np.abs(quick.detect(canvases).places - training).mean()
+    training = quick.detect(canvases, training=True).landmarks_edge
+    before = np.abs(quick.detect(canvases).landmarks_edge - training).mean()
     batch_norm.replace_statistics(quick, [batch], lambda b: quick.compute_losses(b, True))
-    after = np.abs(quick.detect(canvases).places - training).mean()
+    after = np.abs(quick.detect(canvases).landmarks_edge - training).mean()
     assert after < 0.1 * before

@@ -317,7 +317,7 @@ def imm(num_landmarks):
 
 def test_an_imm_whose_head_is_zero_is_dead_and_every_point_named():
     model, find, render = imm(num_landmarks=4)
-    for variable in (model.head.kernel, model.head.bias):
+    for variable in (model.bottleneck.head.kernel, model.bottleneck.head.bias):
         variable.assign(tf.zeros_like(variable))
     (warning,) = advice.warnings(unsupervised.measure(scene(), find, render))
     assert "all points are dead: points 0 to 3: on one spot, motionless" in warning

@@ -24,7 +24,7 @@ from tf_landmarks.training import checkpoints, models, trainer, untrained
 from tf_landmarks.training.run_data import RunData
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-OPTIONS = ImmOptions(width=8, regressor_width=16, regressor_min_width=8, softargmax="joint")
+OPTIONS = ImmOptions(width=8, renderer_width=16, renderer_min_width=8, softargmax="joint")
 K = 5
 
 pytestmark = pytest.mark.core
@@ -57,7 +57,7 @@ def make_lively(model) -> None:
         if len(shape) == 4:
             std = (2.0 / np.prod(shape[:3])) ** 0.5
             variable.assign(random.normal(0.0, std, shape).astype(np.float32))
-    kernel = model.head.kernel
+    kernel = model.bottleneck.head.kernel
     kernel.assign(4.0 * kernel)
 
 

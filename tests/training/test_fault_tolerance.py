@@ -82,7 +82,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capl
     model, saved = started(str(tmp_path))
     for step in (1, 2, 3):
         model.steps_done.assign(step)
-        model.regressor.output_conv.bias.assign([step, 0, 0])
+        model.renderer.output_conv.bias.assign([step, 0, 0])
         saved.save()
     # The last one is cut short, the one before has wrong bytes.
     (data,) = tmp_path.glob("ckpt-3.data-*")
@@ -94,7 +94,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capl
     data.write_bytes(whole)
     other, found = started(str(tmp_path))
     assert found.restore(lambda number: None) == 1
-    np.testing.assert_array_equal(other.regressor.output_conv.bias, [1, 0, 0])
+    np.testing.assert_array_equal(other.renderer.output_conv.bias, [1, 0, 0])
     warned = [record.getMessage() for record in caplog.records]
     assert [
         f"ckpt-{step} cannot be read" in line for step, line in zip((3, 2), warned, strict=True)
@@ -159,14 +159,14 @@ def test_the_best_weights_are_kept_and_found_again(tmp_path):
     kept = []
     for step, score in ((1, 3.0), (2, 1.0), (3, 2.0), (4, float("nan"))):
         model.steps_done.assign(step)
-        model.regressor.output_conv.bias.assign([step, 0, 0])
+        model.renderer.output_conv.bias.assign([step, 0, 0])
         kept.append(saved.promote_or_delete(saved.write_temporary(), score))
         saved.save()
     assert kept == [True, True, False, False]
     assert saved_steps(tmp_path)[0] == "best-2.index" and len(saved_steps(tmp_path)) == 4
     other = CASE.model()
     assert checkpoints.load_latest(str(tmp_path), other, best=True) == 2
-    np.testing.assert_array_equal(other.regressor.output_conv.bias, [2, 0, 0])
+    np.testing.assert_array_equal(other.renderer.output_conv.bias, [2, 0, 0])
     assert checkpoints.load_latest(str(tmp_path), other) == 4
     # A resumed run knows what it has to beat.
     model, resumed = started(str(tmp_path))
@@ -185,11 +185,11 @@ def make_frames(count: int = 8) -> ImageSet:
     ("spoil", "message"),
     [
         (
-            lambda m: m.regressor.output_conv.bias.assign([np.nan, 0, 0]),
+            lambda m: m.renderer.output_conv.bias.assign([np.nan, 0, 0]),
             r"the weight regressor/conv2d.*/bias:0 is not finite",
         ),
         (
-            lambda m: m.regressor.output_conv.bias.assign([3e38, 0, 0]),
+            lambda m: m.renderer.output_conv.bias.assign([3e38, 0, 0]),
             r"m_input, mse, the total of model are not finite, first in \w+ \(\w+/\w+\.py, line \d+\)",
         ),
     ],

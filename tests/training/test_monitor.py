@@ -47,7 +47,7 @@ def make_data(folder: str, validation_fraction: float = 0.5) -> RunData:
 
 def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(folder, tmp_path):
     model, copy, data = CASE.model(), CASE.model(), make_data(folder)
-    model.regressor.output_conv.bias.assign([0.3, 0.1, 0.2])
+    model.renderer.output_conv.bias.assign([0.3, 0.1, 0.2])
     stage = model.stages[0]
     measured = monitor.Monitor(copy, copy.stages[0], data)
     measured.load(tf.train.Checkpoint(model=model).write(str(tmp_path / "weights")))

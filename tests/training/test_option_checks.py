@@ -19,7 +19,7 @@ from tf_landmarks.training import models, strategy, trainer, untrained
 from tf_landmarks.training.run_data import RunData
 
 ROOT = pathlib.Path(__file__).parents[2]
-OPTIONS = ImmOptions(width=4, regressor_width=8, regressor_min_width=4, softargmax="joint")
+OPTIONS = ImmOptions(width=4, renderer_width=8, renderer_min_width=4, softargmax="joint")
 RUN = RunOptions(image_size=32, num_landmarks=3, batch_size=4, steps=2, precision="float32")
 
 pytestmark = pytest.mark.core

@@ -1,4 +1,4 @@
-"""The trunk of a trained FSE network with a classifier per cell: does it know parts? (FSE, HELEN)
+"""The trunk of a trained network with a classifier per cell: does it know parts? (FSE, HELEN)
 
 The layer that made the scores gives way to one that makes logits of classes. It is trained from scratch,
 with the first three convolutions kept as they were learned, or with all of them fine-tuned.
@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tf_landmarks import flags, run_directory
+from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import image_files
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods.fse import Fse
+from tf_landmarks.methods.base import HasTrunk
 from tf_landmarks.training import checkpoints, models, untrained
 
 Mode = Literal["scratch", "frozen", "finetuned"]
@@ -95,11 +95,11 @@ class Segmenter(tf.keras.Model):
     """Images to logits of classes, `[B, S, S, 3]` to `[B, S / 2, S / 2, C]`.
 
     Args:
-        network: An FSE network, whose trunk is used and changed.
+        network: Whose trunk is used and changed.
         num_classes: C.
     """
 
-    def __init__(self, network: Fse, num_classes: int, **kwargs):
+    def __init__(self, network: HasTrunk, num_classes: int, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.classifier = tf.keras.layers.Conv2D(num_classes, 1)
@@ -109,15 +109,19 @@ class Segmenter(tf.keras.Model):
         return self.classifier(self.network.features(inputs, training))
 
 
-def load(run_dir: str, mode: Mode) -> Fse:
+def load(run_dir: str, mode: Mode) -> HasTrunk:
     """The network of a run: as trained, or, from scratch, as it was before.
 
     Raises:
-        UserError: If it is no run of FSE.
+        UserError: If its method has no trunk.
     """
     run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
-    if run.method != "fse":
-        raise UserError(f"--run_dir={run_dir} is a run of {run.method}; its trunk is not FSE's")
+    if not issubclass(methods.MODELS[run.method], HasTrunk):
+        known = [name for name, kind in methods.MODELS.items() if issubclass(kind, HasTrunk)]
+        raise UserError(
+            f"--run_dir={run_dir} is a run of {run.method}, which has no trunk; take one of "
+            f"{', '.join(known)}"
+        )
     model = models.make_float32_model(run, options)
     if mode == "scratch":
         untrained.load(run_dir, model)
@@ -128,7 +132,7 @@ def load(run_dir: str, mode: Mode) -> Fse:
 
 
 def train(
-    network: Fse,
+    network: HasTrunk,
     mode: Mode,
     data: SegmentedImages,
     num_classes: int,
@@ -190,7 +194,7 @@ def pixel_accuracy(predicted: Sequence[np.ndarray], labels: Sequence[np.ndarray]
     return 100.0 * hits / sum(q.size for q in labels)
 
 
-def _inputs(data: SegmentedImages, network: Fse) -> np.ndarray:
+def _inputs(data: SegmentedImages, network: HasTrunk) -> np.ndarray:
     """Images resized, and nothing else, to the network's input."""
     size = [network.spec.image_size] * 2
     return np.stack(

@@ -18,8 +18,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import few_labels, landmark_regression
-from tf_landmarks.layers import blocks
-from tf_landmarks.methods import fse
+from tf_landmarks.layers import blocks, tcdcn
 
 Kind = Literal["A", "B"]
 
@@ -63,7 +62,7 @@ class SupervisedNetwork(tf.keras.Model):
         common["initializer"] = tf.keras.initializers.GlorotUniform
         self.trunk = [
             blocks.ConvBlock(filters, kernel, **common)
-            for filters, kernel, _ in fse.LAYERS["plain"]
+            for filters, kernel, _ in tcdcn.CONVOLUTIONS["plain"]
         ]
         self.last = tf.keras.layers.Dense(2 * num_points)
 

@@ -75,23 +75,23 @@ def conv(
     )
 
 
-def resize(images: tf.Tensor, size, legacy: bool = False) -> tf.Tensor:
+def resize(images: tf.Tensor, size, half_pixel_centers: bool = True) -> tf.Tensor:
     """Resizes `images [B, H, W, C]` bilinearly, without antialiasing, in the dtype of its input.
 
     Args:
         images: Any floating type.
         size: (height, width), pixels.
-        legacy: Measure from the top-left corner of each pixel, as TensorFlow 1 did by default, instead
-            of from its centre: doubled, out[2i] = in[i].
+        half_pixel_centers: Measure from the centre of each pixel; else from its top-left corner, as
+            TensorFlow 1 did by default: doubled, out[2i] = in[i].
     """
-    if legacy:
-        resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=False)
-    else:
+    if half_pixel_centers:
         resized = tf.image.resize(images, size)
+    else:
+        resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=False)
     return tf.cast(resized, images.dtype)
 
 
-def double(images: tf.Tensor, legacy: bool = False) -> tf.Tensor:
+def upsample_2x(images: tf.Tensor, half_pixel_centers: bool = True) -> tf.Tensor:
     """Bilinear upsampling to twice the size; see `resize`."""
     height, width = images.shape[1:3]
-    return resize(images, (2 * height, 2 * width), legacy)
+    return resize(images, (2 * height, 2 * width), half_pixel_centers)

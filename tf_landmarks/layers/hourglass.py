@@ -61,11 +61,11 @@ class Hourglass(tf.keras.layers.Layer):
         for block in self.down[index]:
             features = block(features, training=training)
         if index < len(self.branches):
-            beside = features
+            skip = features
             for block in self.branches[index]:
-                beside = block(beside, training=training)
+                skip = block(skip, training=training)
             below = self._at(index + 1, tf.nn.max_pool2d(features, 2, 2, "VALID"), training)
-            features = tf.repeat(tf.repeat(below, 2, axis=1), 2, axis=2) + beside
+            features = tf.repeat(tf.repeat(below, 2, axis=1), 2, axis=2) + skip
         for block in self.up[index]:
             features = block(features, training=training)
         return features

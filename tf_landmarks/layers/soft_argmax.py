@@ -20,8 +20,8 @@ MapShape = Literal["gaussian", "gaussian_without_half", "flat", "flat_separable"
 CONFIDENCE_STD = 0.25
 
 
-class Points(NamedTuple):
-    """What a soft-argmax finds.
+class Detection(NamedTuple):
+    """Landmarks, and the heatmaps that they were read off.
 
     Attributes:
         landmarks: `[B, K, 2]` float32 (y, x) in [-1, 1].
@@ -32,7 +32,7 @@ class Points(NamedTuple):
     heatmaps: tf.Tensor
 
 
-def soft_argmax(logits: tf.Tensor, kind: SoftArgmax) -> Points:
+def soft_argmax(logits: tf.Tensor, kind: SoftArgmax) -> Detection:
     """Applies the soft-argmax of the given kind: "mean" and "sum" are marginal, "joint" is not.
 
     Args:
@@ -53,7 +53,9 @@ def soft_argmax(logits: tf.Tensor, kind: SoftArgmax) -> Points:
     raise ValueError(f"soft-argmax {kind!r} is unknown; it is one of mean, sum, joint")
 
 
-def marginal_soft_argmax(logits: tf.Tensor, reduction: Literal["mean", "sum"] = "mean") -> Points:
+def marginal_soft_argmax(
+    logits: tf.Tensor, reduction: Literal["mean", "sum"] = "mean"
+) -> Detection:
     """Soft-argmax of each axis by itself: softmax over marginal logits, then the expectation.
 
     p_y = softmax_i(reduce_j S[i, j]), y = sum_i p_y[i] g[i], and x alike. The heatmap is the
@@ -64,10 +66,10 @@ def marginal_soft_argmax(logits: tf.Tensor, reduction: Literal["mean", "sum"] = 
     rows = tf.nn.softmax(reduce(logits, axis=2), axis=1)  # [B, h, K]
     columns = tf.nn.softmax(reduce(logits, axis=1), axis=1)  # [B, w, K]
     landmarks = tf.stack([_expectation(rows), _expectation(columns)], axis=-1)
-    return Points(landmarks, rows[:, :, tf.newaxis] * columns[:, tf.newaxis])
+    return Detection(landmarks, rows[:, :, tf.newaxis] * columns[:, tf.newaxis])
 
 
-def joint_soft_argmax(logits: tf.Tensor) -> Points:
+def joint_soft_argmax(logits: tf.Tensor) -> Detection:
     """Soft-argmax of a softmax over all cells: p = softmax_u(S), landmark = sum_u p(u) u."""
     logits = tf.cast(logits, tf.float32)
     batch, (height, width, num_landmarks) = tf.shape(logits)[0], logits.shape[1:]
@@ -76,19 +78,45 @@ def joint_soft_argmax(logits: tf.Tensor) -> Points:
     rows = tf.reduce_sum(heatmaps, axis=2)
     columns = tf.reduce_sum(heatmaps, axis=1)
     landmarks = tf.stack([_expectation(rows), _expectation(columns)], axis=-1)
-    return Points(landmarks, heatmaps)
+    return Detection(landmarks, heatmaps)
 
 
-def confidence(points: Points) -> tf.Tensor:
-    """How concentrated each heatmap is: `exp(-tr(Cov) / (2 s^2))`, s = CONFIDENCE_STD.
+def moments(marginals: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and variance along one axis.
+
+    Args:
+        marginals: `[B, n, K]`, distributions over the cells of the axis.
+        positions: `[n]`, where the cells lie, in any unit.
+
+    Returns:
+        Means `[B, K]` in that unit, and variances `[B, K]` in its square.
+    """
+    mean = tf.einsum("bnk,n->bk", marginals, positions)
+    return mean, _variance_about(mean, marginals, positions)
+
+
+def confidence(detection: Detection) -> tf.Tensor:
+    """How concentrated each heatmap is around its landmark, `[B, K]`; see `confidence_of`."""
+    variances = [
+        _variance_about(
+            detection.landmarks[..., axis],
+            tf.reduce_sum(detection.heatmaps, axis=2 - axis),
+            _axis(detection.heatmaps.shape[1 + axis]),
+        )
+        for axis in (0, 1)
+    ]
+    return confidence_of(variances[0] + variances[1])
+
+
+def confidence_of(variance: tf.Tensor) -> tf.Tensor:
+    """`exp(-tr(Cov) / (2 s^2))`, s = CONFIDENCE_STD.
+
+    Args:
+        variance: `[B, K]` tr(Cov) of each heatmap, in squared coordinate units; the image is 2 units high.
 
     Returns:
         `[B, K]` float32 in (0, 1]; 1 for a single cell.
     """
-    height, width = points.heatmaps.shape[1:3]
-    y = _axis(height)[tf.newaxis, :, tf.newaxis, tf.newaxis] - points.landmarks[:, None, None, :, 0]
-    x = _axis(width)[tf.newaxis, tf.newaxis, :, tf.newaxis] - points.landmarks[:, None, None, :, 1]
-    variance = tf.reduce_sum(points.heatmaps * (y**2 + x**2), axis=[1, 2])
     return tf.exp(-variance / (2.0 * CONFIDENCE_STD**2))
 
 
@@ -145,7 +173,12 @@ def _axis(n: int) -> tf.Tensor:
 
 def _expectation(marginals: tf.Tensor) -> tf.Tensor:
     """The mean coordinate of `[B, n, K]` distributions, `[B, K]`."""
-    return tf.einsum("bnk,n->bk", marginals, _axis(marginals.shape[1]))
+    return moments(marginals, _axis(marginals.shape[1]))[0]
+
+
+def _variance_about(mean: tf.Tensor, marginals: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    offsets = positions[:, tf.newaxis] - mean[:, tf.newaxis]
+    return tf.reduce_sum(marginals * offsets**2, axis=1)
 
 
 def _outer(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:

@@ -12,13 +12,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_landmarks import coordinates
-from tf_landmarks.augment import sampling
-
 BINS = 32
 WINDOW = 7  # pixels
 HUE_SCALE = 5.0
-NORM_EPSILON = 1e-5
 
 
 class Targets(NamedTuple):
@@ -138,44 +134,3 @@ def loss(truth: Targets, hue_errors: tf.Tensor, chroma_errors: tf.Tensor) -> tf.
     hue = hue_errors - entropy(truth.hue)
     chroma = chroma_errors - entropy(truth.chroma)
     return tf.reduce_mean(HUE_SCALE * truth.hue_weight * hue + truth.chroma_weight * chroma)
-
-
-def hypercolumns(features: list[tf.Tensor], strides: list[int], points: tf.Tensor) -> tf.Tensor:
-    """Reads the features of all layers at points, bilinearly.
-
-    A point (y, x) is read at (y / s, x / s) of a layer of stride s, without offset as published;
-    beyond a layer's last row or column the last one is read.
-
-    Args:
-        features: `[B, h, w, C]` of each layer, h and w at least 2.
-        strides: Pixels of the image per pixel of each layer.
-        points: `[B, N, 2]` (y, x) pixels of the image.
-
-    Returns:
-        `[B, N, sum of C]` float32.
-    """
-    columns = []
-    for values, stride in zip(features, strides, strict=True):
-        pixels = tf.cast(points, tf.float32)[:, tf.newaxis] / stride
-        places = coordinates.corner_from_pixels(pixels, values.shape[1:3])
-        columns.append(sampling.sample(values, places, border="edge")[:, 0])
-    return tf.concat(columns, axis=-1)
-
-
-def fold_batch_norm(kernel, bias, mean, variance) -> tuple:
-    """The kernel and bias of one convolution that does what convolution and normalisation do.
-
-    W / sigma and (b - mu) / sigma, sigma = sqrt(1e-5 + variance); the normalisation has no scale and no
-    shift of its own.
-
-    Args:
-        kernel: `[h, w, in, out]`.
-        bias: `[out]`.
-        mean: `[out]`, of the convolution's output.
-        variance: `[out]`, likewise.
-
-    Returns:
-        Kernel and bias.
-    """
-    deviation = (variance + NORM_EPSILON) ** 0.5
-    return kernel / deviation, (bias - mean) / deviation

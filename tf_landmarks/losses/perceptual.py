@@ -101,7 +101,7 @@ def level_errors(
     output: tf.Tensor,
     mask: tf.Tensor,
     zoom: int = 1,
-    legacy_resize: bool = False,
+    half_pixel_centers: bool = True,
 ) -> dict[str, tf.Tensor]:
     """Compares two batches of images at the level `input` and at those of a network.
 
@@ -114,7 +114,7 @@ def level_errors(
         mask: `[B, S, S, 1]`, how much each pixel of the target counts.
         zoom: How many times images are enlarged before the network sees them: networks learned on
             large images see more in small ones that way.
-        legacy_resize: See `masked_mean`.
+        half_pixel_centers: See `masked_mean`.
 
     Returns:
         The masked mean squared error of each level: of 0-255 values for `input`, of features else.
@@ -126,24 +126,24 @@ def level_errors(
     if zoom > 1:
         side = zoom * target.shape[1]
         target, output = (tf.image.resize(images, [side, side]) for images in (target, output))
-    wanted, found = network(target), network(output)
-    for level, features in wanted.items():
-        squared = (features - found[level]) ** 2
-        errors[level] = masked_mean(squared, mask, legacy_resize)
+    target_features, output_features = network(target), network(output)
+    for level, features in target_features.items():
+        squared = (features - output_features[level]) ** 2
+        errors[level] = masked_mean(squared, mask, half_pixel_centers)
     return errors
 
 
-def masked_mean(errors: tf.Tensor, mask: tf.Tensor, legacy_resize: bool = False) -> tf.Tensor:
+def masked_mean(errors: tf.Tensor, mask: tf.Tensor, half_pixel_centers: bool = True) -> tf.Tensor:
     """Averages `mask * errors` over *all* elements, whatever the mask's sum.
 
     Args:
         errors: `[B, H, W, C]`.
         mask: `[B, h, w, 1]`, resized bilinearly to H, W where it differs.
-        legacy_resize: Resize as TensorFlow 1 did, from the top-left corner of each pixel.
+        half_pixel_centers: How it is resized, see `blocks.resize`.
 
     Returns:
         A scalar.
     """
     if mask.shape[1:3] != errors.shape[1:3]:
-        mask = blocks.resize(mask, errors.shape[1:3], legacy_resize)
+        mask = blocks.resize(mask, errors.shape[1:3], half_pixel_centers)
     return tf.reduce_mean(mask * errors)

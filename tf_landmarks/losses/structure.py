@@ -28,13 +28,15 @@ def map_alignment(target: tf.Tensor, source: tf.Tensor, cells, moved: tf.Tensor)
         `[B]`, in that unit squared.
     """
     cells = tf.constant(cells, tf.float32)[tf.newaxis]
-    (place, variance), (other, other_variance) = _moments(target, cells), _moments(source, moved)
-    distances = tf.reduce_sum((place - other) ** 2, axis=-1)
-    return tf.reduce_mean(distances + variance + other_variance, axis=-1)
+    target_mean, target_variance = _moments(target, cells)
+    source_mean, source_variance = _moments(source, moved)
+    distances = tf.reduce_sum((target_mean - source_mean) ** 2, axis=-1)
+    return tf.reduce_mean(distances + target_variance + source_variance, axis=-1)
 
 
 def _moments(maps: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean `[B, K, 2]` and total variance `[B, K]` of places `[B or 1, P, 2]` under maps."""
+    # Not by `soft_argmax.moments`: warped cells are no lattice, and have no marginals.
     weights = tf.reshape(maps, [-1, maps.shape[1] * maps.shape[2], maps.shape[3]])
     mean = tf.einsum("bpk,bpd->bkd", weights, places + tf.zeros_like(weights[..., :1]))
     offsets = places[:, :, tf.newaxis] - mean[:, tf.newaxis]  # [B, P, K, 2]

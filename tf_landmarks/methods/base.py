@@ -31,6 +31,7 @@ __all__ = [
     "FeatureModel",
     "Features",
     "Frozen",
+    "HasTrunk",
     "LandmarkModel",
     "Landmarks",
     "Losses",
@@ -283,6 +284,22 @@ class FeatureModel(Model):
         """See the base class."""
         super().build_variables(for_training)
         self.represent(tf.zeros([1, self.spec.image_size, self.spec.image_size, 3]))
+
+
+class HasTrunk:
+    """What a model has, beside what it yields, whose convolutions can be put to another use.
+
+    Attributes:
+        spec: See `Model`.
+        trunk: Its convolutions, from the image on; each may be frozen by itself.
+    """
+
+    spec: ModelSpec
+    trunk: list[tf.keras.layers.Layer]
+
+    def features(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """What the last convolution gives, `[B, h, w, D]`, of `images [B, S, S, 3]` in [0, 1]."""
+        raise NotImplementedError
 
 
 def variables_by_path(root: tf.Module) -> dict[str, tf.Variable]:

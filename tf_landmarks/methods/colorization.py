@@ -26,7 +26,7 @@ from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import SingleImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import frozen_network, vgg, weights
+from tf_landmarks.layers import frozen_network, hypercolumn, vgg, weights
 from tf_landmarks.losses import colorization
 from tf_landmarks.methods import base
 
@@ -39,6 +39,7 @@ MIN_SIZE = 32  # so that the deepest layer has two pixels a side
 # With Keras' 0.99 the statistics of 13 layers lag so far behind the weights that held-out figures are
 # worse than those of a constant answer for hundreds of steps, until the learning rate is low.
 NORM_MOMENTUM = 0.9
+NORM_EPSILON = 1e-5
 _CONVOLUTIONS = (2, 2, 3, 3, 3)  # of VGG-16, per block
 LAYERS = vgg.layer_names(_CONVOLUTIONS)
 STRIDES = [2**block for block, count in enumerate(_CONVOLUTIONS) for _ in range(count)]
@@ -149,7 +150,7 @@ class GreyVgg(tf.keras.layers.Layer):
             )  # fmt: skip
             self.norms.append(
                 tf.keras.layers.BatchNormalization(
-                    momentum=NORM_MOMENTUM, epsilon=colorization.NORM_EPSILON,
+                    momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON,
                     center=False, scale=False,
                     synchronized=sync_batch_norm, name=f"{layer}_norm",
                 )
@@ -157,20 +158,20 @@ class GreyVgg(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Returns the features of all 13 layers, after ReLU, of `inputs [B, S, S, 1]`."""
-        found, values = [], inputs
+        features, values = [], inputs
         for layer, conv, norm in zip(LAYERS, self.convs, self.norms, strict=True):
-            if layer.endswith("_1") and found:
+            if layer.endswith("_1") and features:
                 values = tf.nn.max_pool2d(values, 2, 2, "VALID")
             values = tf.nn.relu(norm(conv(values), training=training))
-            found.append(values)
-        return found
+            features.append(values)
+        return features
 
     def folded(self) -> weights.Arrays:
         """The kernels and biases of 13 convolutions that do the same without normalisation."""
         arrays = {}
         for layer, conv, norm in zip(LAYERS, self.convs, self.norms, strict=True):
-            weights = (conv.kernel, conv.bias, norm.moving_mean, norm.moving_variance)
-            kernel, bias = colorization.fold_batch_norm(*(w.numpy() for w in weights))
+            variables = (conv.kernel, conv.bias, norm.moving_mean, norm.moving_variance)
+            kernel, bias = fold_batch_norm(*(v.numpy() for v in variables))
             arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"] = kernel, bias
         return arrays
 
@@ -180,8 +181,8 @@ class Colorizer(base.Model):
 
     options_class = ColorizationOptions
 
-    def __init__(self, spec: base.ModelSpec, options: ColorizationOptions, **kwargs):
-        super().__init__(spec, options, **kwargs)
+    def __init__(self, spec: base.ModelSpec, options: ColorizationOptions, frozen=None, **kwargs):
+        super().__init__(spec, options, frozen, **kwargs)
         self.network = GreyVgg(options, spec.sync_batch_norm, name="network")
         self.hidden = tf.keras.layers.Dense(
             options.head_width, "relu",
@@ -287,8 +288,8 @@ class Colorizer(base.Model):
         """
         (stage,) = self.stages
         judge = tf.function(self.cross_entropies)
-        found = [judge(batch) for batch in data.judged_batches(stage, CROPS, MAX_BATCHES)]
-        truth, hue, chroma = tf.nest.map_structure(lambda *rows: tf.concat(rows, axis=0), *found)
+        judged = [judge(batch) for batch in data.judged_batches(stage, CROPS, MAX_BATCHES)]
+        truth, hue, chroma = tf.nest.map_structure(lambda *rows: tf.concat(rows, axis=0), *judged)
         return {
             "hue": _metrics(truth.hue, truth.hue_weight, hue),
             "chroma": _metrics(truth.chroma, truth.chroma_weight, chroma),
@@ -315,7 +316,7 @@ class Colorizer(base.Model):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The logits `[B, N, 32]` float32 of hue and of chroma at `points [B, N, 2]` (pixels)."""
         features = self.network(frozen_network.grey(images), training=training)
-        columns = colorization.hypercolumns(features, STRIDES, points)
+        columns = hypercolumn.hypercolumns(features, STRIDES, points)
         logits = tf.cast(self.answer(self.hidden(columns)), tf.float32)
         return logits[..., : colorization.BINS], logits[..., colorization.BINS :]
 
@@ -341,11 +342,30 @@ def verdict(metrics: dict[str, ColorizationMetrics], which: str) -> list[str]:
     return [*lines, "not below: train longer (--steps), or on more images"]
 
 
+def fold_batch_norm(kernel, bias, mean, variance) -> tuple:
+    """Makes the kernel and bias of one convolution that does what convolution and normalisation do.
+
+    W / sigma and (b - mu) / sigma, sigma = sqrt(1e-5 + variance); the normalisation has no scale and no
+    shift of its own.
+
+    Args:
+        kernel: `[h, w, in, out]`.
+        bias: `[out]`.
+        mean: `[out]`, of the convolution's output.
+        variance: `[out]`, likewise.
+
+    Returns:
+        Kernel and bias.
+    """
+    deviation = (variance + NORM_EPSILON) ** 0.5
+    return kernel / deviation, (bias - mean) / deviation
+
+
 def _metrics(labels: tf.Tensor, weight: tf.Tensor, errors: tf.Tensor) -> ColorizationMetrics:
     values = (
         colorization.weighted_mean(errors, weight),
         colorization.marginal_entropy(labels, weight),
-        colorization.weighted_mean(colorization.entropy(labels), weights),
+        colorization.weighted_mean(colorization.entropy(labels), weight),
     )
     return ColorizationMetrics(*(round(float(value), 4) for value in values))
 

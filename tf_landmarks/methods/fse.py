@@ -21,24 +21,18 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import known_warp_pairs, sampling, tps
 from tf_landmarks.data import samplers
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import blocks
-from tf_landmarks.layers import soft_argmax as points
+from tf_landmarks.layers import blocks, soft_argmax, tcdcn
 from tf_landmarks.losses import structure
-from tf_landmarks.methods import base, schedules
+from tf_landmarks.methods import base, optimizers, schedules
 
 Architecture = Literal["plain", "dilated"]
 
-# Filters, kernel and dilation of the convolutions before the one that makes the scores.
-LAYERS = {
-    "plain": ((20, 5, 1), (48, 5, 1), (64, 3, 1), (80, 3, 1), (256, 3, 1)),
-    "dilated": ((20, 5, 1), (48, 5, 1), (64, 5, 2), (80, 3, 4), (256, 3, 2)),
-}
 _NORM_MOMENTUM = 0.9
 _draw_kernel = functools.partial(tf.keras.initializers.RandomNormal, stddev=0.02)
 
 
 @dataclasses.dataclass(frozen=True)
-class FseOptions:
+class FseOptions(optimizers.OptimizerOptions):
     """Options of FSE; the defaults are the paper's for faces."""
 
     architecture: Architecture = base.option(
@@ -75,15 +69,9 @@ class FseOptions:
     weight_decay: float = base.option(5e-4, "lambda of lambda * 1/2 |W|^2 on convolution kernels")
     learning_rate: float = base.option(1e-4, "Adam's learning rate at the start")
     schedule: schedules.Schedule = base.option("plateau", "how the learning rate falls")
-    plateau_steps: int = base.option(
-        10_000, "steps per window over which the plateau schedule averages the loss"
-    )
-    plateau_patience: int = base.option(
-        3, "windows without improvement by 0.1 % before the plateau schedule divides by 10"
-    )
 
 
-class Fse(base.LandmarkModel):
+class Fse(base.LandmarkModel, base.HasTrunk):
     """The model; see the module's head."""
 
     options_class = FseOptions
@@ -93,8 +81,8 @@ class Fse(base.LandmarkModel):
         warps="with stronger warps (--fse_second_warp_*)",
     )
 
-    def __init__(self, spec: base.ModelSpec, options: FseOptions, **kwargs):
-        super().__init__(spec, options, **kwargs)
+    def __init__(self, spec: base.ModelSpec, options: FseOptions, frozen=None, **kwargs):
+        super().__init__(spec, options, frozen, **kwargs)
         dilated = options.architecture == "dilated"
         common = {
             "weight_decay": options.weight_decay,
@@ -104,7 +92,7 @@ class Fse(base.LandmarkModel):
         leak = 0.2 if dilated else 0.0
         self.trunk = [
             blocks.ConvBlock(filters, kernel, dilation=dilation, leak=leak, **common, **normed)
-            for filters, kernel, dilation in LAYERS[options.architecture]
+            for filters, kernel, dilation in tcdcn.CONVOLUTIONS[options.architecture]
         ]
         if options.score_activation and not dilated:
             self.head = blocks.ConvBlock(spec.num_landmarks, 1, **common, **normed)
@@ -134,30 +122,30 @@ class Fse(base.LandmarkModel):
             self._to_image(coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)),
             samplers.FramePairs() if options.pairing == "frames" else samplers.SingleImages(),
         )  # fmt: skip
-        player = base.Player("model", tf.keras.optimizers.Adam, self._schedule)
+        player = optimizers.player("model", options)
         return [base.Stage("main", augmentation, self.compute_losses, (player,))]
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Terms: `align` (in the unit of the option, squared), `diversity` (mean over both images)."""
         options = self.options
         both = tf.concat([batch["target"], batch["source"]], axis=0)  # normalised together
-        found = self._detect(both, training)
-        target, source = tf.split(found.heatmaps, 2)
+        detection = self._detect(both, training)
+        target, source = tf.split(detection.heatmaps, 2)
         moved = self._to_map(batch["correspondence"])
         unit = (self.grid - 1) / 2 if options.units == "cells" else (self.grid - 1) / self.grid
         if options.alignment == "maps":
             cells = coordinates.corner_grid((self.grid, self.grid)).reshape(-1, 2)
             align = structure.map_alignment(target, source, unit * cells, unit * moved)
         else:
-            place, other = tf.split(found.landmarks, 2)
+            in_target, in_source = tf.split(detection.landmarks, 2)
             field = tf.reshape(moved, [-1, self.grid, self.grid, 2])
             # Exact at the centres of cells, and warps are smooth between them.
-            arrived = sampling.sample(field, other[:, tf.newaxis], "edge")[:, 0]
-            align = unit**2 * tf.reduce_mean(tf.reduce_sum((place - arrived) ** 2, -1), -1)
+            arrived = sampling.bilinear(field, in_source[:, tf.newaxis], "edge")[:, 0]
+            align = unit**2 * tf.reduce_mean(tf.reduce_sum((in_target - arrived) ** 2, -1), -1)
         if options.diversity == "max":
-            overlap = structure.diversity(found.heatmaps, options.pool)
+            overlap = structure.diversity(detection.heatmaps, options.pool)
         else:
-            overlap = structure.pairwise_diversity(found.heatmaps)
+            overlap = structure.pairwise_diversity(detection.heatmaps)
         terms = {"align": tf.reduce_mean(align), "diversity": tf.reduce_mean(overlap)}
         # The weight is per image and a pair has two.
         total = terms["align"] + 2.0 * options.diversity_weight * terms["diversity"]
@@ -165,13 +153,15 @@ class Fse(base.LandmarkModel):
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class."""
-        found = self._detect(images, training)
+        detection = self._detect(images, training)
         return base.Landmarks(
-            self._to_image(found.landmarks), found.heatmaps, points.confidence(found)
+            self._to_image(detection.landmarks),
+            detection.heatmaps,
+            soft_argmax.confidence(detection),
         )
 
     def features(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """What the scores are made of, `[B, grid, grid, 256]`, of `images [B, S, S, 3]` in [0, 1]."""
+        """See the base class: what the scores are made of, at half the image's side."""
         features = images - 0.5
         for index, block in enumerate(self.trunk):
             features = block(features, training=training)
@@ -179,30 +169,23 @@ class Fse(base.LandmarkModel):
                 features = tf.nn.max_pool2d(features, 2, 2, "VALID")
         return features
 
-    def _detect(self, images: tf.Tensor, training: bool) -> points.Points:
-        """Landmarks in the corner convention of the map."""
+    def _detect(self, images: tf.Tensor, training: bool) -> soft_argmax.Detection:
+        """Finds landmarks, in the corner convention of the map."""
         features = self.features(images, training)
         if isinstance(self.head, blocks.ConvBlock):
             scores = self.head(features, training=training)
         else:
             scores = self.head(features)
-        return points.soft_argmax(scores, "joint")
+        return soft_argmax.soft_argmax(scores, "joint")
 
     # A cell is two pixels wide: its centre is half a pixel beside that of its first pixel.
 
-    def _to_image(self, places):
-        """From the corner convention of the map to that of the image."""
-        cells = coordinates.pixels_from_corner(places, (self.grid, self.grid))
+    def _to_image(self, points):
+        """Converts from the corner convention of the map to that of the image."""
+        cells = coordinates.pixels_from_corner(points, (self.grid, self.grid))
         return coordinates.corner_from_pixels(2.0 * cells + 0.5, (self.spec.image_size,) * 2)
 
-    def _to_map(self, places):
-        """From the corner convention of the image to that of the map."""
-        pixels = coordinates.pixels_from_corner(places, (self.spec.image_size,) * 2)
+    def _to_map(self, points):
+        """Converts from the corner convention of the image to that of the map."""
+        pixels = coordinates.pixels_from_corner(points, (self.spec.image_size,) * 2)
         return coordinates.corner_from_pixels((pixels - 0.5) / 2.0, (self.grid, self.grid))
-
-    def _schedule(self, steps: int) -> schedules.LearningRate:
-        options = self.options
-        return schedules.learning_rate(
-            options.schedule, options.learning_rate, steps,
-            plateau_steps=options.plateau_steps, plateau_patience=options.plateau_patience,
-        )  # fmt: skip

@@ -27,7 +27,7 @@ from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import SingleImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods import base, schedules
+from tf_landmarks.methods import base, optimizers, schedules
 from tf_landmarks.methods.lmdis import Lmdis
 from tf_landmarks.visualize import grids, overlays
 
@@ -36,7 +36,7 @@ _HALVINGS = 4  # of the autoencoder and the noise's map: 80 px to 5
 
 
 @dataclasses.dataclass(frozen=True)
-class GenerationOptions:
+class GenerationOptions(optimizers.OptimizerOptions):
     """Options of the conditional generation; the defaults are the recipe's."""
 
     detector: str = base.option(
@@ -51,12 +51,13 @@ class GenerationOptions:
         1.0, "weight of the landmarks' error, in units of the image's side"
     )
     learning_rate: float = base.option(1e-4, "Adam's, of both players, at the start")
+    schedule: schedules.Schedule = base.option(
+        "plateau", "how the learning rate falls; plateau: where the measure of convergence stalls"
+    )
     plateau_steps: int = base.option(
         2000, "steps over which the measure of convergence is averaged"
     )
-    plateau_patience: int = base.option(
-        3, "such averages without improvement before the learning rate is halved"
-    )
+    plateau_factor: float = base.option(0.5, "what the plateau schedule multiplies the rate by")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,10 +159,10 @@ class Generator(tf.keras.layers.Layer):
         noise = tf.reshape(self.start(latent), [-1, self.small, self.small, 8 * self._width])
         for layer in self.grow:
             noise = layer(noise)
-        places = rendered
+        geometry = rendered
         for layer in self.place:
-            places = layer(places)
-        features = tf.concat([noise * places, noise, places], axis=-1)
+            geometry = layer(geometry)
+        features = tf.concat([noise * geometry, noise, geometry], axis=-1)
         return tf.sigmoid(tf.cast(self.decoder(features, training=training), tf.float32))
 
 
@@ -211,16 +212,12 @@ class Generation(base.Model):
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage with two players."""
-        adam = tf.keras.optimizers.Adam
+        options = self.options
         players = (
-            base.Player(
-                "generator", adam, self._schedule, lambda: self.generator.trainable_variables
-            ),
-            base.Player(
-                "autoencoder", adam, self._schedule, lambda: self.autoencoder.trainable_variables
-            ),
+            optimizers.player("generator", options, lambda: self.generator.trainable_variables),
+            optimizers.player("autoencoder", options, lambda: self.autoencoder.trainable_variables),
         )
-        augmentation = ImageWithNoise(self.options.latent)
+        augmentation = ImageWithNoise(options.latent)
         return [base.Stage("main", augmentation, self.compute_losses, players)]
 
     def build_variables(self, for_training: bool = True) -> None:
@@ -230,9 +227,11 @@ class Generation(base.Model):
         self.draw(tf.zeros([1, self.options.latent]), tf.zeros([1, count, 2]))
         self.autoencoder(tf.zeros([1, size, size, 3]))
 
-    def draw(self, latent: tf.Tensor, places: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def draw(
+        self, latent: tf.Tensor, landmarks_edge: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         """Draws `[B, S, S, 3]` of noise `[B, Z]` and landmarks `[B, K, 2]` (edge convention of the canvas)."""
-        maps = self.detector.rendered(places)
+        maps = self.detector.rendered(landmarks_edge)
         size = self.spec.image_size
         return self.generator(
             latent, tf.reshape(maps, [-1, size, size, maps.shape[3] * maps.shape[4]]), training
@@ -240,19 +239,19 @@ class Generation(base.Model):
 
     def find(self, images: tf.Tensor) -> tf.Tensor:
         """The frozen detector's landmarks, `[B, K, 2]`, edge convention of the canvas."""
-        return self.detector.detect(self.detector.canvases(images)).places
+        return self.detector.detect(self.detector.canvases(images)).landmarks_edge
 
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Terms: `real` L(x), `drawn` L(G), `landmarks`, `k`, and `convergence`, M of the paper."""
         options, images = self.options, batch["images"]
-        places = tf.stop_gradient(self.find(images))
-        drawn = self.draw(batch["latent"], places, training)
+        landmarks_edge = tf.stop_gradient(self.find(images))
+        drawn = self.draw(batch["latent"], landmarks_edge, training)
         real_error, drawn_error = (
             tf.reduce_mean(tf.abs(v - self.autoencoder(v))) for v in (images, drawn)
         )
         side = self.detector.padding / 2.0  # from the canvas' edge convention to the image's side
         missed = side * tf.reduce_mean(
-            tf.reduce_sum(tf.abs(self.find(drawn) - places), axis=[1, 2])
+            tf.reduce_sum(tf.abs(self.find(drawn) - landmarks_edge), axis=[1, 2])
         )
         difference = options.gamma * real_error - drawn_error
         k = tf.identity(self.balance)
@@ -293,13 +292,13 @@ class Generation(base.Model):
         Returns:
             One `[H, W, 3]` uint8 picture: a row for each image, marked, and drawn of each noise.
         """
-        places = self.find(tf.constant(images))
-        corner = coordinates.corner_from_edge(
-            places.numpy() * self.detector.padding, images.shape[1:3]
+        landmarks_edge = self.find(tf.constant(images))
+        landmarks = coordinates.corner_from_edge(
+            landmarks_edge.numpy() * self.detector.padding, images.shape[1:3]
         )
-        rows = []
-        for marked, place in zip(overlays.draw_inputs(images, corner, SIDE), places, strict=True):
-            drawn = self.draw(latent, tf.repeat(place[tf.newaxis], len(latent), axis=0))
+        rows, marked_images = [], overlays.draw_inputs(images, landmarks, SIDE)
+        for marked, own in zip(marked_images, landmarks_edge, strict=True):
+            drawn = self.draw(latent, tf.repeat(own[tf.newaxis], len(latent), axis=0))
             pictures = overlays.to_uint8(drawn.numpy())
             enlarged = [overlays.enlarge(p, overlays.enlargement(p, SIDE)) for p in pictures]
             rows.append([marked, *enlarged])
@@ -310,12 +309,6 @@ class Generation(base.Model):
         k = self.balance + self.options.control_rate * self._imbalance
         self.balance.assign(tf.clip_by_value(k, 0.0, 1.0))
         self._imbalance.assign(0.0)
-
-    def _schedule(self, steps: int) -> schedules.LearningRate:
-        options = self.options
-        return schedules.PlateauSchedule(
-            options.learning_rate, options.plateau_steps, options.plateau_patience, factor=0.5
-        )
 
 
 def _check_detector(spec: base.ModelSpec, options: GenerationOptions, detector: Lmdis) -> None:

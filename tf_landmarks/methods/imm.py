@@ -1,7 +1,7 @@
 """IMM: landmarks by conditional image generation (Jakab, Gupta, Bilen, Vedaldi, NeurIPS 2018).
 
 A detector squeezes the *target* image to K points and redraws each as a blob of fixed width; an
-encoder describes the *source* image, which shows the same object in another geometry; a regressor
+encoder describes the *source* image, which shows the same object in another geometry; a renderer
 rebuilds the target from both. All that crosses from target to output is 2K numbers.
 
 Defaults are those of the released code. Where it differs from the paper: marginal logits are means
@@ -10,12 +10,13 @@ independent warps), learning rate 1e-3 with a slow staircase (paper: 1e-2, lower
 stalls), weight decay 1e-5 (paper: 5e-4), each gradient clipped by itself (paper: all together).
 
 Images are in [0, 1] and not in 0-255, on both ends: the first batch normalisation absorbs the scale of
-inputs, the regressor is better conditioned, and the losses multiply by 255 themselves, so that their
+inputs, the renderer is better conditioned, and the losses multiply by 255 themselves, so that their
 constants keep the published meaning.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import tensorflow as tf
@@ -23,10 +24,9 @@ import tensorflow as tf
 from tf_landmarks.augment import augmentation, frame_pairs, tps, warped_pairs
 from tf_landmarks.data import samplers
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import blocks, frozen_network
-from tf_landmarks.layers import soft_argmax as points
+from tf_landmarks.layers import blocks, frozen_network, soft_argmax
 from tf_landmarks.losses import perceptual
-from tf_landmarks.methods import base, schedules
+from tf_landmarks.methods import base, optimizers, schedules
 
 Loss = Literal["balanced", "l2", "l1"]
 Bottleneck = Literal["landmarks", "vector"]
@@ -34,16 +34,16 @@ PairKind = Literal["composed", "independent", "frames", "warped_frames"]
 
 
 @dataclasses.dataclass(frozen=True)
-class ImmOptions:
+class ImmOptions(optimizers.OptimizerOptions):
     """Options of IMM; the defaults are the released code's, but for the loss (there: balanced)."""
 
     width: int = base.option(
         32, "channels of the first block of detector and encoder; each later block doubles them"
     )
-    regressor_width: int = base.option(
-        256, "channels of the regressor's first block; each later one halves them"
+    renderer_width: int = base.option(
+        256, "channels of the renderer's first block; each later one halves them"
     )
-    regressor_min_width: int = base.option(32, "channels below which the regressor does not go")
+    renderer_min_width: int = base.option(32, "channels below which the renderer does not go")
     grid: int = base.option(
         16, "cells along a side of the heatmaps; the image is a power of two times it"
     )
@@ -52,13 +52,13 @@ class ImmOptions:
         "what crosses from target to output: landmarks; or, for the paper's ablation, a vector of 2K "
         "numbers between fully connected layers",
     )
-    softargmax: points.SoftArgmax = base.option("mean", "how heatmaps become points")
-    blob: points.MapShape = base.option(
+    softargmax: soft_argmax.SoftArgmax = base.option("mean", "how heatmaps become points")
+    blob: soft_argmax.MapShape = base.option(
         "gaussian_without_half", "shape of the blob at each landmark"
     )
     blob_std: float = base.option(0.1, "width of the blob; the image is 2 units high")
     output_affine: bool = base.option(
-        False, "add mid-grey to the regressor's output; saves about 1000 steps"
+        False, "add mid-grey to the renderer's output; saves about 1000 steps"
     )
     loss: Loss = base.option(
         "l2", "balanced (levels of the loss network by running means), or l2 or l1 of pixels"
@@ -85,20 +85,11 @@ class ImmOptions:
         "0: no discriminator",
     )
     legacy_resize: bool = base.option(
-        False, "resize as TensorFlow 1 did: upsampling in the regressor, masks in the loss"
+        False, "resize as TensorFlow 1 did: upsampling in the renderer, masks in the loss"
     )
     weight_decay: float = base.option(1e-5, "c of c * 1/2 |W|^2 on convolution kernels")
-    learning_rate: float = base.option(1e-3, "Adam's learning rate at the start")
     schedule: schedules.Schedule = base.option("staircase", "how the learning rate falls")
-    decay_rate: float = base.option(0.95, "factor of each stair")
-    decay_steps: int = base.option(100_000, "steps from stair to stair")
-    plateau_steps: int = base.option(
-        10_000, "steps per window over which the plateau schedule averages the error"
-    )
-    plateau_patience: int = base.option(
-        3, "windows without improvement by 0.1 % before the plateau schedule divides by 10"
-    )
-    clip: Literal["variable", "global", "none"] = base.option(
+    clip: optimizers.Clip = base.option(
         "variable", "what is clipped to norm 1: each variable's gradient, or all together"
     )
     pairing: PairKind = base.option(
@@ -142,29 +133,46 @@ class Body(tf.keras.layers.Layer):
         return features  # [B, grid, grid, width * 2^halvings]
 
 
-class Regressor(tf.keras.layers.Layer):
+class Renderer(tf.keras.layers.Layer):
     """The generator: grid x grid features and blobs to an S x S image."""
 
     def __init__(self, halvings: int, options: ImmOptions, sync: bool, **kwargs):
         super().__init__(**kwargs)
         self.levels = []
         for level in range(halvings + 1):
-            filters = max(options.regressor_min_width, options.regressor_width // 2**level)
+            filters = max(options.renderer_min_width, options.renderer_width // 2**level)
             count = 1 if level == halvings else 2
             self.levels.append(
                 [blocks.ConvBlock(filters, 3, 1, options.weight_decay, sync) for _ in range(count)]
             )
         self.output_conv = blocks.conv(3, 3, weight_decay=options.weight_decay)
-        self._legacy_resize = options.legacy_resize
+        self._half_pixel_centers = not options.legacy_resize
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         features = inputs
         for level, layers in enumerate(self.levels):
             if level > 0:
-                features = blocks.double(features, self._legacy_resize)
+                features = blocks.upsample_2x(features, self._half_pixel_centers)
             for block in layers:
                 features = block(features, training=training)
         return tf.cast(self.output_conv(features), tf.float32)  # [B, S, S, 3]
+
+
+class LandmarkBottleneck(tf.keras.layers.Layer):
+    """What crosses from target to output: K landmarks, each redrawn as a blob."""
+
+    def __init__(self, num_landmarks: int, options: ImmOptions, **kwargs):
+        super().__init__(**kwargs)
+        self.head = blocks.conv(num_landmarks, 1, weight_decay=options.weight_decay)
+        self._options = options
+
+    def points(self, features: tf.Tensor) -> soft_argmax.Detection:
+        """Reads landmarks off `features [B, grid, grid, C]`."""
+        return soft_argmax.soft_argmax(self.head(features), self._options.softargmax)
+
+    def maps(self, points: tf.Tensor) -> tf.Tensor:
+        """Makes `[B, grid, grid, K]` blobs of `points [B, K, 2]`."""
+        return _blobs(points, self._options)
 
 
 class VectorBottleneck(tf.keras.layers.Layer):
@@ -174,20 +182,33 @@ class VectorBottleneck(tf.keras.layers.Layer):
     drawn as maps of the same size as blobs by one linear layer, is ours.
     """
 
-    def __init__(self, num_landmarks: int, grid: int, **kwargs):
+    def __init__(self, num_landmarks: int, options: ImmOptions, **kwargs):
         super().__init__(**kwargs)
-        self._shape = (grid, grid, num_landmarks)
+        self._options = options
+        self._shape = (options.grid, options.grid, num_landmarks)
         self.encode = tf.keras.layers.Dense(2 * num_landmarks, dtype=tf.float32)
         self.decode = tf.keras.layers.Dense(math.prod(self._shape), dtype=tf.float32)
 
-    def call(self, features: tf.Tensor) -> tf.Tensor:
+    def points(self, features: tf.Tensor) -> soft_argmax.Detection:
+        """Encodes `features [B, grid, grid, C]`; blobs stand in for heatmaps, of which there are none."""
         flat = tf.reshape(features, [-1, math.prod(features.shape[1:])])
-        return tf.reshape(tf.tanh(self.encode(flat)), [-1, self._shape[2], 2])
+        points = tf.reshape(tf.tanh(self.encode(flat)), [-1, self._shape[2], 2])
+        blobs = _blobs(points, self._options)
+        total = tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
+        return soft_argmax.Detection(points, tf.math.divide_no_nan(blobs, total))
 
-    def maps(self, numbers: tf.Tensor) -> tf.Tensor:
-        """Makes `[B, grid, grid, K]` maps of `numbers [B, K, 2]`."""
-        flat = tf.reshape(numbers, [-1, 2 * self._shape[2]])
+    def maps(self, points: tf.Tensor) -> tf.Tensor:
+        """Makes `[B, grid, grid, K]` maps of `points [B, K, 2]`."""
+        flat = tf.reshape(points, [-1, 2 * self._shape[2]])
         return tf.reshape(self.decode(flat), [-1, *self._shape])
+
+
+_BOTTLENECKS = {"landmarks": LandmarkBottleneck, "vector": VectorBottleneck}
+
+
+def _blobs(points: tf.Tensor, options: ImmOptions) -> tf.Tensor:
+    size = (options.grid, options.grid)
+    return soft_argmax.gaussian_maps(points, size, options.blob_std, options.blob)
 
 
 class Discriminator(tf.keras.layers.Layer):
@@ -227,12 +248,11 @@ class Imm(base.LandmarkModel):
         self.loss_network = (frozen or {}).get("loss_network")
         halvings, sync = num_halvings(spec.image_size, options.grid), spec.sync_batch_norm
         self.detector = Body(halvings, options, sync, name="detector")
-        if options.bottleneck == "vector":
-            self.vector = VectorBottleneck(spec.num_landmarks, options.grid, name="vector")
-        else:
-            self.head = blocks.conv(spec.num_landmarks, 1, weight_decay=options.weight_decay)
+        self.bottleneck = _BOTTLENECKS[options.bottleneck](
+            spec.num_landmarks, options, name="bottleneck"
+        )
         self.encoder = Body(halvings, options, sync, name="encoder")
-        self.regressor = Regressor(halvings, options, sync, name="regressor")
+        self.renderer = Renderer(halvings, options, sync, name="renderer")
         if options.adversarial:
             self.discriminator = Discriminator(2 * options.width, name="discriminator")
 
@@ -249,18 +269,16 @@ class Imm(base.LandmarkModel):
     @property
     def stages(self) -> list[base.Stage]:
         """A single stage on pairs."""
-        players = [base.Player("model", self._optimizer, self._schedule, self._own_variables)]
+        players = [self._player("model", self._reconstruction_variables)]
         if self.options.adversarial:
-            theirs = self.discriminator
-            players.append(
-                base.Player(
-                    "discriminator", self._optimizer, self._schedule,
-                    lambda: theirs.trainable_variables,
-                )
-            )  # fmt: skip
+            discriminator = self.discriminator
+            players.append(self._player("discriminator", lambda: discriminator.trainable_variables))
         return [base.Stage("main", self._augmentation(), self.compute_losses, tuple(players))]
 
-    def _own_variables(self) -> list[tf.Variable]:
+    def _player(self, name: str, variables: Callable[[], list[tf.Variable]]) -> base.Player:
+        return optimizers.player(name, self.options, variables, epsilon=1e-8)
+
+    def _reconstruction_variables(self) -> list[tf.Variable]:
         """What the reconstruction trains: all but the discriminator."""
         layers = [x for x in self.layers if x is not getattr(self, "discriminator", None)]
         return [v for layer in layers for v in layer.trainable_variables]
@@ -280,69 +298,63 @@ class Imm(base.LandmarkModel):
         landmarks = self._detect(batch["target"], training).landmarks
         features = self.encoder(batch["source"], training=training)
         output = self._generate(features, landmarks, training)
-        target, mask, options = batch["target"], batch["mask"], self.options
+        total, terms, progress = self._reconstruction(batch, output, training)
+        totals = {"model": total}
+        if self.options.adversarial:
+            adversarial, discriminator = self._adversarial(batch["target"], output)
+            terms |= {"adversarial": adversarial, "discriminator": discriminator}
+            totals["model"] += 1000.0 * self.options.adversarial * adversarial
+            totals["discriminator"] = discriminator
+        return base.Losses(totals, terms, progress)
 
+    def _reconstruction(
+        self, batch: dict[str, tf.Tensor], output: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor | None]:
+        """Total, terms and progress of the comparison of `output` with the target."""
+        target, mask, options = batch["target"], batch["mask"], self.options
         network = self.loss_network if options.loss == "balanced" else None
         errors = perceptual.level_errors(
-            network, target, output, mask, options.loss_zoom, options.legacy_resize
+            network, target, output, mask, options.loss_zoom, not options.legacy_resize
         )
         terms = {f"m_{level}": error for level, error in errors.items()}
         terms["mse"] = tf.reduce_mean((target - output) ** 2)
-        progress = None
         if options.loss == "balanced":
             stacked = base.mean_over_replicas(tf.stack([errors[k] for k in self.balance.levels]))
-            total = self.balance(stacked, training=training)
-            progress = self.balance.progress(stacked)  # the total hovers for ever
-        elif options.loss == "l1":
+            # The total hovers for ever.
+            return (
+                self.balance(stacked, training=training),
+                terms,
+                self.balance.progress(stacked),
+            )
+        if options.loss == "l1":
             terms["m_l1"] = perceptual.masked_mean(tf.abs(255.0 * (target - output)), mask)
-            total = 1000.0 * terms["m_l1"] / 255.0
-        else:
-            total = 1000.0 * errors["input"] / 255.0
-        if options.adversarial:
-            # Least squares (Mao et al. 2017).
-            terms["adversarial"] = tf.reduce_mean((self.discriminator(output) - 1.0) ** 2)
-            total += 1000.0 * options.adversarial * terms["adversarial"]
-            real = tf.reduce_mean((self.discriminator(target) - 1.0) ** 2)
-            rebuilt = tf.reduce_mean(self.discriminator(tf.stop_gradient(output)) ** 2)
-            terms["discriminator"] = 0.5 * (real + rebuilt)
-        totals = {"model": total}
-        if options.adversarial:
-            totals["discriminator"] = terms["discriminator"]
-        return base.Losses(totals, terms, progress)
+            return 1000.0 * terms["m_l1"] / 255.0, terms, None
+        return 1000.0 * errors["input"] / 255.0, terms, None
+
+    def _adversarial(self, target: tf.Tensor, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What renderer and discriminator want of the verdicts, in least squares (Mao et al. 2017)."""
+        adversarial = tf.reduce_mean((self.discriminator(output) - 1.0) ** 2)
+        real = tf.reduce_mean((self.discriminator(target) - 1.0) ** 2)
+        rebuilt = tf.reduce_mean(self.discriminator(tf.stop_gradient(output)) ** 2)
+        return adversarial, 0.5 * (real + rebuilt)
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class; the heatmaps of a marginal soft-argmax are outer products."""
-        found = self._detect(images, training)
-        return base.Landmarks(*found, points.confidence(found))
+        detection = self._detect(images, training)
+        return base.Landmarks(*detection, soft_argmax.confidence(detection))
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""
         output = self._generate(self.encoder(images, training=False), landmarks, training=False)
         return tf.clip_by_value(output, 0.0, 1.0)
 
-    def _detect(self, images: tf.Tensor, training: bool) -> points.Points:
-        features = self.detector(images, training=training)
-        if self.options.bottleneck == "vector":
-            return self._draw_vector(self.vector(features))
-        return points.soft_argmax(self.head(features), self.options.softargmax)
-
-    def _draw_vector(self, numbers: tf.Tensor) -> points.Points:
-        """What stands in for heatmaps where there are none: blobs at the numbers, as if places."""
-        blobs = self._blobs(numbers)
-        total = tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
-        return points.Points(numbers, tf.math.divide_no_nan(blobs, total))
-
-    def _blobs(self, landmarks: tf.Tensor) -> tf.Tensor:
-        grid = (self.options.grid, self.options.grid)
-        return points.gaussian_maps(landmarks, grid, self.options.blob_std, self.options.blob)
+    def _detect(self, images: tf.Tensor, training: bool) -> soft_argmax.Detection:
+        return self.bottleneck.points(self.detector(images, training=training))
 
     def _generate(self, features: tf.Tensor, landmarks: tf.Tensor, training: bool) -> tf.Tensor:
-        if self.options.bottleneck == "vector":
-            maps = self.vector.maps(landmarks)
-        else:
-            maps = self._blobs(landmarks)
+        maps = self.bottleneck.maps(landmarks)
         inputs = tf.concat([features, tf.cast(maps, features.dtype)], axis=-1)
-        output = self.regressor(inputs, training=training)
+        output = self.renderer(inputs, training=training)
         return 0.5 + 0.5 * output if self.options.output_affine else output
 
     def _augmentation(self) -> augmentation.Augmentation:
@@ -355,17 +367,6 @@ class Imm(base.LandmarkModel):
         return warped_pairs.WarpedPair(
             options.target_warp, options.source_warp, composed, options.border, sampler
         )
-
-    def _schedule(self, steps: int) -> schedules.LearningRate:
-        options = self.options
-        return schedules.learning_rate(
-            options.schedule, options.learning_rate, steps, options.decay_rate, options.decay_steps,
-            options.plateau_steps, options.plateau_patience,
-        )  # fmt: skip
-
-    def _optimizer(self, rate: schedules.LearningRate) -> tf.keras.optimizers.Optimizer:
-        clip = {"variable": {"clipnorm": 1.0}, "global": {"global_clipnorm": 1.0}, "none": {}}
-        return tf.keras.optimizers.Adam(rate, epsilon=1e-8, **clip[self.options.clip])
 
 
 def num_halvings(image_size: int, grid: int) -> int:

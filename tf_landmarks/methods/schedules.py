@@ -68,6 +68,7 @@ def learning_rate(
     decay_steps: int = 1,
     plateau_steps: int = 10_000,
     plateau_patience: int = 3,
+    plateau_factor: float = 0.1,
     drops: Sequence[int] = (),
 ) -> LearningRate:
     """Makes a learning-rate schedule.
@@ -82,6 +83,7 @@ def learning_rate(
         decay_steps: Steps between two stairs.
         plateau_steps: Steps per window of the plateau schedule.
         plateau_patience: Windows without improvement before its rate falls.
+        plateau_factor: What it is then multiplied by.
         drops: Steps from which the rate is a tenth of what it was.
 
     Returns:
@@ -94,7 +96,7 @@ def learning_rate(
             base, decay_steps, decay_rate, staircase=True
         )
     if schedule == "plateau":
-        return PlateauSchedule(base, plateau_steps, plateau_patience)
+        return PlateauSchedule(base, plateau_steps, plateau_patience, plateau_factor)
     if schedule == "steps" and drops:
         rates = [base * 0.1**fallen for fallen in range(len(drops) + 1)]
         # Keras keeps the old rate at a boundary itself.

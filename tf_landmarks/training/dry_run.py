@@ -7,6 +7,7 @@ import time
 import tensorflow as tf
 
 from tf_landmarks import methods
+from tf_landmarks.augment import sampling
 from tf_landmarks.methods.base import Model
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import models, strategy, trainer
@@ -37,6 +38,7 @@ def estimate(run: RunOptions, options) -> list[str]:
     replicas = devices.num_replicas_in_sync
     tf.keras.utils.set_random_seed(run.seed)
     strategy.set_precision(run.precision)
+    sampling.select(run.sampler)
     data = RunData(run, methods.MODELS[run.method].check_images)
     model = models.make_model(run, options)
     data.check_stages(model.stages)

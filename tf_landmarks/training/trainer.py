@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import flags, methods, run_directory
+from tf_landmarks.augment import sampling
 from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import NOT_FINITE, FeatureModel, LandmarkModel, Model, Stage
 from tf_landmarks.options import RunOptions
@@ -45,6 +46,7 @@ def check(run: RunOptions, options) -> None:
         UserError: Naming the flag, the value and the remedy.
     """
     run.check()
+    sampling.check(run.sampler)
     if os.path.exists(run.run_dir) and not os.path.isdir(run.run_dir):
         raise UserError(
             f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
@@ -82,6 +84,7 @@ def train(run: RunOptions, options) -> RunData:
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy.set_precision(run.precision)
+    sampling.select(run.sampler)
     logging.info("reading %s", run.data)
     data = RunData(run, methods.MODELS[run.method].check_images)
     _check_same_images(run, data)

@@ -1,4 +1,4 @@
-"""`python -m tf_landmarks.pretrain`: what it refuses, writes, resumes and says."""
+"""`train --method=colorization`: what it refuses, writes, resumes and says."""
 
 import dataclasses
 import json
@@ -13,13 +13,20 @@ import tensorflow as tf
 from absl import flags as absl_flags
 from PIL import Image
 
-from tf_landmarks import flags, methods, pretrain
+from tf_landmarks import artifacts, flags, methods
 from tf_landmarks.data import sources
 from tf_landmarks.layers import frozen_network, pretrained
-from tf_landmarks.methods.colorization import LAYERS, ColorizationOptions
+from tf_landmarks.methods.colorization import (
+    LAYERS,
+    ColorizationMetrics,
+    ColorizationOptions,
+    Colorizer,
+    verdict,
+)
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
-from tf_landmarks.training import checkpoints, models, pretraining, trainer
+from tf_landmarks.training import checkpoints, models, trainer
+from tf_landmarks.training.run_data import RunData
 
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ColorizationOptions(width=2, head_width=8, points=8)
@@ -36,8 +43,8 @@ def write_images(folder: pathlib.Path, images: list[np.ndarray]) -> str:
 
 def parse(*arguments: str) -> tuple:
     values = absl_flags.FlagValues()
-    flags.define(values, methods.PRETRAINING, pretrain.DEFAULTS)
-    values(["pretrain", *arguments])
+    flags.define(values)
+    values(["train", f"--flagfile={ROOT}/configs/pretrain.cfg", *arguments])
     return flags.build(values)
 
 
@@ -53,14 +60,13 @@ class Done:
 def done(tmp_path_factory) -> Done:
     path = tmp_path_factory.mktemp("pretrain")
     data = write_images(path / "images", [sources.SyntheticFaces(15).read(i) for i in range(30)])
-    run = dataclasses.replace(
-        pretrain.DEFAULTS, data=data, run_dir=str(path / "run"), image_size=32, batch_size=4,
-        steps=4, save_every=2, eval_every=2, log_every=1, precision="float32",
+    run = RunOptions(
+        method="colorization", data=data, run_dir=str(path / "run"), image_size=32, batch_size=4,
+        crop_fraction=0.8, steps=4, save_every=2, eval_every=2, log_every=1, precision="float32",
         validation_fraction=0.3,
     )  # fmt: skip
     trainer.check(run, OPTIONS)
-    trainer.train(run, OPTIONS)
-    assert pretraining.write_network(run, OPTIONS) == str(path / "run" / "loss_network.npz")
+    artifacts.finish(run, trainer.train(run, OPTIONS))
     return Done(run, path / "run")
 
 
@@ -142,7 +148,10 @@ def test_grey_images_are_refused_by_the_command_before_anything_is_made(tmp_path
     greys[3] = flat(255, 0, 0)  # a single image with colour does not help
     data = write_images(tmp_path / "images", greys)
     found = subprocess.run(
-        [sys.executable, "-m", "tf_landmarks.pretrain", f"--data={data}", f"--run_dir={tmp_path}/run"],
+        [
+            sys.executable, "-m", "tf_landmarks.train", "--method=colorization", f"--data={data}",
+            f"--run_dir={tmp_path}/run",
+        ],
         capture_output=True, text=True, timeout=120, cwd=ROOT, check=False,
     )  # fmt: skip
     assert found.returncode == 2
@@ -155,14 +164,12 @@ def test_grey_images_are_refused_by_the_command_before_anything_is_made(tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_many_grey_images_among_coloured_ones_are_counted(tmp_path, caplog):
-    some = [flat(90, 90, 90)] * 3 + [flat(0, 200, 20)] * 7
+def test_many_grey_images_among_coloured_ones_are_counted(caplog):
     with caplog.at_level("WARNING", "absl"):
-        pretraining.check_colours(RunOptions(data=write_images(tmp_path / "some", some)))
+        Colorizer.check_images([flat(90, 90, 90)] * 3 + [flat(0, 200, 20)] * 7, "--data=some")
     assert "3 of 10 images looked at are grey" in caplog.text
     caplog.clear()
-    few = [flat(90, 90, 90)] + [flat(0, 200, 20)] * 9
-    pretraining.check_colours(RunOptions(data=write_images(tmp_path / "few", few)))
+    Colorizer.check_images([flat(90, 90, 90)] + [flat(0, 200, 20)] * 9, "--data=few")
     assert caplog.text == ""
 
 
@@ -170,32 +177,27 @@ def test_files_that_cannot_be_read_have_no_colour_and_no_grey(tmp_path):
     data = write_images(tmp_path / "images", [flat(3, 0, 0)] * 4)
     (tmp_path / "images" / "002.png").write_text("not an image")
     with pytest.raises(ValueError, match=r"of 3 images is 0\.0118, below 0\.02 \(3 of them"):
-        pretraining.check_colours(RunOptions(data=data))
+        RunData(RunOptions(method="colorization", data=data), Colorizer.check_images)
 
 
 def test_the_verdict_is_below_only_if_both_are():
-    good, bad = pretraining.Figures(1.0, 2.0, 0.5), pretraining.Figures(2.0, 2.0, 0.5)
-    said = pretraining.verdict({"hue": good, "chroma": good}, "held-out")
+    good, bad = ColorizationMetrics(1.0, 2.0, 0.5), ColorizationMetrics(2.0, 2.0, 0.5)
+    said = verdict({"hue": good, "chroma": good}, "held-out")
     assert said[-1].startswith("below: ")
     for figures in ({"hue": good, "chroma": bad}, {"hue": bad, "chroma": good}):
-        said = pretraining.verdict(figures, "held-out")
+        said = verdict(figures, "held-out")
         assert said[-1].startswith("not below: train longer")
 
 
-def test_images_are_held_out_and_crops_have_room_unless_flags_say_otherwise():
+def test_the_flagfile_holds_images_out_and_gives_crops_room_unless_flags_say_otherwise():
     run, options = parse()
-    assert run == pretrain.DEFAULTS and options == ColorizationOptions()
-    assert run.validation_fraction == 0.1
+    assert (run.method, options) == ("colorization", ColorizationOptions())
+    assert (run.steps, run.batch_size, run.validation_fraction) == (20_000, 32, 0.1)
     assert (run.geometry.size, run.geometry.load_size) == (128, 160)
     run, options = parse("--validation_fraction=0.2", "--colorization_width=16")
     assert (run.validation_fraction, options.width) == (0.2, 16)
 
 
-def test_the_two_commands_do_not_take_what_the_other_one_trains():
-    with pytest.raises(absl_flags.IllegalFlagValueError, match="colorization"):
-        parse("--method=imm")
-    values = absl_flags.FlagValues()
-    flags.define(values)
-    with pytest.raises(absl_flags.IllegalFlagValueError, match="imm"):
-        values(["train", "--method=colorization"])
-    assert not set(methods.PRETRAINING) & set(methods.METHODS)
+def test_it_is_trained_like_a_method_and_is_none_that_can_be_exported():
+    assert methods.MODELS["colorization"] is Colorizer
+    assert "colorization" not in methods.METHODS
