@@ -26,14 +26,14 @@ def read_arrays(path: str) -> Arrays:
         UserError: If the file's ending is unknown or nothing in it has such a name.
         OSError: If it cannot be read.
     """
-    found: Arrays = {}
+    arrays: Arrays = {}
 
     def add(name: str, values: np.ndarray) -> None:
         match = _LAYER.search(name)
         if match and values.ndim in (1, 4):
             block, layer = match.groups()
             layer = layer if block is None else f"conv{block}_{layer.removeprefix('conv')}"
-            found[f"{layer}/{'kernel' if values.ndim == 4 else 'bias'}"] = values
+            arrays[f"{layer}/{'kernel' if values.ndim == 4 else 'bias'}"] = values
 
     ending = os.path.splitext(path)[1].lower()
     if ending == ".npz":
@@ -49,9 +49,9 @@ def read_arrays(path: str) -> Arrays:
             )
     else:
         raise UserError(f"its ending is {ending or 'missing'}, not .h5 or .npz")
-    if not found:
+    if not arrays:
         raise UserError("none of its arrays has the name of a layer of VGG or SqueezeNet")
-    return found
+    return arrays
 
 
 def write_arrays(path: str, arrays: Arrays) -> None:

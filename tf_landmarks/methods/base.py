@@ -308,16 +308,16 @@ def variables_by_path(root: tf.Module) -> dict[str, tf.Variable]:
     Two models of the same class have the same paths, in whatever order their variables were made.
     """
     view = tf.train.TrackableView(root)
-    found: dict[str, tf.Variable] = {}
+    variables: dict[str, tf.Variable] = {}
     seen = {id(root)}
     queue = collections.deque([((), root)])
     while queue:  # breadth first: the shortest path names a variable
         path, node = queue.popleft()
         if isinstance(node, tf.Variable):
-            found["/".join(path)] = node
+            variables["/".join(path)] = node
             continue
         for name, child in view.children(node).items():
             if id(child) not in seen:
                 seen.add(id(child))
                 queue.append(((*path, name), child))
-    return found
+    return variables

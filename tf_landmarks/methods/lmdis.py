@@ -3,15 +3,15 @@
 A detector makes K + 1 score maps, of K landmarks and the background; a softmax over the maps at each
 pixel shares it out among them. A landmark is the mean place of its map. A second network makes features,
 and each map pools a few numbers from them: a descriptor. A decoder redraws the image from landmarks and
-descriptors alone. Landmarks shall be concentrated, apart from each other, follow known warps, and suffice
+descriptors alone. Landmarks must be concentrated, apart from each other, follow known warps, and suffice
 to redraw the image.
 
-Where paper and code differ, docs/lmdis.md says what is followed and why. By default these are the released
-code's scales of losses (`loss_scale`), the paper's maps for the decoder, and landmark warps at a rate of 0.3 as
-in the paper. Statistics of batch normalisation are
-measured anew before each evaluation, as published (see `bn_reestimation_batches`). Convolutions keep a bias, which
-batch normalisation cancels. With optical flow, the later frame counts in concentration and separation like
-the other two images, and the released scale of equivariance applies to the flow's too.
+Where paper and code differ, docs/lmdis.md says what is followed and why: by default the released code's
+scales of losses (`loss_scale`), the paper's maps for the decoder, landmark warps at a rate of 0.3 as in the
+paper. Statistics of batch normalisation are estimated again before each evaluation, as published
+(`bn_reestimation_batches`). Convolutions keep a bias, which batch normalisation cancels. With optical flow, the
+later frame counts in concentration and separation like the other two images, and the released scale of
+equivariance applies to the flow's too.
 
 Landmarks are in the edge convention of the canvas, except in losses: there lengths are in units of the
 image's side, which is what the published weights mean. The networks are in lmdis_networks.py, warps around
@@ -84,8 +84,7 @@ class LmdisOptions(optimizers.OptimizerOptions):
         5, "frames from one to the next of three between which it is taken"
     )
     optical_flow_window: int = base.option(
-        15,
-        "side of what the flow takes to move alike, pixels; small images want less",
+        15, "side of what the flow takes to move alike, pixels; small images want less"
     )
     motion_prior: bool = base.option(
         True, "draw landmarks to what moves, without which they flee from it"
@@ -186,19 +185,10 @@ class Lmdis(base.LandmarkModel):
         """Image and canvas must halve as often as the hourglasses do."""
         size = lmdis_networks.canvas_side(spec.image_size, options.canvas_size)
         name = lmdis_networks.architecture_name(spec.image_size, options.architecture)
-        multiples = ARCHITECTURES[name].image_multiple, ARCHITECTURES[name].canvas_multiple
-        if spec.image_size % multiples[0] or size % multiples[1]:
-            raise UserError(
-                f"--image_size={spec.image_size} with --lmdis_canvas_size={size}: the {name} networks take "
-                f"multiples of {multiples[0]} and {multiples[1]}"
-            )
+        lmdis_networks.check_sizes(name, spec.image_size, size)
         for flag, least in (("optical_flow_interval", 1), ("optical_flow_window", 3)):
             if options.optical_flow and getattr(options, flag) < least:
                 raise UserError(f"--lmdis_{flag}={getattr(options, flag)} must be at least {least}")
-        if size < spec.image_size or (size - spec.image_size) % 2:
-            raise UserError(
-                f"--lmdis_canvas_size={size} must exceed --image_size={spec.image_size} by an even number"
-            )
 
     def make_decoder(self, channels: int, **changes) -> lmdis_networks.Decoder:
         """Makes a decoder like this model's, of `channels` numbers per pixel; `changes` of its blocks."""
@@ -355,13 +345,10 @@ class Lmdis(base.LandmarkModel):
         self, landmarks_edge: tf.Tensor, descriptors: tf.Tensor | None, training: bool
     ) -> tf.Tensor:
         """What the decoder says of each pixel, before the sigmoid."""
-        maps, size = self.rendered(landmarks_edge), self.rendered_size
-        inputs = [tf.reshape(maps, [-1, size, size, maps.shape[3] * maps.shape[4]])]
+        maps = [self.rendered(landmarks_edge)]
         if descriptors is not None:
-            painted = self.descriptors.paint(descriptors, maps)
-            channels = painted.shape[3] * painted.shape[4]
-            inputs.append(tf.reshape(painted, [-1, size, size, channels]))
-        output = self.decoder(tf.concat(inputs, axis=-1), training=training)
+            maps.append(self.descriptors.paint(descriptors, maps[0]))
+        output = self.decoder(lmdis_networks.joined(maps), training=training)
         return self.options.output_scale * tf.cast(output, tf.float32)
 
     def _colours(self, output: tf.Tensor) -> tf.Tensor:
@@ -411,8 +398,6 @@ class Lmdis(base.LandmarkModel):
 
     def _landmark_share(self) -> tf.Tensor:
         """The probability that a warp is around landmarks, at the current step."""
-        options = self.options
-        share = lmdis_warps.ramp(
-            self.steps_done, options.landmark_warps_from, options.landmark_warps_full
-        )
-        return options.landmark_warps * share
+        options, step = self.options, self.steps_done
+        first, last = options.landmark_warps_from, options.landmark_warps_full
+        return options.landmark_warps * lmdis_warps.ramp(step, first, last)

@@ -107,6 +107,24 @@ def canvas_side(image_size: int, canvas_size: int = 0) -> int:
     return _CANVASES[image_size]
 
 
+def check_sizes(name: str, image_size: int, canvas_size: int) -> None:
+    """Checks that image and canvas can be halved as often as the hourglasses halve them.
+
+    Raises:
+        UserError: Naming both flags.
+    """
+    multiples = ARCHITECTURES[name].image_multiple, ARCHITECTURES[name].canvas_multiple
+    if image_size % multiples[0] or canvas_size % multiples[1]:
+        raise UserError(
+            f"--image_size={image_size} with --lmdis_canvas_size={canvas_size}: the {name} networks take "
+            f"multiples of {multiples[0]} and {multiples[1]}"
+        )
+    if canvas_size < image_size or (canvas_size - image_size) % 2:
+        raise UserError(
+            f"--lmdis_canvas_size={canvas_size} must exceed --image_size={image_size} by an even number"
+        )
+
+
 class Detector(tf.keras.layers.Layer):
     """Canvas to score maps, at its size or half of it.
 
@@ -270,6 +288,15 @@ def rendered_maps(landmarks_edge: tf.Tensor, size: int, released: bool = False) 
     density = tf.math.log(peak) - squared[..., tf.newaxis, :] / (2.0 * widths**2)
     # A softmax shares out the densities, of which the background's is 1 everywhere.
     return tf.nn.softmax(tf.concat([density, tf.zeros_like(density[..., :1])], axis=-1))
+
+
+def joined(maps: list[tf.Tensor]) -> tf.Tensor:
+    """Joins maps `[B, m, m, 5, C]` of several C along their last two dimensions: the decoder's input."""
+    flat = [
+        tf.reshape(values, [-1, *values.shape[1:3], values.shape[3] * values.shape[4]])
+        for values in maps
+    ]
+    return tf.concat(flat, axis=-1)
 
 
 def cell_centres(count: int) -> tf.Tensor:
