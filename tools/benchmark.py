@@ -199,21 +199,7 @@ def measure_warps(_) -> dict:
         "sampling": lambda: sample(points).numpy().shape,
         "cv2.remap": remap,
     }
-    try:
-        import tensorflow_addons as tfa
-    except ImportError:  # not made for this TensorFlow
-        logging.info("warps     without tensorflow-addons, which does not support this TensorFlow")
-    else:
-        start = tf.constant(np.tile(control, (count, 1, 1)), tf.float32)
-        scale = (SIDE - 1) / 2.0
-        sparse = tf.function(
-            lambda: tfa.image.sparse_image_warp(
-                images, (targets + 1) * scale, (start + 1) * scale
-            )[0]
-        )  # fmt: skip
-        dense = tf.function(lambda: sampling.sample_by_dense_image_warp(images, points, "edge"))
-        works["tfa sparse_image_warp"] = lambda: sparse().numpy().shape
-        works["tfa dense_image_warp"] = lambda: dense().numpy().shape
+    works |= _addons_warps(images, points, control, targets)
     rates = compare(works)
     found = {f"{name}: images/s": _median(rate * count) for name, rate in rates.items()}
     found["threads of cv2"] = cv2.getNumThreads()
@@ -222,6 +208,29 @@ def measure_warps(_) -> dict:
         found["sampling / dense_image_warp"] = ratio(rates, "sampling", "tfa dense_image_warp")
     found["sampling / cv2.remap"] = ratio(rates, "sampling", "cv2.remap")
     return found
+
+
+def _addons_warps(images, points, control, targets) -> dict:
+    """The same warps by tensorflow-addons; none where it is not made for this TensorFlow."""
+    import tensorflow as tf
+
+    from tf_landmarks.augment import sampling
+
+    try:
+        import tensorflow_addons as tfa
+    except ImportError:
+        logging.info("warps     without tensorflow-addons, which does not support this TensorFlow")
+        return {}
+    start = tf.constant(np.tile(control, (len(images), 1, 1)), tf.float32)
+    scale = (SIDE - 1) / 2.0
+    sparse = tf.function(
+        lambda: tfa.image.sparse_image_warp(images, (targets + 1) * scale, (start + 1) * scale)[0]
+    )
+    dense = tf.function(lambda: sampling.sample_by_dense_image_warp(images, points, "edge"))
+    return {
+        "tfa sparse_image_warp": lambda: sparse().numpy().shape,
+        "tfa dense_image_warp": lambda: dense().numpy().shape,
+    }
 
 
 def measure_input(found: dict) -> dict:
