@@ -1,10 +1,8 @@
 """LMDIS: landmarks as the structure of an autoencoder (Zhang, Guo, Jin, Luo, He, Lee, CVPR 2018).
 
-A detector makes K + 1 score maps, of K landmarks and the background; a softmax over the maps at each
-pixel shares it out among them. A landmark is the mean place of its map. A second network makes features,
-and each map pools a few numbers from them: a descriptor. A decoder redraws the image from landmarks and
-descriptors alone. Landmarks must be concentrated, apart from each other, follow known warps, and suffice
-to redraw the image.
+A detector makes K + 1 score maps, of K landmarks and the background; a softmax over the maps shares out each
+pixel. A landmark is the mean place of its map; each map pools a descriptor from the features of a second network,
+and a decoder redraws the image from both alone. Landmarks must be concentrated, apart, and follow known warps.
 
 Where paper and code differ, docs/lmdis.md says what is followed and why: by default the released code's
 scales of losses (`loss_scale`), the paper's maps for the decoder, landmark warps at a rate of 0.3 as in the
@@ -13,9 +11,8 @@ paper. Statistics of batch normalisation are estimated again before each evaluat
 later frame counts in concentration and separation like the other two images, and the released scale of
 equivariance applies to the flow's too.
 
-Landmarks are in the edge convention of the canvas, except in losses: there lengths are in units of the
-image's side, which is what the published weights mean. The networks are in lmdis_networks.py, warps around
-landmarks in lmdis_warps.py.
+Landmarks are in the edge convention of the canvas; in losses, lengths are in units of the image's side, which is what
+the published weights mean. The networks are in lmdis_networks.py, warps around landmarks in lmdis_warps.py.
 """
 
 import dataclasses
