@@ -20,7 +20,7 @@ TINY = [
     *("--num_landmarks=4", "--batch_size=20", "--steps=5", "--precision=float32"),
 ]
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 def drawn(number: int) -> Image.Image:

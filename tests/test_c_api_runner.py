@@ -12,7 +12,7 @@ import tensorflow as tf
 TOOL = pathlib.Path(__file__).parents[1] / "tools" / "c_api_runner.py"
 TENSORFLOW = tuple(int(part) for part in tf.__version__.split(".")[:2])
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 class Model(tf.Module):

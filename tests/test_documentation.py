@@ -68,8 +68,6 @@ def test_every_method_has_a_page():
 def test_the_map_names_every_module():
     text = (ROOT / "WORKSPACE.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\w+", text.split("```")[1]))
-    modules = {
-        path.stem for path in (ROOT / "tf_landmarks").rglob("*.py") if "__" not in path.stem
-    }
+    modules = {path.stem for path in (ROOT / "tf_landmarks").rglob("*.py") if "__" not in path.stem}
     assert "trainer" in modules
     assert not modules - named

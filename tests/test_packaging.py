@@ -22,7 +22,7 @@ else:
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tf_landmarks"
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 def run(*arguments, cwd: pathlib.Path, code: int = 0) -> str:

@@ -14,7 +14,7 @@ from tf_landmarks.data import videos
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 def run(*arguments, code: int = 0) -> str:

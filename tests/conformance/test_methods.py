@@ -19,6 +19,8 @@ from tf_landmarks.serving import saved_model
 from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
+pytestmark = pytest.mark.system
+
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 # Of the names of the folder's images.

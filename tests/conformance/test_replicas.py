@@ -11,6 +11,8 @@ import pytest
 
 from tests.conformance import cases
 
+pytestmark = pytest.mark.system
+
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 

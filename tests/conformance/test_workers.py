@@ -13,6 +13,8 @@ import pytest
 from tests.conformance import cases, test_replicas
 from tf_landmarks.training import strategy
 
+pytestmark = pytest.mark.system
+
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 

@@ -134,6 +134,7 @@ def prepare(tmp_path, *arguments) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+@pytest.mark.system
 def test_the_tool_writes_goes_on_where_it_stopped_and_refuses_another_plan(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -161,6 +162,7 @@ def test_the_tool_writes_goes_on_where_it_stopped_and_refuses_another_plan(tmp_p
     assert plan["images"] == [*source.names, "bad.png"]
 
 
+@pytest.mark.system
 def test_the_tool_shrinks_large_images(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()

@@ -10,6 +10,8 @@ from tf_landmarks.methods import base
 from tf_landmarks.methods.fse import Fse, FseOptions
 from tf_landmarks.training import batch_norm
 
+pytestmark = pytest.mark.system
+
 
 def squares(count: int, size=(40, 30), seed: int = 0) -> segmentation.SegmentedImages:
     """Pictures of a red and a green square on blue; their classes are 1, 2 and 0."""

@@ -9,6 +9,8 @@ from tf_landmarks.data import labelled
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.evaluation import few_labels, supervised
 
+pytestmark = pytest.mark.system
+
 QUICK = supervised.Training(steps=2, batch_size=2)
 
 

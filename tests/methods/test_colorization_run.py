@@ -31,7 +31,7 @@ from tf_landmarks.training.run_data import RunData
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ColorizationOptions(width=2, head_width=8, points=8)
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 def write_images(folder: pathlib.Path, images: list[np.ndarray]) -> str:

@@ -12,6 +12,8 @@ from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models
 
+pytestmark = pytest.mark.system
+
 OPTIONS = {"latent": 8, "width": 4, "code": 8, "control_rate": 0.5}
 RUN = RunOptions(method="generation", image_size=32, num_landmarks=3)
 

@@ -27,7 +27,7 @@ TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 OPTIONS = ImmOptions(width=8, renderer_width=16, renderer_min_width=8, softargmax="joint")
 K = 5
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 def drawn(number: int, height: int, width: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from tf_landmarks.training.input_pipeline import ImageSet
 ROOT = pathlib.Path(__file__).parents[2]
 CASE = cases.CASES[1].of_stills
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 def command(run_dir, *arguments) -> list[str]:

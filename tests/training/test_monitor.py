@@ -89,6 +89,7 @@ def test_a_feature_model_has_losses_on_held_out_images_and_no_landmarks_to_exami
     assert dict(found.pictures()) == {}
 
 
+@pytest.mark.system
 def test_the_best_evaluation_is_exported(tmp_path, monkeypatch):
     scores = iter([5.0, 2.0, 3.0])
 

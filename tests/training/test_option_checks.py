@@ -81,6 +81,7 @@ def test_gaps_and_patterns_that_cannot_work_are_refused(tmp_path):
     assert refusal(tmp_path, frame_pattern="f(").startswith("--frame_pattern=f( is no regular ex")
 
 
+@pytest.mark.system
 def test_frame_pairs_of_single_images_are_refused_before_there_is_a_run(tmp_path):
     data = make_images(tmp_path / "images", 8)
     run = dataclasses.replace(RUN, run_dir=str(tmp_path / "run"), data=data)
@@ -167,6 +168,7 @@ def test_a_validation_share_out_of_range_is_refused(fraction):
         trainer.read_data(dataclasses.replace(RUN, validation_fraction=fraction))
 
 
+@pytest.mark.system
 def test_bad_files_met_in_the_middle_of_training_stop_it_with_their_list(tmp_path, monkeypatch):
     monkeypatch.setattr(untrained, "NUM_IMAGES", 20)  # most files are first read while training
     # 37 of 400 are too many, of 40 that lie anywhere: 92 batches of 4 or more pass before.
@@ -218,6 +220,7 @@ def test_errors_of_the_code_keep_their_traceback_and_are_called_ours(fail, capsy
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

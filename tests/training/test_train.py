@@ -17,7 +17,7 @@ from tf_landmarks.data import sources
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tests.conformance.test_methods import parse
 from tf_landmarks.data import sources
 from tf_landmarks.training import models, trainer, warm_start
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 FSE = next(case for case in cases.CASES if case.method == "fse").flags
 FSE = [*FSE, "--batch_size=4", "--precision=float32"]

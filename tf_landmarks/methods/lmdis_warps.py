@@ -1,4 +1,5 @@
-"""Warps around the landmarks that a detector finds, in place of warps of a grid (lmdis.md 5)."""
+"""Warps around the landmarks that a detector finds, in place of warps of a grid
+(docs/lmdis.md, "Warps of the canvas")."""
 
 import math
 from collections.abc import Callable
