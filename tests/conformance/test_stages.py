@@ -21,7 +21,7 @@ ROOT = HERE.parents[1]
 # Three, two and three steps: in the first stage, at its border, in the second, at its border, in the third.
 KILLS = (1, 3, 4, 5, 7)
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 @pytest.fixture(scope="module")
