@@ -29,10 +29,10 @@ pytestmark = pytest.mark.core
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> str:
-    """Twelve drawn faces as files."""
+    """Forty drawn faces as files: neighbours are held out together, ten at a time."""
     path = tmp_path_factory.mktemp("images")
-    for index in range(12):
-        Image.fromarray(sources.SyntheticFaces(6, size=32).read(index)).save(
+    for index in range(40):
+        Image.fromarray(sources.SyntheticFaces(20, size=32).read(index)).save(
             path / f"{index:02d}.png"
         )
     return str(path)
