@@ -4,6 +4,9 @@ import pathlib
 import re
 
 import pytest
+from absl import flags as absl_flags
+
+from tf_landmarks import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 CITING = sorted(
@@ -71,3 +74,26 @@ def test_the_map_names_every_module():
     modules = {path.stem for path in (ROOT / "tf_landmarks").rglob("*.py") if "__" not in path.stem}
     assert "trainer" in modules
     assert not modules - named
+
+
+def known_flags() -> set[str]:
+    """Every flag of the commands, the tools and absl."""
+    values = absl_flags.FlagValues()
+    flags.define(values)
+    names = set(values) | {"flagfile", "help", "helpshort", "helpfull", "version"}
+    for path in [*(ROOT / "tools").glob("*.py"), *(ROOT / "tf_landmarks").glob("*.py")]:
+        names |= set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", path.read_text(encoding="utf-8")))
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in CITING if path.suffix in (".md", ".cfg")], ids=lambda path: path.name
+)
+def test_flags_that_are_named_exist(path):
+    known = known_flags()
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w-])--([a-z]\w*)(?![\w*-])", text)) - {
+        "dir",
+        "all",
+    }  # of other programs
+    assert not {name for name in named - known if name.removeprefix("no") not in known}
