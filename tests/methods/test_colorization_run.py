@@ -135,7 +135,7 @@ def test_a_run_with_other_flags_is_refused(done):
 
 
 def test_it_has_no_export(done):
-    with pytest.raises(ValueError, match="finds no landmarks and has no export"):
+    with pytest.raises(ValueError, match="finds neither landmarks nor features and has no export"):
         saved_model.export_run(str(done.folder))
 
 
