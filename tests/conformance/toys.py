@@ -24,7 +24,7 @@ class StagesOptions:
 
     warps_steps: int = option(3, "steps of the first stage", may_change=True)
     frames_steps: int = option(2, "steps of the second stage", may_change=True)
-    width: int = option(4, "channels")
+    width: int = option(4, "channels of its layers")
 
 
 class ThreeStages(base.LandmarkModel):
@@ -116,7 +116,7 @@ class ThreeStages(base.LandmarkModel):
 class FeaturesOptions:
     """Options of the toy that yields features."""
 
-    width: int = option(4, "channels")
+    width: int = option(4, "channels of its layers")
 
 
 class ToyFeatures(base.FeatureModel):
