@@ -74,10 +74,10 @@ def run(tmp_path_factory) -> RunOptions:
         image_size=32, num_landmarks=K, crop_fraction=0.8, precision="float32", validation_fraction=0.5,
     )  # fmt: skip
     trainer.train(run, OPTIONS)
-    model = models.make_float32_model(run, OPTIONS)
+    model = models.make_float32_model(run, OPTIONS, for_training=True)
     model.start_stage(model.stages[0], 3)
     saved = checkpoints.Checkpoints(os.path.join(run.run_dir, "checkpoints"), model)
-    assert saved.restore() == 2
+    assert saved.restore(lambda number: None) == 2
     make_lively(model)
     model.steps_done.assign(3)
     saved.save()
@@ -129,7 +129,7 @@ def test_the_layout_is_that_of_a_servers_version_folder(run, export):
     facts = json.loads((extra / "facts.json").read_text())
     assert facts["method"] == "imm" and facts["step"] == 3 and facts["num_landmarks"] == K
     assert facts["geometry"] == {
-        "size": 32, "crop": 0.8, "keep_aspect": True, "border": 0, "border_value": 0.0,
+        "size": 32, "crop_fraction": 0.8, "keep_aspect": True, "border": 0, "border_value": 0.0,
     }  # fmt: skip
     assert trainer.flags.read(str(extra / "flags.cfg")) == (run, OPTIONS)
 
