@@ -1,13 +1,15 @@
-"""Run as a script: one strategy's gradients on a given batch, written to a file.
+"""Run as a script: one strategy's gradients on given batches, written to files.
 
-    python replicas.py METHOD STAGE 'OPTIONS AS JSON' BATCHES.npz OUT.npz one|mirrored|multi_worker [sync]
+    python replicas.py FOLDER one|mirrored|multi_worker [sync]
 
 A process of its own, because TensorFlow takes only one set-up of logical devices in its lifetime, and
-a second MirroredStrategy over CPUs ends it. `BATCHES.npz` holds one array per key of a batch with a
-leading axis of replicas; "one" joins that axis to a single batch unless the replicas' are equal.
+a second MirroredStrategy over CPUs ends it. For each job of the folder, `NAME.json` states the case and
+the stage, and `NAME.npz` holds one array per key of a batch with a leading axis of replicas, as many for all;
+"one" joins that axis to a single batch unless the replicas' are equal. Gradients go to `NAME.out.npz`.
 """
 
 import json
+import pathlib
 import sys
 
 import numpy as np
@@ -17,25 +19,33 @@ from tests.conformance import cases
 from tf_landmarks.training import strategy
 
 
-def main(
-    method: str,
-    stage: str,
-    options_json: str,
-    batches_path: str,
-    out_path: str,
+def main(folder: str, kind: str, sync: str = "") -> None:
+    """Computes and writes the gradients of all jobs."""
+    jobs = sorted(pathlib.Path(folder).glob("*.json"))
+    first = next(iter(np.load(jobs[0].with_suffix(".npz")).values()))
+    chosen = strategy.make_strategy(kind, len(first), sum(len(rows) for rows in first))
+    for job in jobs:
+        stated = json.loads(job.read_text())
+        case = cases.Case(stated["method"], stated["options"])
+        batches = dict(np.load(job.with_suffix(".npz")))
+        gradients = compute(chosen, kind, case, stated["stage"], batches, bool(sync))
+        if strategy.is_chief():
+            np.savez(job.with_suffix(".out.npz"), **gradients)
+
+
+def compute(
+    chosen: tf.distribute.Strategy,
     kind: str,
-    sync: str = "",
-) -> None:
-    """Computes and writes the gradients, under their variables' positions."""
-    batches = dict(np.load(batches_path))
-    replicas = len(next(iter(batches.values())))
-    batch_size = sum(len(b) for b in next(iter(batches.values())))
-    chosen = strategy.make_strategy(kind, replicas, batch_size)
+    case: cases.Case,
+    stage: int,
+    batches: dict,
+    sync: bool,
+) -> dict[str, np.ndarray]:
+    """Computes the gradients of one stage, under their variables' positions and names."""
     tf.keras.utils.set_random_seed(5)
-    case = cases.Case(method, json.loads(options_json))
     with chosen.scope():
-        model = case.model(sync_batch_norm=bool(sync))
-        model.start_stage(model.stages[int(stage)], 10)
+        model = case.model(sync_batch_norm=sync)
+        model.start_stage(model.stages[stage], 10)
 
     @tf.function
     def gradients(batch):
@@ -58,11 +68,8 @@ def main(
             return [chosen.reduce("SUM", gradient, axis=None) for gradient in per_replica]
 
         result = summed(values)
-    names = [variable.name for variable in model.trained_variables]
-    if strategy.is_chief():
-        np.savez(
-            out_path, names=np.array(names), **{str(i): g.numpy() for i, g in enumerate(result)}
-        )
+    names = [variable.name.replace("/", ".") for variable in model.trained_variables]
+    return {f"{i} {name}": g.numpy() for i, (name, g) in enumerate(zip(names, result, strict=True))}
 
 
 if __name__ == "__main__":

@@ -17,25 +17,29 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def run_replicas(folder, case, batches, *arguments, stage=0) -> dict[str, np.ndarray]:
-    """Runs replicas.py in a process of its own and returns the gradients by position."""
-    np.savez(folder / "batches.npz", **batches)
-    out = folder / f"{'_'.join(arguments)}.npz"
-    command = [
-        sys.executable,
-        HERE / "replicas.py",
-        case.method,
-        str(stage),
-        json.dumps(case.options),
-    ]
+def write_jobs(folder: pathlib.Path, jobs: dict[str, tuple]) -> None:
+    """Writes what replicas.py reads: under each name a case, its stage and the batches of the replicas."""
+    for name, (case, stage, batches) in jobs.items():
+        stated = {"method": case.method, "options": case.options, "stage": stage}
+        (folder / f"{name}.json").write_text(json.dumps(stated))
+        np.savez(folder / f"{name}.npz", **batches)
+
+
+def read_gradients(folder: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
+    """The gradients of each job, by position and name of their variables."""
+    files = folder.glob("*.out.npz")
+    return {path.name.removesuffix(".out.npz"): dict(np.load(path)) for path in files}
+
+
+def run_replicas(folder, jobs, *arguments) -> dict[str, dict[str, np.ndarray]]:
+    """Runs replicas.py in a process of its own and returns the gradients of each job."""
+    write_jobs(folder, jobs)
     subprocess.run(
-        [*command, folder / "batches.npz", out, *arguments],
+        [sys.executable, HERE / "replicas.py", folder, *arguments],
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    found = dict(np.load(out))
-    names = found.pop("names")
-    return {f"{position} {names[int(position)]}": found[position] for position in found}
+    return read_gradients(folder)
 
 
 def assert_same(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None:
@@ -52,28 +56,41 @@ def assert_same(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(two[name], gradient, rtol=0, atol=tolerance, err_msg=name)
 
 
-STAGES = [(case, 0) for case in (*cases.CASES, cases.FEATURES)]
-STAGES += [(cases.THREE_STAGES, stage) for stage in range(3)]
+STAGES = {str(case): (case, 0) for case in (*cases.CASES, cases.FEATURES)}
+STAGES |= {f"three_stages_{stage}": (cases.THREE_STAGES, stage) for stage in range(3)}
+
+
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory) -> tuple[dict, dict]:
+    """Those of one replica and of two with the same batch, for every stage of every model."""
+    jobs = {}
+    for name, (case, stage) in STAGES.items():
+        batch = case.batch(4, seed=1, stage=stage)
+        jobs[name] = case, stage, {key: np.stack([value, value]) for key, value in batch.items()}
+    return tuple(
+        run_replicas(tmp_path_factory.mktemp(kind), jobs, kind) for kind in ("one", "mirrored")
+    )
 
 
 @pytest.mark.core
-@pytest.mark.parametrize(("case", "stage"), STAGES, ids=str)
-def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(case, stage, tmp_path):
-    batch = case.batch(4, seed=1, stage=stage)
-    batches = {key: np.stack([value, value]) for key, value in batch.items()}
-    one = run_replicas(tmp_path, case, batches, "one", stage=stage)
-    assert_same(one, run_replicas(tmp_path, case, batches, "mirrored", stage=stage))
+@pytest.mark.parametrize("name", STAGES)
+def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(name, gradients):
+    one, two = gradients
+    assert_same(one[name], two[name])
 
 
-@pytest.mark.parametrize("case", cases.CASES[1:2], ids=str)
 def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_the_whole(
-    case, tmp_path
+    tmp_path_factory,
 ):
+    case = cases.CASES[1]
     batch = case.batch(8, seed=2)
-    batches = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
-    one = run_replicas(tmp_path, case, batches, "one", "sync")
-    two = run_replicas(tmp_path, case, batches, "mirrored", "sync")
-    assert_same(one, two)
-    plain = run_replicas(tmp_path, case, batches, "mirrored")
+    halves = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
+    jobs = {"halves": (case, 0, halves)}
+
+    def run(*arguments):
+        return run_replicas(tmp_path_factory.mktemp("halves"), jobs, *arguments)["halves"]
+
+    one = run("one", "sync")
+    assert_same(one, run("mirrored", "sync"))
     with pytest.raises(AssertionError):
-        assert_same(one, plain)
+        assert_same(one, run("mirrored"))

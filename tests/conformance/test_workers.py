@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from tests.conformance import cases, test_replicas
@@ -57,17 +56,19 @@ def train(run_dir, *arguments) -> list[subprocess.Popen]:
 def test_two_workers_have_the_gradients_of_one_process(tmp_path):
     case = cases.CASES[1].of_stills
     batch = case.batch(8, seed=2)
-    batches = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
-    one = test_replicas.run_replicas(tmp_path, case, batches, "one", "sync")
-    command = [sys.executable, HERE / "replicas.py", case.method, "0", json.dumps(case.options)]
-    out = tmp_path / "two.npz"
-    for worker in start([*command, tmp_path / "batches.npz", out, "multi_worker", "sync"]):
+    halves = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
+    jobs = {"halves": (case, 0, halves)}
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    one = test_replicas.run_replicas(folders[0], jobs, "one", "sync")
+    test_replicas.write_jobs(folders[1], jobs)
+    command = [sys.executable, HERE / "replicas.py", folders[1], "multi_worker", "sync"]
+    for worker in start(command):
         _, said = worker.communicate(timeout=180)
         assert worker.returncode == 0, said
-    found = dict(np.load(out))
-    names = found.pop("names")
-    two = {f"{position} {names[int(position)]}": found[position] for position in found}
-    test_replicas.assert_same(one, two)
+    two = test_replicas.read_gradients(folders[1])
+    test_replicas.assert_same(one["halves"], two["halves"])
 
 
 @pytest.mark.long

@@ -128,8 +128,8 @@ def out_of_space(folder) -> str:
     """Saves twice, the second time with room for no more than 1000 bytes a file; what is said."""
     script = f"""
 import resource
-from tests.training import test_trust
-model, saved = test_trust.started({str(folder)!r})
+from tests.training import test_fault_tolerance
+model, saved = test_fault_tolerance.started({str(folder)!r})
 model.steps_done.assign(1)
 saved.save()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -186,7 +186,7 @@ def make_frames(count: int = 8) -> ImageSet:
     [
         (
             lambda m: m.renderer.output_conv.bias.assign([np.nan, 0, 0]),
-            r"the weight regressor/conv2d.*/bias:0 is not finite",
+            r"the weight renderer/conv2d.*/bias:0 is not finite",
         ),
         (
             lambda m: m.renderer.output_conv.bias.assign([3e38, 0, 0]),
@@ -250,7 +250,7 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path):
     lines = dry_run.estimate(run, options)
     assert time.monotonic() - began < 60
     assert len(lines) == 5 and not os.listdir(tmp_path)
-    assert lines[0] == "imm: 5,415 parameters, float32, 1 replica(s) of 4 images"
+    assert lines[0] == "imm: 5,408 parameters, float32, 1 replica(s) of 4 images"
     seconds = lines[1].split()[3]
     rounding = 0.5 * 10.0 ** -len(seconds.partition(".")[2])
     hours = int(lines[2].split(" take ")[1].split(" h")[0])

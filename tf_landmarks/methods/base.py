@@ -226,6 +226,11 @@ class Model(StagedModel):
         own = {id(v) for v in [*self.trainable_variables, *measured]}
         return {path: v for path, v in variables_by_path(self).items() if id(v) in own}
 
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers its layers learn or measure."""
+        return sum(value.shape.num_elements() for value in self.network_variables.values())
+
 
 class LandmarkModel(Model):
     """Base of the methods that find points."""

@@ -64,7 +64,7 @@ def estimate(run: RunOptions, options) -> list[str]:
     # Adam keeps two numbers for each weight; temporary ones of an evaluation come on top.
     checkpoint = 3 * weights
     return [
-        f"{run.method}: {model.count_params():,} parameters, {run.precision}, {replicas} replica(s) of "
+        f"{run.method}: {model.num_parameters:,} parameters, {run.precision}, {replicas} replica(s) of "
         f"{run.batch_size // replicas} images",
         *lines,
         f"memory: {_memory()}, of which {_images(data.training)}",

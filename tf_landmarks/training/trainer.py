@@ -197,7 +197,7 @@ class _Training:
         stage = model.stage
         logging.info(
             "%s: %s parameters, %s, %d replica(s), %d images, %ssteps %d to %d",
-            run.method, f"{model.count_params():,}", run.precision,
+            run.method, f"{model.num_parameters:,}", run.precision,
             self._devices.num_replicas_in_sync, data.num_training,
             f"stage {span.stage}, " if span.stage else "", span.start, span.end,
         )  # fmt: skip
