@@ -39,8 +39,15 @@ def fields(cls, prefix: str):
             yield prefix + field.name, field, hints[field.name]
 
 
-ALL = [*fields(RunOptions, "")]
-ALL += [row for name, method in MODELS.items() for row in fields(method.options_class, f"{name}_")]
+def every_option() -> list[tuple]:
+    """Those of a run and of all models; other tests add toys to the models."""
+    rows = [*fields(RunOptions, "")]
+    for name, method in MODELS.items():
+        rows += fields(method.options_class, f"{name}_")
+    return rows
+
+
+ALL = every_option()
 
 
 @pytest.mark.parametrize(("name", "field"), [row[:2] for row in ALL], ids=[row[0] for row in ALL])
@@ -51,9 +58,10 @@ def test_every_option_is_a_flag_with_its_help_text(name, field):
 
 def test_the_options_are_all_the_flags_and_methods_prefix_theirs():
     absl_own = set(absl_flags.FlagValues()) | {"flagfile", "undefok"}
-    assert set(defined()) - absl_own == {name for name, *_ in ALL}
+    options = {name for name, *_ in every_option()}
+    assert set(defined()) - absl_own == options
     own = {name for name, *_ in fields(RunOptions, "")}
-    for name in {name for name, *_ in ALL} - own:
+    for name in options - own:
         assert name.startswith(tuple(f"{method}_" for method in MODELS))
     assert not any(name.startswith(tuple(f"{method}_" for method in MODELS)) for name in own)
 
