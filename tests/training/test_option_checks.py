@@ -165,7 +165,7 @@ def test_a_batch_that_accumulation_cannot_cut_is_refused():
 @pytest.mark.parametrize("fraction", [1.0, -0.2])
 def test_a_validation_share_out_of_range_is_refused(fraction):
     with pytest.raises(ValueError, match=rf"--validation_fraction={fraction} must be in"):
-        trainer.read_data(dataclasses.replace(RUN, validation_fraction=fraction))
+        RunData(dataclasses.replace(RUN, validation_fraction=fraction), Imm.check_images)
 
 
 @pytest.mark.system
