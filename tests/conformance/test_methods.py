@@ -105,7 +105,8 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
     model = models.make_float32_model(run, options)
     checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
     image = image_files.read_image(f"{folder}/0_3.png")
-    expected = model.represent(tf.constant(exported.to_inputs([image]) / np.float32(255)))
+    inputs = exported.geometry.centre(exported.geometry.load(tf.constant(image)))
+    expected = model.represent(inputs[tf.newaxis])
     if isinstance(model, methods.FeatureModel):
         levels = exported.features([image])
         assert levels.keys() == expected.levels.keys()
