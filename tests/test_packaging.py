@@ -1,10 +1,8 @@
 """The package as it is installed: its requirements, its files, its command."""
 
 import email
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import zipfile
 
@@ -19,23 +17,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from tests.test_tools import run
+
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tf_landmarks"
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
-
-
-def run(*arguments, cwd: pathlib.Path, code: int = 0) -> str:
-    """Runs Python in a folder and returns what it says."""
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def requirements(lines: list[str]) -> list[str]:

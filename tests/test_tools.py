@@ -17,11 +17,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
-def run(*arguments, code: int = 0) -> str:
-    """Runs a command of the project and returns what it says."""
+def run(*arguments, code: int = 0, cwd: pathlib.Path = ROOT) -> str:
+    """Runs Python in a folder, with the project at hand, and returns what it says."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

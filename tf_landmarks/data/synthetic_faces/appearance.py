@@ -179,8 +179,10 @@ def _jitter(rng: np.random.Generator, colour: Colour, width: float) -> Colour:
 
 
 def mix(first: Colour, second: Colour, weight: float) -> Colour:
+    """Mixes two colours: the first at weight 0, the second at 1."""
     return tuple((1 - weight) * a + weight * b for a, b in zip(first, second, strict=True))
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
+    """Multiplies a colour by a factor, up to white."""
     return tuple(min(255.0, factor * value) for value in colour)
