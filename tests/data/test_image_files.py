@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_landmarks.data import image_files
-from tf_landmarks.serving import signatures
+from tf_landmarks.serving import decoding
 
 pytestmark = pytest.mark.core
 
@@ -147,7 +147,7 @@ CASES = make_cases()
 
 
 def in_graph(data: bytes) -> np.ndarray:
-    return signatures._decode(tf.constant(data)).numpy()
+    return decoding.decode(tf.constant(data)).numpy()
 
 
 @pytest.mark.parametrize("name", CASES)
