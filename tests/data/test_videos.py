@@ -112,13 +112,13 @@ def test_threads_read_the_frames_they_ask_for(tmp_path):
 
 def test_neighbours_are_not_decoded_from_the_start(tmp_path, monkeypatch):
     video = videos.Video(write(tmp_path / "a.mp4", 200))
-    steps, step = [], videos._Capture.step
-    monkeypatch.setattr(videos._Capture, "step", lambda self: steps.append(1) or step(self))
+    steps, step = [], videos._Reader.step
+    monkeypatch.setattr(videos._Reader, "step", lambda self: steps.append(1) or step(self))
     video.read(150)
     steps.clear()
     for frame in (151, 152, 152, 160):
         video.read(frame)
-    assert len(steps) == 10
+    assert len(steps) <= 10
 
 
 def test_a_broken_video_says_why(tmp_path):
@@ -164,7 +164,7 @@ def test_frames_lost_in_the_middle_are_refused_and_those_around_are_exact(tmp_pa
         try:
             equal += np.array_equal(video.read(int(frame)), want[frame])
         except image_files.UnreadableImageError as error:
-            assert str(error) == "the frame is damaged"
+            assert str(error) == f"frame {frame} is damaged"
             lost += 1
     assert lost >= 1 and equal >= 120
 

@@ -1,38 +1,48 @@
 """Video files to pixels: any frame by its number, exactly, and without decoding from the start.
 
-What containers state is not relied on. How many frames a file has, and when each is shown, is read from
-its packets, without decoding them; a read then looks for the frame that is shown at that time. So a
-wrong count, a changing frame rate or an inexact seek cannot give another frame for the one asked for.
-The few files whose packets do not tell (MPEG program streams, AVI with B-frames) are decoded in order.
+What containers state is not relied on. How many frames a file has, and in which order they are shown,
+is read from its packets, without decoding them; a read then decodes from a key frame until the frame
+comes that was in the right packet. So a wrong count, a changing frame rate or an inexact seek cannot
+give another frame for the one asked for. Files whose packets do not tell are decoded once to learn it.
 """
 
+import itertools
 import os
 import re
 import threading
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import cv2
+import av
 import numpy as np
 from absl import logging
 
+from tf_landmarks.data import video_decoder
 from tf_landmarks.data.image_files import UnreadableImageError
 
-EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg")
+EXTENSIONS = (
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg",
+    ".m1v", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf",
+    ".mjpeg", ".mjpg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".ivf", ".y4m", ".dv", ".nut",
+)  # fmt: skip
 
-# What is wrong with a file is said by the errors here, not by the libraries inside cv2.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-if hasattr(cv2, "setLogLevel"):  # up to OpenCV 4
-    cv2.setLogLevel(2)
-else:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+# Over so few frames it is quicker to read on than to seek.
+_AHEAD = 4
 
-# One thread per capture: reads run in parallel already, and a seek does not wait for a decoder's queue.
-_DECODE = [cv2.CAP_PROP_N_THREADS, 1]
-_PACKETS = [cv2.CAP_PROP_FORMAT, -1]
+# Frames that must come as the packets say at the start of a file.
+_CHECKED = 5
 
-# A seek decodes from the key frame before; over fewer frames it is quicker to read on.
-_AHEAD = 32
+# Codecs that say "as before" by a packet that holds no frame, and the bytes that a frame has at least.
+_SKIPPING = {"mpeg4", "h263", "wmv3", "vc1", "msmpeg4v2", "msmpeg4", "vp6", "vp6f"}
+_SMALLEST = 24
 
-_LOST = -2  # the position of a capture that met damage
+# Frames that are decoded before others that are shown first: 16 at most, twice as many as fields.
+_REORDERED = 32
+
+# Containers that store the time of every packet.
+_TIMED = {"mov", "matroska", "asf"}
+
+_LOST = -2  # the position of a reader that met the end
 
 _thread = threading.local()
 
@@ -58,34 +68,28 @@ class Video:
     def __init__(self, path: str):
         self.path, self.flaw = path, ""
         _check_file(path)
-        capture = _open(path, _DECODE)
-        self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
-        stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        capture.release()
-        packets = _times(_open(path, _PACKETS))
-        # When each frame is shown, `[N]` ascending microseconds; None where only the order is known.
-        self._times = _shown_times(packets)
-        if self._times is None or not self._can_seek():
-            decoded = _times(_open(path, _DECODE))
-            self._times = decoded if self.fps and (np.diff(decoded) > 0).all() else None
-            self._count = len(decoded)
-        else:
-            self._count = len(self._times)
-        if not self._count:
-            raise UnreadableImageError("no frame of this video can be decoded")
-        if self._times is None:
+        decoder = video_decoder.Decoder(path)
+        stated = decoder.stated()
+        packets, covered = decoder.scan()
+        decoder.close()
+        self.fps = stated.fps
+        self._index = _make_index(path, packets, stated)
+        if not len(self):
+            raise UnreadableImageError(
+                f"no frame of this video can be decoded (codec {stated.codec}); {video_decoder.remedy(path)}"
+            )
+        if not self._index.tag:
             logging.info(
                 "%s can only be decoded in order, so frames drawn at random take long unless all fit "
-                "into memory; ffmpeg -i %s -c:v libx264 converted.mp4 mends that", path, path,
+                "into memory; %s", path, video_decoder.remedy(path),
             )  # fmt: skip
-        # The stated number may be the length times the rate; then it exceeds that of the frames where
-        # the rate changes, but not the time of the last one.
-        last = 0 if self._times is None else self._times[-1] * 1e-6 * self.fps + 1
-        if stated - max(len(packets), last) > max(2, 0.05 * stated):
-            self.flaw = f"the video is cut short: {self._count} of {stated:.0f} frames are there"
+        if stated.frames - max(len(packets), covered) > max(2, 0.05 * stated.frames):
+            self.flaw = (
+                f"the video is cut short: {len(self)} of {stated.frames:.0f} frames are there"
+            )
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._index.shown)
 
     def read(self, frame: int) -> np.ndarray:
         """Reads frame `frame`, counted from 0 in the order in which they are shown.
@@ -96,81 +100,119 @@ class Video:
         Raises:
             UnreadableImageError: If it is damaged, or the video ends before it.
         """
-        if not 0 <= frame < self._count:
-            raise UnreadableImageError(f"the video has frames 0 to {self._count - 1}")
-        capture = getattr(_thread, "capture", None)
-        if capture is None or capture.video is not self:
-            _thread.capture = None  # closes the other file before this one is opened
-            capture = _thread.capture = _Capture(self, self._times)
-        return capture.read(frame)
-
-    def _can_seek(self) -> bool:
-        """Returns whether decoded frames carry the times of the packets, at the start and at the end."""
-        if not self.fps or not len(self._times):
-            return False
-        start = _Capture(self, self._times)
-        for frame in range(min(3, len(self._times))):
-            if start.step() != frame:
-                return False
-        try:
-            start.read(len(self._times) - 1)
-        except UnreadableImageError:
-            return False
-        return not start.grab()
+        if not 0 <= frame < len(self):
+            raise UnreadableImageError(f"the video has frames 0 to {len(self) - 1}")
+        reader = getattr(_thread, "reader", None)
+        if reader is None or reader.path != self.path or reader.index is not self._index:
+            _thread.reader = None
+            if reader is not None:
+                reader.close()  # before the other file is opened
+            reader = _thread.reader = _Reader(self.path, self._index)
+        return reader.read(frame)
 
 
-class _Capture:
+class _Index(NamedTuple):
+    """Which frames a file has, and where decoding can begin.
+
+    Attributes:
+        tag: What tells its packets apart, see `video_decoder.Decoder`.
+        shown: `[N]` int64, tags of the frames in the order in which they are shown.
+        keys: `[K]` ascending numbers of the frames that decoding can begin with.
+        targets: What to seek for to get there, best first, see `video_decoder.Decoder.seek`.
+        places, numbers: `shown` in ascending order, and the frames' numbers in this order.
+    """
+
+    tag: str
+    shown: np.ndarray
+    keys: np.ndarray
+    targets: Sequence[Sequence[tuple[int, bool]]]
+    places: np.ndarray
+    numbers: np.ndarray
+
+    def number(self, tag: int | None) -> int:
+        """Returns the number of the frame that came in a packet, -1 if it is none of the frames."""
+        place = len(self.places) if tag is None else int(np.searchsorted(self.places, tag))
+        known = place < len(self.places) and self.places[place] == tag
+        return int(self.numbers[place]) if known else -1
+
+    def key(self, frame: int) -> int:
+        """Returns the place in `keys` of the last one at or before a frame, -1 if there is none."""
+        return int(np.searchsorted(self.keys, frame, "right")) - 1
+
+
+class _Reader:
     """An open video and the number of the frame that was decoded last."""
 
-    def __init__(self, video: Video, times: np.ndarray | None):
-        self.video, self._times = video, times
-        self._open()
-
-    def read(self, frame: int) -> np.ndarray:
-        if self._times is None:
-            if self._position == _LOST or self._position > frame:
-                self._open()
-        elif self._position == _LOST or not self._position <= frame <= self._position + _AHEAD:
-            self._seek(frame)
-        while self._position < frame and self._position != _LOST:
-            self.step()
-        ok, pixels = self._capture.retrieve() if self._position == frame else (False, None)
-        if not ok:
-            raise UnreadableImageError("the frame is damaged")
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-    def grab(self) -> bool:
-        """Decodes the next frame, whichever it is."""
-        return self._capture.grab()
-
-    def step(self) -> int:
-        """Decodes the next frame and returns its number, `_LOST` where there is none."""
-        if not self.grab():
-            self._position = _LOST
-        elif self._times is None:
-            self._position += 1
-        else:
-            now = _microseconds(self._capture)
-            place = int(np.searchsorted(self._times, now))
-            known = place < len(self._times) and self._times[place] == now
-            self._position = place if known else _LOST
-        return self._position
-
-    def _open(self) -> None:
-        self._capture = _open(self.video.path, _DECODE)
+    def __init__(self, path: str, index: _Index):
+        self.path, self.index = path, index
+        self._decoder = video_decoder.Decoder(path, index.tag)
         self._position = -1
 
-    def _seek(self, frame: int) -> None:
-        """Decodes a frame at or before `frame`, if there is one that can be decoded."""
-        # cv2 counts frames as if their rate never changed, so it may end up behind the frame, or
-        # behind the last one.
-        guess = round(self._times[frame] * 1e-6 * self.video.fps)
-        back = 0
-        while True:
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, guess - back))
-            if 0 <= self.step() <= frame or back >= guess:
-                return
-            back = 4 * back + 4
+    @property
+    def damaged(self) -> bool:
+        """Whether something since the last seek could not be decoded."""
+        return self._decoder.damaged
+
+    def close(self) -> None:
+        self._decoder.close()
+
+    def read(self, frame: int) -> np.ndarray:
+        if not self._reaches(frame):
+            self.seek(frame)
+        if not self._find(frame) and self.index.key(frame) > 0:
+            # Some encoders renew pictures bit by bit, so that one is whole a key frame later.
+            self.seek(frame, 1)
+            self._find(frame)
+        if not self._find(frame):
+            raise UnreadableImageError(f"frame {frame} is damaged")
+        try:
+            return self._decoder.to_rgb(self._frame)
+        except (av.FFmpegError, ValueError) as error:
+            raise UnreadableImageError(f"frame {frame} cannot be converted: {error}") from error
+
+    def _find(self, frame: int) -> bool:
+        """Decodes on until a frame; returns whether it came, and whole."""
+        while _LOST != self._position < frame:
+            self.step()
+        return self._position == frame and self._decoder.whole
+
+    def step(self) -> int:
+        """Decodes the next frame and returns its number, -1 if it has none, `_LOST` at the end."""
+        self._frame = self._decoder.next_frame()
+        if self._frame is None:
+            self._position = _LOST
+        elif self.index.tag:
+            self._position = self.index.number(self._frame.pts)
+        else:
+            self._position += 1
+        return self._position
+
+    def seek(self, frame: int, before: int = 0) -> None:
+        """Makes decoding begin at the last key frame up to `frame`, or some before that."""
+        self._position = -1
+        key, back = self.index.key(frame) - before, 1
+        while key > 0:
+            for target in self.index.targets[key]:
+                if 0 <= self.index.number(self._decoder.seek(*target)) <= frame:
+                    return
+            key, back = key - back, 2 * back
+        self._decoder.rewind()
+
+    def rest(self) -> list[int]:
+        """Decodes until the end; returns the frames' numbers."""
+        numbers = []
+        while self.step() != _LOST:
+            numbers.append(self._position)
+        return numbers
+
+    def _reaches(self, frame: int) -> bool:
+        """Whether to decode on is the shortest way."""
+        if self._position == _LOST or self._position > frame:
+            return False
+        if frame - self._position <= _AHEAD or not self.index.tag:
+            return True
+        key = self.index.key(frame)
+        return key < 0 or self.index.keys[key] <= self._position
 
 
 def frame_name(video: str, frame: int) -> str:
@@ -206,32 +248,94 @@ def _check_file(path: str) -> None:
         raise UnreadableImageError(error.strerror or str(error)) from error
 
 
-def _open(path: str, parameters: list[int]) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, parameters)
-    if not capture.isOpened():
-        raise UnreadableImageError("cannot be opened: not a video, or damaged, or not all of it")
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    return capture
+def _make_index(
+    path: str, packets: list[video_decoder.Packet], stated: video_decoder.Stated
+) -> _Index:
+    """Finds the frames in the order in which they are shown, from the packets if these tell."""
+    tag = _choose_tag(packets, stated)
+    tags = [getattr(packet, tag) for packet in packets] if tag else []
+    if tag and _tell_order(packets, stated):
+        index = _index(
+            tag, packets, [tags[i] for i in np.argsort([packet.pts for packet in packets])]
+        )
+        if _ends_agree(path, index):
+            return index
+    shown = _decode_tags(path, tag)
+    if not set(shown) <= set(tags) or len(set(shown)) < len(shown):
+        tag, shown = "", range(len(shown))
+    return _index(tag, packets, shown)
 
 
-def _shown_times(packets: np.ndarray) -> np.ndarray | None:
-    """Finds when frames are shown, from the times of the packets; None where these do not tell."""
-    # What is to be decoded but not shown, after a cut without encoding again, lies before 0, which
-    # some versions of cv2 raise to 0.
-    shown = packets[packets > 0]
-    ascending = np.unique(shown)
-    if len(ascending) < len(shown):
-        return None
-    return np.concatenate([[0], ascending]) if (packets == 0).any() else ascending
+def _choose_tag(packets: list[video_decoder.Packet], stated: video_decoder.Stated) -> str:
+    """Returns what tells packets apart, however they are reached; nothing if nothing does."""
+    if _distinct([packet.pos for packet in packets]):
+        return "pos"
+    # Elsewhere times are reckoned from those of packets before, and differ after a seek.
+    if _TIMED & set(stated.container.split(",")) and _distinct([packet.pts for packet in packets]):
+        return "pts"
+    return ""
 
 
-def _times(capture: cv2.VideoCapture) -> np.ndarray:
-    """Reads the time of each packet or frame in the order of the file, `[N]` int64 microseconds."""
-    times = []
-    while capture.grab():
-        times.append(_microseconds(capture))
-    return np.array(times, np.int64)
+def _distinct(values: list[int | None]) -> bool:
+    return None not in values and len(set(values)) == len(values)
 
 
-def _microseconds(capture: cv2.VideoCapture) -> int:
-    return round(1000 * capture.get(cv2.CAP_PROP_POS_MSEC))
+def _index(tag: str, packets: list[video_decoder.Packet], shown: Sequence[int]) -> _Index:
+    shown = np.array(shown, np.int64)
+    numbers = np.argsort(shown)
+    index = _Index(tag, shown, np.zeros(0, np.int64), [], shown[numbers], numbers)
+    starts = {}
+    for packet in packets:
+        if tag and packet.is_key:
+            times = [(time, False) for time in (packet.pts, packet.dts) if time is not None]
+            starts[index.number(getattr(packet, tag))] = times or [(packet.pos, True)]
+    starts.pop(-1, None)
+    keys = sorted(starts)
+    return index._replace(keys=np.array(keys, np.int64), targets=[starts[key] for key in keys])
+
+
+def _tell_order(packets: list[video_decoder.Packet], stated: video_decoder.Stated) -> bool:
+    """Whether the times of packets are those at which their frames are shown, and each holds one."""
+    times = [packet.pts for packet in packets]
+    if not times or not _distinct(times):
+        return False
+    if stated.reorders and all(packet.pts == packet.dts for packet in packets):
+        return False  # AVI and MXF number packets, in the order of decoding
+    if stated.codec in _SKIPPING and min(packet.size for packet in packets) < _SMALLEST:
+        return False
+    # A clock that was set back, as in recordings that were joined, is no reordering.
+    ranks = np.argsort(np.argsort(times))
+    return abs(ranks - np.arange(len(ranks))).max() <= _REORDERED
+
+
+def _ends_agree(path: str, index: _Index) -> bool:
+    """Whether the frames at the start and at the end of a file are those of its packets."""
+    reader = _Reader(path, index)
+    try:
+        start = [reader.step() for _ in range(min(_CHECKED, len(index.shown)))]
+        if not _follow(start, 0, reader.damaged):
+            return False
+        first = int(index.keys[-1]) if len(index.keys) else 0
+        reader.seek(first)
+        numbers, damaged = [number for number in reader.rest() if number >= first], reader.damaged
+    finally:
+        reader.close()
+    return _follow(numbers, first, damaged) and (
+        damaged or len(numbers) == len(index.shown) - first
+    )
+
+
+def _follow(numbers: list[int], first: int, damaged: bool) -> bool:
+    """Whether frames are numbered on, with gaps only where some are damaged."""
+    if damaged:
+        return all(a < b for a, b in itertools.pairwise([first - 1, *numbers]))
+    return numbers == [*range(first, first + len(numbers))]
+
+
+def _decode_tags(path: str, tag: str) -> list[int]:
+    """Decodes a whole file; returns the frames' tags, numbers from 0 where there are no tags."""
+    decoder, tags = video_decoder.Decoder(path, tag), []
+    while (frame := decoder.next_frame()) is not None:
+        tags.append(frame.pts if tag else len(tags))
+    decoder.close()
+    return tags
