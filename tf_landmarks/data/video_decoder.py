@@ -186,7 +186,7 @@ class Decoder:
             tag = getattr(packet, self.tag) if packet and self.tag else None
             if packet is not None:
                 packet.pts = tag  # decoders hand it on
-                broken = self._is_partial(packet) or (broken and not packet.is_keyframe)
+                broken = packet.is_corrupt or (broken and not packet.is_keyframe)
             try:
                 frames = self._stream.codec_context.decode(packet)
             except av.FFmpegError:
@@ -199,10 +199,6 @@ class Decoder:
                 self.damaged |= broken or spoiled
                 yield frame
             self.damaged |= broken
-
-    def _is_partial(self, packet: av.Packet) -> bool:
-        # Transport streams call packets corrupt where recordings were joined.
-        return packet.is_corrupt and not self._is("mpegts")
 
 
 def _open(path: str) -> av.container.InputContainer:

@@ -84,6 +84,8 @@ class Video:
                 "into memory; %s", path, video_decoder.remedy(path),
             )  # fmt: skip
         if stated.frames - max(len(packets), covered) > max(2, 0.05 * stated.frames):
+            # Of the last frames, those that are stored later but shown before may be missing.
+            self._index = self._index.without_last(_reordered(packets))
             self.flaw = (
                 f"the video is cut short: {len(self)} of {stated.frames:.0f} frames are there"
             )
@@ -134,6 +136,10 @@ class _Index(NamedTuple):
         place = len(self.places) if tag is None else int(np.searchsorted(self.places, tag))
         known = place < len(self.places) and self.places[place] == tag
         return int(self.numbers[place]) if known else -1
+
+    def without_last(self, count: int) -> "_Index":
+        """Returns the index of all frames but the last ones; one remains."""
+        return self._replace(shown=self.shown[: max(1, len(self.shown) - count)])
 
     def key(self, frame: int) -> int:
         """Returns the place in `keys` of the last one at or before a frame, -1 if there is none."""
@@ -191,7 +197,7 @@ class _Reader:
         """Makes decoding begin at the last key frame up to `frame`, or some before that."""
         self._position = -1
         key, back = self.index.key(frame) - before, 1
-        while key > 0:
+        while key >= 0:
             for target in self.index.targets[key]:
                 if 0 <= self.index.number(self._decoder.seek(*target)) <= frame:
                     return
@@ -253,6 +259,11 @@ def _make_index(
 ) -> _Index:
     """Finds the frames in the order in which they are shown, from the packets if these tell."""
     tag = _choose_tag(packets, stated)
+    if tag and stated.codec in _SKIPPING and min(packet.size for packet in packets) < _SMALLEST:
+        came, damaged = _decode_tags(path, tag)
+        if not damaged:  # else nobody knows whether a packet was empty
+            held = set(came)
+            packets = [p for p in packets if p.size >= _SMALLEST or getattr(p, tag) in held]
     tags = [getattr(packet, tag) for packet in packets] if tag else []
     if tag and _tell_order(packets, stated):
         index = _index(
@@ -260,7 +271,7 @@ def _make_index(
         )
         if _ends_agree(path, index):
             return index
-    shown = _decode_tags(path, tag)
+    shown, _ = _decode_tags(path, tag)
     if not set(shown) <= set(tags) or len(set(shown)) < len(shown):
         tag, shown = "", range(len(shown))
     return _index(tag, packets, shown)
@@ -301,11 +312,17 @@ def _tell_order(packets: list[video_decoder.Packet], stated: video_decoder.State
         return False
     if stated.reorders and all(packet.pts == packet.dts for packet in packets):
         return False  # AVI and MXF number packets, in the order of decoding
-    if stated.codec in _SKIPPING and min(packet.size for packet in packets) < _SMALLEST:
-        return False
     # A clock that was set back, as in recordings that were joined, is no reordering.
+    return _reordered(packets) <= _REORDERED
+
+
+def _reordered(packets: list[video_decoder.Packet]) -> int:
+    """Returns how many frames are stored between two that are shown one after the other, at most."""
+    times = [packet.pts for packet in packets]
+    if not _distinct(times):
+        return 0
     ranks = np.argsort(np.argsort(times))
-    return abs(ranks - np.arange(len(ranks))).max() <= _REORDERED
+    return int(abs(ranks - np.arange(len(ranks))).max())
 
 
 def _ends_agree(path: str, index: _Index) -> bool:
@@ -332,10 +349,14 @@ def _follow(numbers: list[int], first: int, damaged: bool) -> bool:
     return numbers == [*range(first, first + len(numbers))]
 
 
-def _decode_tags(path: str, tag: str) -> list[int]:
-    """Decodes a whole file; returns the frames' tags, numbers from 0 where there are no tags."""
+def _decode_tags(path: str, tag: str) -> tuple[list[int], bool]:
+    """Decodes a whole file.
+
+    Returns:
+        The frames' tags, numbers from 0 where there are none; and whether something is damaged.
+    """
     decoder, tags = video_decoder.Decoder(path, tag), []
     while (frame := decoder.next_frame()) is not None:
         tags.append(frame.pts if tag else len(tags))
     decoder.close()
-    return tags
+    return tags, decoder.damaged
