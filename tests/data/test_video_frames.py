@@ -3,6 +3,7 @@
 import pathlib
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -19,6 +20,8 @@ from tests.data.video_files import (
 from tf_landmarks.data import videos
 
 pytestmark = pytest.mark.core
+
+OPENCV_4 = cv2.__version__.startswith("4.")
 
 OPEN_GOP = {"g": "12", "bf": "3", "x264-params": "open-gop=1:scenecut=0"}
 
@@ -68,10 +71,12 @@ def test_pixels_of_all_kinds_are_those_of_opencv(tmp_path, name, codec, pix_fmt)
     options = {"auto-alt-ref": "0"} if name == "alpha.webm" else {}
     path = encode(tmp_path / name, codec, 20, pix_fmt=pix_fmt, **options)
     video = assert_exact(path, range(20))
-    for frame, want in enumerate(in_order(path)):
-        np.testing.assert_array_equal(video.read(frame), want)
+    if "10" not in pix_fmt or OPENCV_4:  # 5 rounds them otherwise
+        for frame, want in enumerate(in_order(path)):
+            np.testing.assert_array_equal(video.read(frame), want)
 
 
+@pytest.mark.skipif(not OPENCV_4, reason="OpenCV 5 gives noise for interlaced frames")
 def test_colors_of_interlaced_and_tagged_files_are_those_of_opencv(tmp_path):
     for name, options in (
         ("interlaced.mp4", {"flags": "+ilme+ildct"}),

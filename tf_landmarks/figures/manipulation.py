@@ -228,10 +228,9 @@ def write_video(
             strict=True,
         )
     ]
-    film = video_writer.VideoWriter()
-    for strip in strips:
-        film.write(path, 20.0, strip)
-    film.close()
+    with video_writer.VideoWriter() as film:
+        for strip in strips:
+            film.write(path, 20.0, strip)
 
 
 def _find(model: ExportedModel, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -118,7 +118,6 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
     Of a video `overlays/<file>.mp4`, with as many frames: where one could not be read, the last
     picture stays.
     """
-    film = video_writer.VideoWriter("take another --format")
 
     def write(row: PredictionRow) -> None:
         picture = None
@@ -132,10 +131,8 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             cv2.imwrite(path + ".png", picture[..., ::-1])
 
-    try:
+    with video_writer.VideoWriter("take another --format") as film:
         yield write
-    finally:
-        film.close()
 
 
 WRITERS = {"csv": _csv, "json": _json, "coco": _coco, "overlay": _overlay}
