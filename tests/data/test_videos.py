@@ -54,8 +54,10 @@ def test_what_lies_near_is_not_decoded_from_the_start(tmp_path, monkeypatch):
         assert len(steps) == cost, frame
 
 
-def test_of_several_videos_the_first_is_read_and_a_cover_is_none(tmp_path):
+def test_of_several_videos_the_first_is_read_and_a_cover_is_none(tmp_path, monkeypatch):
     """Phones and music players put a picture into the files, as a stream of one frame."""
+    said = []
+    monkeypatch.setattr(videos.logging, "info", lambda text, *values: said.append(text % values))
     encode(tmp_path / "video.mp4", count=12)
     encode(tmp_path / "small.mp4", "mjpeg", 3, pix_fmt="yuvj420p")
     for names, cover in ((("video", "small"), False), (("small", "video"), True)):
@@ -71,7 +73,9 @@ def test_of_several_videos_the_first_is_read_and_a_cover_is_none(tmp_path):
                         packet.stream = stream
                         new.mux(packet)
                 part.close()
+        said.clear()
         assert_exact(str(path), range(12))
+        assert said == ([] if cover else [f"{path} holds 2 videos; the first is read"])
 
 
 def test_names_of_frames_and_back(tmp_path):

@@ -5,6 +5,7 @@ seeking, errors of decoders, colors, and the matrix by which a camera says how i
 """
 
 import itertools
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ import av
 import av.filter
 import cv2
 import numpy as np
-from absl import logging
 from av.sidedata.sidedata import Type as SideData
 
 from tf_landmarks.data.image_files import UnreadableImageError
@@ -41,6 +41,7 @@ class Stated(NamedTuple):
         fps: Frames per second, 0 where unknown.
         frames: How many frames it should have, 0 where unknown.
         reorders: Whether frames are stored in another order than shown.
+        videos: How many videos are in the file, of which the first is read.
     """
 
     codec: str
@@ -48,6 +49,7 @@ class Stated(NamedTuple):
     fps: float
     frames: float
     reorders: bool
+    videos: int
 
 
 class Decoder:
@@ -96,9 +98,8 @@ class Decoder:
         else:
             frames = stream.frames or self._fps * (self._container.duration or 0) / av.time_base
         codec = stream.codec_context
-        return Stated(
-            codec.name, self._container.format.name, self._fps, frames, codec.has_b_frames
-        )
+        kind, videos = self._container.format.name, len(_videos(self._container))
+        return Stated(codec.name, kind, self._fps, frames, codec.has_b_frames, videos)
 
     def scan(self) -> tuple[list[Packet], float]:
         """Reads all packets of the video, without those that are not to be shown.
@@ -177,7 +178,7 @@ class Decoder:
         packets = self._container.demux(*([] if of_all else [self._stream]))
         try:
             yield from (packet for packet in packets if packet.size)
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # the latter where damage looks like another stream
             self.damaged = True
 
     def _decode(self, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
@@ -229,9 +230,7 @@ def _make_converter(frame: av.VideoFrame) -> av.filter.Graph:
 
 
 def _find_video(container: av.container.InputContainer) -> av.VideoStream:
-    """The first video; pictures of a cover are none."""
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    stream = next(iter(streams), None)
+    stream = next(iter(_videos(container)), None)
     name = container.name.removeprefix("file:")
     if stream is None:
         kinds = sorted({"a cover" if s.type == "video" else s.type for s in container.streams})
@@ -240,16 +239,17 @@ def _find_video(container: av.container.InputContainer) -> av.VideoStream:
     if stream.codec_context is None:
         container.close()
         raise UnreadableImageError(f"is of a codec that cannot be decoded here; {remedy(name)}")
-    if len(streams) > 1:
-        logging.log_first_n(
-            logging.INFO, "%s holds %d videos, of which the first is read", 1, name, len(streams)
-        )  # fmt: skip
     return stream
+
+
+def _videos(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The videos; pictures of a cover are none."""
+    return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
 
 
 def remedy(path: str) -> str:
     """Returns what mends most videos."""
-    return f"ffmpeg -i {path} -c:v libx264 converted.mp4 may mend that"
+    return f"ffmpeg -i {shlex.quote(path)} -c:v libx264 converted.mp4 may mend that"
 
 
 def _turn(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -78,6 +78,8 @@ class Video:
             raise UnreadableImageError(
                 f"no frame of this video can be decoded (codec {stated.codec}); {video_decoder.remedy(path)}"
             )
+        if stated.videos > 1:
+            logging.info("%s holds %d videos; the first is read", path, stated.videos)
         if not self._index.tag:
             logging.info(
                 "%s can only be decoded in order, so frames drawn at random take long unless all fit "
