@@ -51,8 +51,10 @@ class Annotations:
 
 
 def shown(text: object) -> str:
-    """Returns a text that can be printed: names on disk may hold bytes that are no letters."""
-    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    """Returns a text that can be printed in a line: names may hold bytes that are no letters."""
+    text = str(text)
+    text = text if len(text) <= 300 else f"{text[:200]}..."
+    return " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").splitlines())
 
 
 def normal_file(name: str) -> str:

@@ -79,7 +79,7 @@ def read_coco(path: Path, content: object) -> Annotations:
     )
     ids, files, places, sizes = _read_images(path, images)
     known = _index_categories(path, categories)
-    kinds = [_category_of(label, known) for label in labels]
+    kinds = [_category_of(path, label, known) for label in labels]
     category, names = _choose_category(path, known, kinds)
     points = np.full((len(files), len(names), 2), np.nan)
     given: dict[int, str] = {}
@@ -160,11 +160,11 @@ def _index_categories(path: Path, categories: list[dict]) -> dict[str, dict]:
     return known
 
 
-def _category_of(label: dict, known: dict[str, dict]) -> str | None:
+def _category_of(path: Path, label: dict, known: dict[str, dict]) -> str | None:
     """The category of an annotation: the only one, where ids are left out; None where it is unknown."""
     if "category_id" not in label or not any("id" in category for category in known.values()):
         return next(iter(known)) if len(known) == 1 else None
-    key = _id("category_id", label["category_id"])
+    key = _id(f"{path}: a category_id", label["category_id"])
     return key if key in known else None
 
 
