@@ -292,7 +292,7 @@ BAD = {
         )), "several categories .mouse, rat.; keep one kind",
     ),
     "two objects": (labels(coco(annotations=[keypoints(n, 3, [1, 1, 2, 1, 1, 2]) for n in (5, 6)])), "image a.png has several annotations, 5 and 6; one object per image .*crop"),
-    "keypoints null": (one_annotation(None), "annotation 5 of image b.png has keypoints None.*label the image anew or remove"),
+    "keypoints null": (one_annotation(None), "annotation 5 of image b.png has keypoints null.*label the image anew or remove"),
     "too few keypoints": (one_annotation([1, 2, 2]), "annotation 5: image b.png has 3 keypoint values, expected 3 .x, y, v. for each of 2 names"),
     "a text among keypoints": (one_annotation(["1", 2, 2, 1, 1, 2]), r"b.png has \['1', 2, 2\] for nose, not 3 finite numbers.*set v to 0"),
     "true among keypoints": (one_annotation([True, 2, 2, 1, 1, 2]), "True, 2, 2. for nose"),

@@ -1,10 +1,17 @@
 import json
+import os
+import pickle
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from tf_landmarks.data import annotations
+from tf_landmarks.data.annotations import coco as coco_json
+from tf_landmarks.errors import UserError
 
 pytestmark = pytest.mark.core
 
@@ -135,6 +142,50 @@ def test_deeplabcut_csv_is_read_with_its_path_in_one_or_in_three_columns(tmp_pat
 def test_a_deeplabcut_csv_that_cannot_be_read_says_why(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         annotations.read_annotations(write(tmp_path, "CollectedData_me.csv", text))
+
+
+@pytest.fixture
+def predictions(tmp_path) -> Path:
+    """DeepLabCut's predictions in pandas' `table` format, to be changed."""
+    source = Path(__file__).parent / "deeplabcut" / "walkDLC_resnet50.h5"
+    return Path(shutil.copy(source, tmp_path / "walk.h5"))
+
+
+def test_pickled_column_names_run_nothing(tmp_path, predictions):
+    class Harmful:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    with h5py.File(predictions, "r+") as file:
+        file["df_with_missing"].attrs["non_index_axes"] = np.bytes_(pickle.dumps(Harmful(), 0))
+    with pytest.raises(UserError, match=r"walk.h5 .*posix.mkdir, which is not run.*give the CSV"):
+        annotations.read_annotations(predictions)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_hdf5_that_states_an_absurd_size_or_holds_two_tables_is_refused(predictions):
+    with h5py.File(predictions, "r+") as file:
+        group = file["df_with_missing"]
+        dtype = group["table"].dtype
+        attributes = dict(group["table"].attrs)
+        del group["table"]
+        group.create_dataset("table", (10**9,), dtype, chunks=(1024,)).attrs.update(attributes)
+    with pytest.raises(UserError, match=r"states an array of [0-9]+ bytes"):
+        annotations.read_annotations(predictions)
+    with h5py.File(predictions, "r+") as file:
+        file.copy("df_with_missing", "again")
+    with pytest.raises(UserError, match=r"one table of pandas.*found: again, df_with_missing"):
+        annotations.read_annotations(predictions)
+
+
+def test_a_json_is_parsed_once(tmp_path, monkeypatch):
+    parsed, read = [], coco_json.read_json
+    monkeypatch.setattr(coco_json, "read_json", lambda path: parsed.append(path.name) or read(path))
+    Image.new("RGB", (64, 48)).save(tmp_path / "b.jpg")
+    write_coco(tmp_path, "coco.json")
+    write(tmp_path, "other.json", "{}")
+    assert len(annotations.find_labelled(tmp_path)) == 1
+    assert parsed == ["coco.json", "other.json"]
 
 
 def test_coco_rows_follow_the_images_and_only_v_zero_is_missing(tmp_path):

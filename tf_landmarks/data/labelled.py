@@ -176,7 +176,7 @@ def read_splits(
             )
     train = read_split(train_folder)
     if split == "test":
-        return train, read_split(test_folder)
+        return train, _in_order_of(train, read_split(test_folder))
     rows = train.among(held_out)
     if not rows.any() or rows.all():
         raise UserError(
@@ -187,6 +187,16 @@ def read_splits(
         train.select(rows), num_bad=0, title=f"{train.title}, held-out images"
     )
     return train.select(~rows), measured
+
+
+def _in_order_of(train: LabelledImages, test: LabelledImages) -> LabelledImages:
+    """The test images with their landmarks in the order of the training images' landmarks."""
+    if sorted(train.names) != sorted(test.names):
+        raise UserError(
+            f"train has the landmarks {train.names}, test has {test.names}; give both the same columns"
+        )
+    order = [test.names.index(name) for name in train.names]
+    return dataclasses.replace(test, points=test.points[:, order], skeleton=train.skeleton)
 
 
 class _Files(sources.Source):

@@ -233,7 +233,7 @@ def _read_keypoints(place: str, file: str, label: dict, names: list[str]) -> np.
     values = label["keypoints"]
     if not isinstance(values, list):
         raise UserError(
-            f"{place} of image {shown(file)} has keypoints {shown(values)[:50]}; it must be a list of x, y, v; "
+            f"{place} of image {shown(file)} has keypoints {shown(json.dumps(values))[:50]}; it must be a list of x, y, v; "
             "label the image anew or remove the annotation."
         )
     if len(values) != 3 * len(names):
@@ -241,7 +241,7 @@ def _read_keypoints(place: str, file: str, label: dict, names: list[str]) -> np.
             f"{place}: image {shown(file)} has {len(values)} keypoint values, expected 3 (x, y, v) for each of "
             f"{len(names)} names."
         )
-    points = np.full((len(names), 2), np.nan)
+    points = []
     for landmark, name in enumerate(names):
         x, y, v = values[3 * landmark : 3 * landmark + 3]
         if not _is_number(v) or v < 0 or (v > 0 and not (_is_number(x) and _is_number(y))):
@@ -249,8 +249,8 @@ def _read_keypoints(place: str, file: str, label: dict, names: list[str]) -> np.
                 f"{place}: image {shown(file)} has {shown([x, y, v])[:80]} for {shown(name)}, not 3 finite numbers (x, "
                 "y in pixels; v is 0 where the point is missing); mend it or set v to 0."
             )
-        if v > 0:
-            points[landmark] = x, y
+        points.append((x, y) if v > 0 else (math.nan, math.nan))
+    points = np.array(points, np.float64)
     if label.get("num_keypoints") == 0 and not np.isnan(points).all():
         raise UserError(
             f"{place}: image {shown(file)} has num_keypoints 0, but its keypoints have "
@@ -270,7 +270,7 @@ def _id(what: str, value: object) -> str:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise UserError(f"{what} is {shown(value)[:50]}; it must be a number or a text.")
-    return shown(value).strip()
+    return str(value).strip()
 
 
 def _size(place: str, side: str, value: object) -> float:
@@ -287,9 +287,5 @@ def _size(place: str, side: str, value: object) -> float:
 
 
 def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False
+    # Not bool, which is an int; nor an integer of hundreds of digits.
+    return type(value) in (int, float) and -1e300 < value < 1e300

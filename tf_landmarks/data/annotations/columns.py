@@ -47,18 +47,21 @@ def read_points(table: tables.Table, rows: list[tables.Row], columns: Columns) -
         raise UserError(f"{table.path} has a header but no rows.")
     width = len(table.rows[0].cells)
     decimal = tables.decimal_mark(table, rows)
+    places = [
+        (landmark, ["x", "y", "likelihood"].index(axis), column, f"{name} {axis}")
+        for landmark, (name, axes) in enumerate(columns.items())
+        for axis, column in axes.items()
+    ]
     values = np.full((len(rows), len(columns), 3), np.nan)
+    landmarks, axes, _, _ = zip(*places, strict=True)
     for position, row in enumerate(rows):
         if len(row.cells) != width:
             raise UserError(
                 f"{table.place(row)}: {len(row.cells)} cells, but the header has {width}."
             )
-        for landmark, (name, axes) in enumerate(columns.items()):
-            for place, axis in enumerate(("x", "y", "likelihood")):
-                if axis in axes:
-                    values[position, landmark, place] = tables.read_number(
-                        table, row, f"{name} {axis}", row.cells[axes[axis]], decimal
-                    )
+        values[position, landmarks, axes] = [
+            tables.read_number(table, row, column, what, decimal) for _, _, column, what in places
+        ]
     return likely_points(table.path, values, list(columns), [table.place(row) for row in rows])
 
 

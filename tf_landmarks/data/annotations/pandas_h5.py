@@ -15,6 +15,7 @@ import numpy as np
 
 from tf_landmarks.errors import UserError
 
+_MAX_BYTES = 2**32  # of one array; broken headers claim any size
 _REMEDY = "write it anew with DeepLabCut, or give the CSV that lies beside it"
 
 
@@ -78,7 +79,7 @@ def _read_fixed(group: h5py.Group) -> Frame:
     values = np.full((len(index), len(columns)), np.nan)
     for block in range(int(group.attrs["nblocks"])):
         places = [place_of[tuple(label)] for label in _read_axis(group, f"block{block}_items")]
-        values[:, places] = group[f"block{block}_values"][()]
+        values[:, places] = _array(group[f"block{block}_values"])
     return Frame(columns, index, values)
 
 
@@ -89,7 +90,7 @@ def _read_axis(group: h5py.Group, axis: str) -> list[list[str]]:
     levels = []
     for level in range(int(group.attrs[f"{axis}_nlevels"])):
         labels = [*_texts(group[f"{axis}_level{level}"]), ""]  # -1 is a label that is missing
-        codes = group[f"{axis}_label{level}"][()]
+        codes = _array(group[f"{axis}_label{level}"])
         if len(codes) and not -1 <= codes.min() <= codes.max() < len(labels) - 1:
             raise ValueError(f"{axis} has labels that are not among its levels")
         levels.append([labels[code] for code in codes])
@@ -99,7 +100,7 @@ def _read_axis(group: h5py.Group, axis: str) -> list[list[str]]:
 def _read_table(group: h5py.Group) -> Frame:
     ((_, columns),) = _unpickle(group.attrs["non_index_axes"])
     columns = [tuple(map(str, label)) for label in columns]
-    table = group["table"][()]
+    table = _array(group["table"])
     values = np.full((len(table), len(columns)), np.nan)
     place_of = {label: place for place, label in enumerate(columns)}
     for name in _unpickle(group.attrs["values_cols"]):
@@ -108,8 +109,14 @@ def _read_table(group: h5py.Group) -> Frame:
     return Frame(columns, [[label] for label in _decode(table["index"])], values)
 
 
+def _array(dataset: h5py.Dataset) -> np.ndarray:
+    if dataset.nbytes > _MAX_BYTES:
+        raise ValueError(f"it states an array of {dataset.nbytes} bytes")
+    return dataset[()]
+
+
 def _texts(dataset: h5py.Dataset) -> list[str]:
-    return _decode(dataset[()])
+    return _decode(_array(dataset))
 
 
 def _decode(labels: np.ndarray) -> list[str]:

@@ -19,8 +19,10 @@ from tf_landmarks.errors import UserError
 _SEPARATORS = ",;\t|"
 # What Excel, pandas, R and people write for a value that is not there.
 _MISSING = {"", "-", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"}
-_POINT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_COMMA = re.compile(r"[+-]?([0-9]+,[0-9]*|,[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_NUMBER = {
+    mark: re.compile(rf"[+-]?([0-9]+[{mark}]?[0-9]*|[{mark}][0-9]+)([eE][+-]?[0-9]+)?")
+    for mark in ".,"
+}
 # How files begin that are no text, whatever their name says.
 _NO_TEXT = {
     b"PK\x03\x04": "a spreadsheet (.xlsx, .ods) or a ZIP archive",
@@ -125,28 +127,22 @@ def read_text(path: Path) -> str:
     return text
 
 
-def is_missing(cell: str) -> bool:
-    """Returns whether a cell says that there is no value."""
-    return cell.casefold() in _MISSING
-
-
-def read_number(table: Table, row: Row, what: str, cell: str, decimal: str) -> float:
+def read_number(table: Table, row: Row, column: int, what: str, decimal: str) -> float:
     """Reads a number of pixels, NaN where it is missing.
 
     Args:
         table: The table, for messages.
-        row: The row, for messages.
+        row: The row.
+        column: Its cell.
         what: The value's name, for messages: `snout x`.
-        cell: The cell.
         decimal: The table's decimal mark.
     """
-    if is_missing(cell):
-        return math.nan
-    number = _COMMA if decimal == "," else _POINT
-    whole = re.fullmatch("[+-]?[0-9]+", cell)
+    cell = row.cells[column]
     value = math.inf
-    if whole or number.fullmatch(cell):
+    if _NUMBER[decimal].fullmatch(cell):
         value = float(cell.replace(",", "."))
+    elif cell.casefold() in _MISSING:
+        return math.nan
     if math.isinf(value):
         raise UserError(
             f"{table.place(row)}: {what} is {shown(cell)!r}, not a number of pixels "
@@ -166,9 +162,9 @@ def decimal_mark(table: Table, rows: list[Row]) -> str:
     seen: dict[str, tuple[Row, str]] = {}
     for row in rows:
         for cell in row.cells[1:]:
-            if "," in cell and _COMMA.fullmatch(cell):
+            if "," in cell and _NUMBER[","].fullmatch(cell):
                 seen.setdefault(",", (row, cell))
-            elif "." in cell and _POINT.fullmatch(cell):
+            elif "." in cell and _NUMBER["."].fullmatch(cell):
                 seen.setdefault(".", (row, cell))
     if len(seen) > 1:
         (one, with_comma), (other, with_point) = seen[","], seen["."]
