@@ -42,6 +42,7 @@ GOOD_TABLES = {
     "Excel's separator line": "sep=;\n" + SEMICOLONS,
     "Excel's separator line in quotes": '"sep=,"\n' + CSV,
     "a byte order mark": CSV.encode("utf-8-sig"),
+    "two byte order marks": b"\xef\xbb\xbf" + CSV.encode("utf-8-sig"),
     "UTF-16, little end first": b"\xff\xfe" + CSV.encode("utf-16-le"),
     "UTF-16, big end first": b"\xfe\xff" + CSV.encode("utf-16-be"),
     "UTF-16 without a mark": CSV.encode("utf-16-le"),
@@ -171,7 +172,7 @@ GOOD = {
     "a video called landmarks": ({"landmarks.avi": 0, "landmarks.csv": FRAME_CSV}, ""),
     "a video without table and a table without video": (
         {"walk.avi": 0, "walk.csv": FRAME_CSV, "run.avi": 0, "weights.csv": "mouse,g\n1,20\n"},
-        "passed over: weights.csv (no video has this name)",
+        "1 of 2 videos have no table of their name beside them: run.avi.*passed over: weights.csv (no video has this name)",
     ),
 }  # fmt: skip
 
@@ -219,9 +220,15 @@ TWO_VIDEOS = (
 BAD = {
     "an empty table": (table("\n\n"), "landmarks.csv is empty; its first line must name the columns"),
     "a spreadsheet": (table(b"PK\x03\x04..."), "is a spreadsheet .*; save the table as `CSV UTF-8`"),
+    "a download that was refused": (table("<!DOCTYPE html><html>"), "landmarks.csv is a web page; .*Download the file anew"),
+    "a pointer of Git LFS": (labels("version https://git-lfs.github.com/spec/v1\n"), "is only a pointer to the file; fetch it with git lfs pull"),
+    "a spreadsheet by its name": ({**IMAGES, "landmarks.xlsx": b"PK"}, "no annotations: .*landmarks.xlsx .a spreadsheet: save it as CSV"),
+    "SLEAP's project": ({"walk.avi": 0, "walk.slp": b""}, "no annotations: .*walk.slp .SLEAP's project: export its analysis CSV"),
+    "COCO's results": (labels([keypoints(1, 3, [])]), "labels.json .a list, as COCO's results are"),
+    "an image at two places": ({**table(CSV), "images/a.png": (64, 48)}, "csv:2: a.png fits .*images/a.png and .*/a.png; remove or rename one"),
     "zero bytes": (table(CSV.encode() + bytes(99)), "zero bytes"),
     "half of UTF-16": (table(CSV.encode("utf-16")[:-1]), "not whole UTF-16"),
-    "no known encoding": (table(CSV.replace("a.png", "?.png").encode().replace(b"?", b"\x81")), ":2: byte 0x81 is not UTF-8; save it as"),
+    "no known encoding": (table(CSV.replace("a.png", "?.png").encode().replace(b"?", b"\x81")), ":2: byte 0x81 is neither UTF-8 nor Windows-1252; save it as"),
     "an open quotation mark": (table(CSV.replace("a.png", '"a.png')), r"csv:3: .*quotation mark not closed"),
     "blanks for separators": (table(CSV.replace(",", " ")), "first column is 'file nose_x.*; call it `file`.*semicolons or tabs"),
     "an unknown first column": (table(CSV.replace("file", "id")), "first column is 'id'; call it `file`"),
@@ -253,7 +260,7 @@ BAD = {
     "a name in two cases": (table(CSV.replace("b.png", "A.png")), "csv:2 and .*csv:3: a.png and A.png both fit .*a.png; keep one"),
     "no name": (table(CSV.replace("b.png", "")), "csv:3: the file is blank; give its name"),
     "no image": (table(CSV.replace(".png", ".jpg")), "none of its 2 labelled rows fits a file: a row is a.jpg, a file a.png; names count from"),
-    "no label": (table(CSV.replace("10.5,20,30,40", ",,,").replace("1,2", ",")), "no labelled image .* no row has a point"),
+    "no label": (table(CSV.replace("10.5,20,30,40", ",,,").replace("1,2", ",")), "landmarks.csv holds no labelled row: every point in it is missing"),
     "fractions": (table(CSV.replace("10.5,20,30,40", ".1,.2,.3,.4").replace("1,2", "0.9,1")), "fractions of the image. Multiply x by the width"),
     "points of another image": (table(CSV.replace("10.5,20,30,40", "910.5,20,30,940").replace("1,2", "-8,2")), r"nose is at \(910.5, 20\), outside .*a.png of 64x48 pixels, and so is every other"),
     "a likelihood in percent": (table("file,nose_x,nose_y,nose_likelihood\na.png,1,2,95\n"), "csv:2: the likelihood of nose is 95; it must lie between 0 and 1"),

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -233,3 +234,15 @@ def test_real_sets_have_the_counts_their_readme_states(photographs):
         if read.frames is None:
             ((known, paths),) = annotations.find_labelled((photographs / name).parent)
             assert len(known.files) == labelled and None not in paths
+
+
+def test_the_examples_of_the_page_are_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "annotations.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| ")]
+    examples = {kind.strip(): re.findall("`([^`]+)`", example) for kind, _, example in rows[1:]}
+    assert len(examples) == 6
+    for kind, lines in examples.items():
+        name = "a.json" if "COCO" in kind else "a.csv"
+        read = annotations.read_annotations(write(tmp_path, name, "\n".join(lines) + "\n"))
+        assert read.names[0] == "nose" and read.points[0, 0].tolist() == [70.9, 36.8]
+        assert (read.frames is None) == (read.files[0] != "a")

@@ -120,6 +120,15 @@ def test_links_are_followed(tmp_path):
     folders.write(tmp_path, {"pool/a.png": (64, 48), "train/landmarks.csv": row("a.png")})
     os.symlink(tmp_path / "pool", tmp_path / "train" / "images")
     assert first(tmp_path / "train") == {"images/a.png": 1}
+    os.symlink(tmp_path / "pool" / "a.png", tmp_path / "train" / "a.png")  # the same file again
+    assert first(tmp_path / "train") == {"images/a.png": 1}
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    folders.write(tmp_path, folders.IMAGES)
+    os.symlink("nowhere.csv", tmp_path / "landmarks.csv")
+    with pytest.raises(UserError, match=r"landmarks.csv cannot be read: No such file"):
+        folders.read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,8 @@ def read_split(folder: str) -> LabelledImages:
     names = found[0][0].names
     parts = [_existing(_in_order(known, names, found[0][0].path), paths) for known, paths in found]
     paths = [path for _, part in parts for path in part]
+    if not paths:
+        raise UserError(f"{found[0][0].path} holds no labelled row: every point in it is missing")
     source = _Files(paths)
     sizes = _read_sizes(source, folder)
     readable = (sizes > 0).all(axis=-1)
@@ -245,7 +247,7 @@ def _read_sizes(source: sources.Source, folder: str) -> np.ndarray:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         logging.warning("skipped %s%s: %s", names[0], more, reason)
     if not sizes.any():
-        reason, names = next(iter(why.items()), ("no row has a point", [""]))
+        reason, names = next(iter(why.items()))
         raise UserError(f"{folder} holds no labelled image that can be read; {names[0]}: {reason}")
     return sizes
 

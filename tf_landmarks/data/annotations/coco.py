@@ -60,6 +60,8 @@ def kind(content: object) -> str:
         for keys, words in _OTHER_TOOLS:
             if keys <= content.keys():
                 return words
+    if isinstance(content, list):
+        return "a list, as COCO's results are, without images and categories"
     return "not COCO keypoints"
 
 

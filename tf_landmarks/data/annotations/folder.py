@@ -13,6 +13,13 @@ from tf_landmarks.errors import UserError
 
 _TABLES = (".csv", ".tsv")
 _H5 = (".h5", ".hdf5")
+# Annotations that have to be written as something else first, by their ending.
+_UNREAD = {
+    ".xlsx": "a spreadsheet: save it as CSV",
+    ".xls": "a spreadsheet: save it as CSV",
+    ".ods": "a spreadsheet: save it as CSV",
+    ".slp": "SLEAP's project: export its analysis CSV",
+}
 
 #: The labelled rows of one file, and the image or frame of each; None where it is not there.
 Found = tuple[Annotations, list[str | None]]
@@ -61,7 +68,7 @@ class _Listing:
         self.folder = folder
         self.below = [folder / name for name in base.list_files(str(folder))]
         self.here = [path for path in self.below if path.parent == folder]
-        self.reasons: dict[Path, str] = {}
+        self.reasons = {path: _UNREAD.get(path.suffix.lower(), "") for path in self.below}
         self.twins: set[Path] = set()
 
     def report_others(self, taken: list[Path]) -> None:
@@ -74,12 +81,12 @@ class _Listing:
         """`; passed over: ...` of the files that could be annotations but were not taken."""
         left = [
             path for path in self.below
-            if path.suffix.lower() in (*_TABLES, *_H5, ".json") and path not in self.twins.union(taken)
+            if path.suffix.lower() in (*_TABLES, *_H5, *_UNREAD, ".json") and path not in self.twins.union(taken)
         ]  # fmt: skip
         if not left:
             return ""
-        reasons = Counter(self.reasons.get(path, "") for path in left)
-        example = {self.reasons.get(path, ""): path for path in reversed(left)}
+        reasons = Counter(self.reasons[path] for path in left)
+        example = {self.reasons[path]: path for path in reversed(left)}
         words = []
         for reason, count in reasons.items():
             name = shown(example[reason].relative_to(self.folder))
@@ -161,11 +168,13 @@ def _find_video_tables(listing: _Listing) -> list[Found]:
     """The tables of videos, each with the frames of its labelled rows."""
     found: list[Found] = []
     claimed: set[Path] = set()
+    without: list[Path] = []
     for video in listing.below:
         if not videos.is_video(video.name):
             continue
         inside = _tables_of(video, listing)
         if not inside:
+            without.append(video)
             continue
         for both in claimed.intersection(inside):
             _refuse_videos(both, listing)
@@ -183,6 +192,12 @@ def _find_video_tables(listing: _Listing) -> list[Found]:
     for path in listing.below:
         if path.suffix.lower() in _TABLES and path not in claimed:
             _check_no_frames(path, listing)
+    if without and found:
+        logging.info(
+            "%s: %d of %d videos have no table of their name beside them: %s%s", listing.folder,
+            len(without), len(without) + len(found), shown(without[0].relative_to(listing.folder)),
+            ", ..." if len(without) > 1 else "",
+        )  # fmt: skip
     return found
 
 

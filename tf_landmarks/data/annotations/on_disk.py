@@ -112,10 +112,10 @@ class _Disk:
         for spelling in _spellings(file):
             steps = [step for step in spelling.split("/") if step not in ("", ".")]
             for start in range(len(steps)):
-                for top in self._tops:
-                    path = self._look_up(top, "/".join(steps[start:]), place)
-                    if path:
-                        return _Hit(path + (page or ""), top, "/".join(steps[:start]))
+                hit = self._in_tops("/".join(steps[start:]), place)
+                if hit:
+                    path, top = hit
+                    return _Hit(path + (page or ""), top, "/".join(steps[:start]))
             if os.path.isabs(spelling) and os.path.isfile(spelling):
                 return _Hit(spelling + (page or ""), os.path.dirname(spelling), "")
         return None
@@ -124,6 +124,16 @@ class _Disk:
         """The name of a file that could have been meant."""
         names = [name for name in self._all() if base.ending(name) not in (".csv", ".json", ".h5")]
         return shown(names[0]) if names else "none is there"
+
+    def _in_tops(self, name: str, place: str) -> tuple[str, str] | None:
+        """The one file of a path in the folder or its `images/`, and in which of them."""
+        found = [(path, top) for top in self._tops if (path := self._look_up(top, name, place))]
+        if len(found) > 1 and not os.path.samefile(found[0][0], found[1][0]):
+            raise UserError(
+                f"{place}: {shown(name)} fits {shown(found[0][0])} and {shown(found[1][0])}; remove or "
+                "rename one of them."
+            )
+        return found[0] if found else None
 
     def _look_up(self, top: str, name: str, place: str) -> str | None:
         path = os.path.join(top, name)

@@ -23,14 +23,16 @@ _NUMBER = {
     mark: re.compile(rf"[+-]?([0-9]+[{mark}]?[0-9]*|[{mark}][0-9]+)([eE][+-]?[0-9]+)?")
     for mark in ".,"
 }
-# How files begin that are no text, whatever their name says.
-_NO_TEXT = {
-    b"PK\x03\x04": "a spreadsheet (.xlsx, .ods) or a ZIP archive",
-    b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls)",
+# How files begin that are no table or JSON, whatever their name says; what they are, and the remedy.
+_OTHERS = {
+    b"PK\x03\x04": "a spreadsheet (.xlsx, .ods) or a ZIP archive; save the table as `CSV UTF-8`",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls); save the table as `CSV UTF-8`",
     b"\x89HDF": "HDF5; give it the ending .h5",
-    b"\x1f\x8b": "compressed by gzip",
-    b"%PDF": "a PDF",
-    b"{\\rtf": "a document (RTF)",
+    b"\x1f\x8b": "compressed; unpack it with gunzip",
+    b"{\\rtf": "a document (RTF); save it as plain text",
+    b"version https://git-lfs": "only a pointer to the file; fetch it with git lfs pull",
+    b"<!doctype": "a web page; was a login asked for? Download the file anew",
+    b"<html": "a web page; was a login asked for? Download the file anew",
 }
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -104,10 +106,13 @@ def read_text(path: Path) -> str:
     Raises:
         UserError: If it is no text, or in another encoding.
     """
-    data = path.read_bytes()
-    for start, what in _NO_TEXT.items():
-        if data.startswith(start):
-            raise UserError(f"{path} is {what}, not text; save the table as `CSV UTF-8`.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    for start, what in _OTHERS.items():
+        if data[: len(start)].lower() == start.lower():
+            raise UserError(f"{path} is {what}.")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in data[:2000]:
         # UTF-16 without its mark: every other byte of what is mostly ASCII is zero.
@@ -117,14 +122,12 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             raise UserError(
-                f"{path} is not whole {encoding.upper()} ({error.reason}); save it as `CSV UTF-8`."
+                f"{path} is not whole {encoding.upper()} ({error.reason}); save it as UTF-8."
             ) from error
         text = _decode_windows(path, data, error)
     if "\0" in text:
-        raise UserError(
-            f"{path} holds zero bytes, so it is no text; save the table as `CSV UTF-8`."
-        )
-    return text
+        raise UserError(f"{path} holds zero bytes, so it is no text; save it as UTF-8.")
+    return text.lstrip("\ufeff")
 
 
 def read_number(table: Table, row: Row, column: int, what: str, decimal: str) -> float:
@@ -187,7 +190,7 @@ def _decode_windows(path: Path, data: bytes, error: UnicodeDecodeError) -> str:
         text = data.decode("cp1252")
     except UnicodeDecodeError as other:
         raise UserError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as `CSV UTF-8`."
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is neither UTF-8 nor Windows-1252; save it as UTF-8."
         ) from other
     logging.warning(
         "%s:%d: byte 0x%02x is not UTF-8; the file is read as Windows-1252",
