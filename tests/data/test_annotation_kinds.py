@@ -273,6 +273,9 @@ BAD = {
     "COCO of outlines": (labels(coco(categories=[{"id": 1, "name": "mouse"}])), r"labels.json \(COCO without keypoints\)"),
     "broken JSON": (labels("{"), "labels.json .is not JSON"),
     "deep JSON": (labels("[" * 100_000), "labels.json .is not JSON"),
+    "a key of JSON twice": (
+        labels(folders.json.dumps(coco())[:-1] + ', "images": []}'), "labels.json .is not JSON: the key 'images' is there twice in one object",
+    ),
     "two COCO": ({**labels(coco()), "z.json": coco()}, "several annotation files .labels.json, z.json."),
     "stored sideways": (
         {**SWAPPED, "c.json": coco()}, "image 3: a.png is 64x48 .width x height. there, but .*a.png is 48x64, upright; .*EXIF.*mogrify",

@@ -237,7 +237,7 @@ def test_real_sets_have_the_counts_their_readme_states(photographs):
 
 
 def test_the_examples_of_the_page_are_read(tmp_path):
-    page = (Path(__file__).parents[2] / "docs" / "annotations.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/annotations.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| ")]
     examples = {kind.strip(): re.findall("`([^`]+)`", example) for kind, _, example in rows[1:]}
     assert len(examples) == 6

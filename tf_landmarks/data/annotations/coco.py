@@ -37,11 +37,21 @@ def read_json(path: Path) -> object:
         UserError: If it is none.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=_object)
     except UserError:
         raise
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object; raises ValueError for a key that is there twice, of which Python keeps the last."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {shown(twice)!r} is there twice in one object")
+    return content
 
 
 def is_coco(content: object) -> bool:
@@ -235,21 +245,21 @@ def _read_keypoints(place: str, file: str, label: dict, names: list[str]) -> np.
     values = label["keypoints"]
     if not isinstance(values, list):
         raise UserError(
-            f"{place} of image {shown(file)} has keypoints {shown(json.dumps(values))[:50]}; it must be a list of x, y, v; "
-            "label the image anew or remove the annotation."
+            f"{place} of image {shown(file)} has keypoints {shown(json.dumps(values))[:50]}; it must be a "
+            "list of x, y, v; label the image anew or remove the annotation."
         )
     if len(values) != 3 * len(names):
         raise UserError(
-            f"{place}: image {shown(file)} has {len(values)} keypoint values, expected 3 (x, y, v) for each of "
-            f"{len(names)} names."
+            f"{place}: image {shown(file)} has {len(values)} keypoint values, expected 3 (x, y, v) for "
+            f"each of {len(names)} names; label it anew."
         )
     points = []
     for landmark, name in enumerate(names):
         x, y, v = values[3 * landmark : 3 * landmark + 3]
         if not _is_number(v) or v < 0 or (v > 0 and not (_is_number(x) and _is_number(y))):
             raise UserError(
-                f"{place}: image {shown(file)} has {shown([x, y, v])[:80]} for {shown(name)}, not 3 finite numbers (x, "
-                "y in pixels; v is 0 where the point is missing); mend it or set v to 0."
+                f"{place}: image {shown(file)} has {shown([x, y, v])[:80]} for {shown(name)}, not 3 finite "
+                "numbers (x, y in pixels; v is 0 where the point is missing); mend it or set v to 0."
             )
         points.append((x, y) if v > 0 else (math.nan, math.nan))
     points = np.array(points, np.float64)

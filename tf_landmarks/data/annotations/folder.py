@@ -28,9 +28,9 @@ Found = tuple[Annotations, list[str | None]]
 def find_labelled(folder: str | Path) -> list[Found]:
     """Finds the labelled images of a folder, or the labelled frames of its videos.
 
-    Taken is the first that is there: landmarks.csv; a COCO keypoints JSON; DeepLabCut's CollectedData, in the folder
-    or one in each of some folders below; tables with the names of the videos beside them. What else
-    could be annotations is named in a line.
+    Taken is the first that is there: landmarks.csv; a COCO keypoints JSON; DeepLabCut's CollectedData, in
+    the folder or one in each of some folders below; tables with the names of the videos beside them. What
+    else could be annotations is named in a line.
 
     Raises:
         UserError: If there are none, several, or they cannot be read or contradict each other.
@@ -62,6 +62,7 @@ class _Listing:
         below: Those in it and in all folders below.
         reasons: Why a file was not taken, by file.
         twins: Files that say the same as one that was taken.
+        tables: Those that could be tables of videos, by folder.
     """
 
     def __init__(self, folder: Path):
@@ -70,6 +71,10 @@ class _Listing:
         self.here = [path for path in self.below if path.parent == folder]
         self.reasons = {path: _UNREAD.get(path.suffix.lower(), "") for path in self.below}
         self.twins: set[Path] = set()
+        self.tables: dict[Path, list[Path]] = {}
+        for path in self.below:
+            if path.suffix.lower() in (*_TABLES, *_H5):
+                self.tables.setdefault(path.parent, []).append(path)
 
     def report_others(self, taken: list[Path]) -> None:
         """Names what was not taken, in one line."""
@@ -79,10 +84,9 @@ class _Listing:
 
     def others(self, taken: list[Path]) -> str:
         """`; passed over: ...` of the files that could be annotations but were not taken."""
-        left = [
-            path for path in self.below
-            if path.suffix.lower() in (*_TABLES, *_H5, *_UNREAD, ".json") and path not in self.twins.union(taken)
-        ]  # fmt: skip
+        endings = (*_TABLES, *_H5, *_UNREAD, ".json")
+        known = self.twins.union(taken)
+        left = [one for one in self.below if one.suffix.lower() in endings and one not in known]
         if not left:
             return ""
         reasons = Counter(self.reasons[path] for path in left)
@@ -116,11 +120,10 @@ def _find_landmarks(listing: _Listing) -> list[Annotations]:
     _refuse_several(listing.folder, found)
     known = reading.read_annotations(found[0])
     if known.frames is not None:
-        name = f"{beside[0].stem}.csv, as the video {beside[0].name}" if len(beside) == 1 else ""
-        raise UserError(
-            f"{found[0]} numbers frames; call it {shown(name) or 'like the video that they belong to: walk.csv'}"
-            f"{'' if name else ' for walk.mp4'}."
-        )
+        name = "like the video that they belong to: walk.csv for walk.mp4"
+        if len(beside) == 1:
+            name = shown(f"{beside[0].stem}.csv, as the video {beside[0].name}")
+        raise UserError(f"{found[0]} numbers frames; call it {name}.")
     return [known]
 
 
@@ -183,8 +186,8 @@ def _find_video_tables(listing: _Listing) -> list[Found]:
         known = reading.read_twins(inside)
         if known.frames is None:
             raise UserError(
-                f"{known.path} stands beside the video {shown(video.name)}, but its rows are images; number its frames "
-                "in a first column `frame`, or call it landmarks.csv if it belongs to images."
+                f"{known.path} stands beside the video {shown(video.name)}, but its rows are images; number "
+                "its frames in a first column `frame`, or call it landmarks.csv if it belongs to images."
             )
         known = known.select(known.labelled())
         frames = [videos.frame_name(str(video), int(frame)) for frame in known.frames]
@@ -203,10 +206,7 @@ def _find_video_tables(listing: _Listing) -> list[Found]:
 
 def _tables_of(video: Path, listing: _Listing) -> list[Path]:
     """The table of a video, or the table twice, as CSV and HDF5."""
-    inside = [
-        path for path in listing.below
-        if path.parent == video.parent and path.suffix.lower() in (*_TABLES, *_H5)
-    ]  # fmt: skip
+    inside = listing.tables.get(video.parent, [])
     found = [path for path in inside if path.stem in (video.stem, video.name)]
     # DeepLabCut's predictions: walkDLC_resnet50_....csv
     found = found or [path for path in inside if path.stem.startswith(f"{video.stem}DLC")]

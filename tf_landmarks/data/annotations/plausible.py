@@ -34,13 +34,14 @@ def check_sizes(known: Annotations, paths: list[str], sizes: np.ndarray) -> None
     count = f" ({wrong.size} of {len(paths)} images differ)" if wrong.size > 1 else ""
     if (stated[::-1] == real).all():
         why = (
-            "was it annotated as stored, before its EXIF orientation turns it? Then save the images upright "
-            "(mogrify -auto-orient) and annotate those; if the points are upright ones, exchange width and height"
+            "was it annotated as stored, before its EXIF orientation turns it? Then save the images "
+            "upright (mogrify -auto-orient) and annotate those; if the points are upright ones, exchange "
+            "width and height"
         )
     else:
         why = (
-            "was it resized or cropped after it was annotated? Annotate the files as they are, or scale the points "
-            "along and state the new size"
+            "was it resized or cropped after it was annotated? Annotate the files as they are, or scale "
+            "the points along and state the new size"
         )
     raise UserError(
         f"{known.places[row]}: {shown(known.files[row])} is {_words(stated)} (width x height) there, but "
@@ -65,8 +66,8 @@ def check_points(known: Annotations, paths: list[str], sizes: np.ndarray) -> Non
         return
     if points.min() >= 0 and points.max() <= 1 and (points % 1).any():
         raise UserError(
-            f"{known.path}: all points lie between 0 and 1; they look like fractions of the image. Multiply x by the "
-            "width and y by the height: points are pixels."
+            f"{known.path}: all points lie between 0 and 1; they look like fractions of the image. "
+            "Multiply x by the width and y by the height: points are pixels."
         )
     with np.errstate(invalid="ignore"):
         low, high = known.points < -_BORDER, known.points > sizes[:, np.newaxis, ::-1] - 1 + _BORDER
@@ -76,12 +77,13 @@ def check_points(known: Annotations, paths: list[str], sizes: np.ndarray) -> Non
     row, landmark = np.argwhere(outside)[0]
     x, y = known.points[row, landmark]
     example = (
-        f"{known.places[row]}: {shown(known.names[landmark])} is at ({x:g}, {y:g}), outside {shown(paths[row])} of "
-        f"{_words(sizes[row])} pixels"
+        f"{known.places[row]}: {shown(known.names[landmark])} is at ({x:g}, {y:g}), outside "
+        f"{shown(paths[row])} of {_words(sizes[row])} pixels"
     )
     if outside.sum() == there.sum():
         raise UserError(
-            f"{example}, and so is every other point; were the images resized or cropped after they were annotated?"
+            f"{example}, and so is every other point; were the images resized or cropped after they were "
+            "annotated?"
         )
     logging.warning(
         "%s: %d of %d points are outside; %s", known.path, outside.sum(), there.sum(), example

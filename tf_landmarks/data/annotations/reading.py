@@ -34,8 +34,8 @@ def read_annotations(path: str | Path) -> Annotations:
     if first in wide.FILE_COLUMNS + wide.FRAME_COLUMNS:
         return wide.read_wide(table)
     raise UserError(
-        f"{path}: the first column is {shown(table.rows[0].cells[0])!r}; call it `file` (images) or `frame` (a "
-        "video), with <name>_x,<name>_y columns after it. DeepLabCut's tables begin with `scorer`, SLEAP's "
+        f"{path}: the first column is {shown(table.rows[0].cells[0])!r}; call it `file` (images) or "
+        "`frame` (a video), with <name>_x,<name>_y columns after it. DeepLabCut's tables begin with `scorer`, SLEAP's "
         "with `track`. Commas, semicolons or tabs separate columns."
     )
 

@@ -190,7 +190,8 @@ def _decode_windows(path: Path, data: bytes, error: UnicodeDecodeError) -> str:
         text = data.decode("cp1252")
     except UnicodeDecodeError as other:
         raise UserError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is neither UTF-8 nor Windows-1252; save it as UTF-8."
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is neither UTF-8 nor Windows-1252; save it "
+            "as UTF-8."
         ) from other
     logging.warning(
         "%s:%d: byte 0x%02x is not UTF-8; the file is read as Windows-1252",

@@ -83,8 +83,8 @@ def read_sleap(table: tables.Table) -> Annotations:
         name, _, axis = cell.rpartition(".")
         if not name or axis not in ("x", "y", "score"):
             raise UserError(
-                f"{table.path}: column {column + 1}, {shown(cell)!r}, is not <name>.x, <name>.y or <name>.score; "
-                "export the analysis CSV anew."
+                f"{table.path}: column {column + 1}, {shown(cell)!r}, is not <name>.x, <name>.y or "
+                "<name>.score; export the analysis CSV anew."
             )
         if axis != "score":
             columns.add_column(table.path, found, normal_landmark(name), axis, column, cell)
