@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_landmarks.data import sources
 from tf_landmarks.errors import UserError
 
 
@@ -55,6 +56,11 @@ def shown(text: object) -> str:
     text = str(text)
     text = text if len(text) <= 300 else f"{text[:200]}..."
     return " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").splitlines())
+
+
+def files_below(folder: str | Path) -> list[str]:
+    """The visible files below a folder, relative to it, in the order of their names."""
+    return sources.base.list_files(str(folder))
 
 
 def normal_file(name: str) -> str:

@@ -7,8 +7,7 @@ from absl import logging
 
 from tf_landmarks.data import videos
 from tf_landmarks.data.annotations import coco, on_disk, reading, tables, wide
-from tf_landmarks.data.annotations.base import Annotations, shown
-from tf_landmarks.data.sources import base
+from tf_landmarks.data.annotations.base import Annotations, files_below, shown
 from tf_landmarks.errors import UserError
 
 _TABLES = (".csv", ".tsv")
@@ -67,7 +66,7 @@ class _Listing:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.below = [folder / name for name in base.list_files(str(folder))]
+        self.below = [folder / name for name in files_below(folder)]
         self.here = [path for path in self.below if path.parent == folder]
         self.reasons = {path: _UNREAD.get(path.suffix.lower(), "") for path in self.below}
         self.twins: set[Path] = set()

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import logging
 
-from tf_landmarks.data.annotations.base import Annotations, shown
-from tf_landmarks.data.sources import base
+from tf_landmarks.data.annotations.base import Annotations, files_below, shown
 from tf_landmarks.errors import UserError
 
 
@@ -122,7 +121,7 @@ class _Disk:
 
     def example(self) -> str:
         """The name of a file that could have been meant."""
-        names = [name for name in self._all() if base.ending(name) not in (".csv", ".json", ".h5")]
+        names = [name for name in self._all() if not name.endswith((".csv", ".json", ".h5"))]
         return shown(names[0]) if names else "none is there"
 
     def _in_tops(self, name: str, place: str) -> tuple[str, str] | None:
@@ -153,7 +152,7 @@ class _Disk:
 
     def _all(self) -> list[str]:
         if self._names is None:
-            self._names = base.list_files(self._folder)
+            self._names = files_below(self._folder)
         return self._names
 
     def _spelling_tables(self) -> list[dict[str, list[str]]]:
