@@ -1,11 +1,20 @@
 import json
 import os
+import pickle
+import re
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from tf_landmarks.data import annotations
+from tf_landmarks.data.annotations import coco as coco_json
+from tf_landmarks.errors import UserError
+
+pytestmark = pytest.mark.core
 
 NAN = np.nan
 DEEPLABCUT = (
@@ -36,10 +45,9 @@ def write_coco(folder: Path, name: str = "labels.json", **changes) -> Path:
     return write(folder, name, json.dumps(coco(**changes)))
 
 
-@pytest.mark.core
 def test_landmarks_csv_gives_points_in_xy_and_nan_for_blanks(tmp_path):
-    write(tmp_path, "landmarks.csv", "file,eye_l_x,eye_l_y,nose_x,nose_y\na.jpg,1,2,,\nb.jpg,,,,\n")
-    read = annotations.read_annotations(tmp_path)
+    text = "file,eye_l_x,eye_l_y,nose_x,nose_y\na.jpg,1,2,,\nb.jpg,,,,\n"
+    read = annotations.read_annotations(write(tmp_path, "landmarks.csv", text))
     assert read.files == ["a.jpg", "b.jpg"]
     assert read.names == ["eye_l", "nose"]  # Only the last underscore separates the axis.
     assert read.frames is None
@@ -48,7 +56,6 @@ def test_landmarks_csv_gives_points_in_xy_and_nan_for_blanks(tmp_path):
     np.testing.assert_array_equal(read.labelled(), [True, False])
 
 
-@pytest.mark.core
 def test_columns_are_paired_by_name_wherever_they_stand(tmp_path):
     path = write(tmp_path, "l.csv", "file,b_y,a_x,b_x,a_y\np.jpg,4,1,3,2\n")
     read = annotations.read_annotations(path)
@@ -56,7 +63,6 @@ def test_columns_are_paired_by_name_wherever_they_stand(tmp_path):
     assert points == {"a": [1, 2], "b": [3, 4]}
 
 
-@pytest.mark.core
 def test_byte_order_mark_spaces_blank_lines_and_quotes_are_harmless(tmp_path):
     text = '\ufefffile, a_x ,a_y\r\n\r\n"x, y.jpg", 1,2\r\n,,\r\n'
     read = annotations.read_annotations(write(tmp_path, "l.csv", text))
@@ -64,43 +70,41 @@ def test_byte_order_mark_spaces_blank_lines_and_quotes_are_harmless(tmp_path):
     assert read.points.tolist() == [[[1, 2]]]
 
 
-@pytest.mark.core
 def test_points_outside_the_image_and_minus_one_are_points(tmp_path):
     path = write(tmp_path, "l.csv", "file,a_x,a_y\np.jpg,-1,-1\n")
     assert annotations.read_annotations(path).points.tolist() == [[[-1, -1]]]
 
 
-@pytest.mark.core
 def test_video_csv_is_keyed_by_frame(tmp_path):
     path = write(tmp_path, "fly_a.csv", "frame,a_x,a_y\n0,1,2\n5,,\n")
     read = annotations.read_annotations(path)
     assert read.files == ["fly_a", "fly_a"]
     assert read.frames.tolist() == [0, 5]
     assert read.select([1]).frames.tolist() == [5]
-    with pytest.raises(ValueError, match="frames of a video"):
-        read.match(["a.jpg"])
+    assert read.select([True, False]).places == [f"{path}:2"]
 
 
-@pytest.mark.core
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is empty"),
         ("name,a_x,a_y\n1,2,3\n", "first column is 'name'.*`file`"),
-        ("file;a_x;a_y\np;1;2\n", "commas must separate"),
         ("file\np.jpg\n", "no landmark columns"),
         ("file,a_x,a_y\n", "header but no rows"),
         ("file,a_x,a_y,b_x\np.jpg,1,2,3\n", "'b' has x but no y column"),
         ("file,b_y\np.jpg,1\n", "'b' has y but no x column"),
-        ("file,a_x,a_y,sex\np.jpg,1,2,m\n", "column 'sex' is not <name>_x"),
+        ("file,a_x,a_y,sex\np.jpg,1,2,m\n", "column 4, 'sex', is not <name>_x"),
         ("file,a_x,a_x,a_y\np.jpg,1,2,3\n", "'a_x' occurs twice"),
         ("file,a_x,a_y\np.jpg,1,2\nq.jpg,one,2\n", "l.csv:3: a x is 'one'.*leave it blank"),
         ("file,a_x,a_y\np.jpg,1,-inf\n", "l.csv:2: a y is '-inf'"),
         ("file,a_x,a_y\np.jpg,1,\n", "l.csv:2: a has only one of x and y"),
         ("file,a_x,a_y\np.jpg,1\n", "l.csv:2: 2 cells, but the header has 3"),
-        ("file,a_x,a_y\np.jpg,1,2\nimages/p.jpg,1,2\n", "l.csv:3: file p.jpg was already at 2"),
+        (
+            "file,a_x,a_y\np.jpg,1,2\nimages/p.jpg,1,2\n",
+            "l.csv:3: file p.jpg was already at .*l.csv:2",
+        ),
         ("file,a_x,a_y\n,1,2\n", "l.csv:2: the file is blank"),
-        ("frame,a_x,a_y\n0,1,2\n0,1,2\n", "l.csv:3: frame 0 was already at 2"),
+        ("frame,a_x,a_y\n0,1,2\n0,1,2\n", "l.csv:3: frame 0 was already at .*l.csv:2"),
         ("frame,a_x,a_y\n1.5,1,2\n", "l.csv:2: frame '1.5' is not a whole number"),
     ],
 )
@@ -109,7 +113,6 @@ def test_a_csv_that_cannot_be_read_says_where_and_why(tmp_path, text, message):
         annotations.read_annotations(write(tmp_path, "l.csv", text))
 
 
-@pytest.mark.core
 def test_deeplabcut_csv_is_read_with_its_path_in_one_or_in_three_columns(tmp_path):
     old = annotations.read_annotations(write(tmp_path, "old.csv", DEEPLABCUT))
     text = DEEPLABCUT.replace("labeled-data/m1/", "labeled-data,m1,")
@@ -124,14 +127,16 @@ def test_deeplabcut_csv_is_read_with_its_path_in_one_or_in_three_columns(tmp_pat
         )
 
 
-@pytest.mark.core
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("scorer,m,m\nindividuals,a,a\nbodyparts,s,s\ncoords,x,y\np,1,2\n", "several animals"),
+        (
+            "scorer,m,m,m,m\nindividuals,a,a,b,b\nbodyparts,s,s,s,s\ncoords,x,y,x,y\np,1,2,3,4\n",
+            "several animals .a, b.",
+        ),
         ("scorer,m,m\ncoords,x,y\np,1,2\n", "starts with the header rows"),
-        ("scorer,m,m,m\nbodyparts,s,s,s\ncoords,x,y,likelihood\np,1,2,3\n", "not annotations"),
-        ("scorer,m,m\nbodyparts,s,s\ncoords,x,x\np,1,2\n", "'s' has two x columns"),
+        ("scorer,m,m,m\nbodyparts,s,s,s\ncoords,x,y,likelihood\np,1,2,3\n", "likelihood of s is 3"),
+        ("scorer,m,m\nbodyparts,s,s\ncoords,x,x\np,1,2\n", "'s x' occurs twice .columns 2 and 3"),
         ("scorer,m\nbodyparts,s\ncoords,x\np,1\n", "'s' has x but no y"),
     ],
 )
@@ -140,7 +145,50 @@ def test_a_deeplabcut_csv_that_cannot_be_read_says_why(tmp_path, text, message):
         annotations.read_annotations(write(tmp_path, "CollectedData_me.csv", text))
 
 
-@pytest.mark.core
+@pytest.fixture
+def predictions(tmp_path) -> Path:
+    """DeepLabCut's predictions in pandas' `table` format, to be changed."""
+    source = Path(__file__).parent / "deeplabcut" / "walkDLC_resnet50.h5"
+    return Path(shutil.copy(source, tmp_path / "walk.h5"))
+
+
+def test_pickled_column_names_run_nothing(tmp_path, predictions):
+    class Harmful:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    with h5py.File(predictions, "r+") as file:
+        file["df_with_missing"].attrs["non_index_axes"] = np.bytes_(pickle.dumps(Harmful(), 0))
+    with pytest.raises(UserError, match=r"walk.h5 .*posix.mkdir, which is not run.*give the CSV"):
+        annotations.read_annotations(predictions)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_hdf5_that_states_an_absurd_size_or_holds_two_tables_is_refused(predictions):
+    with h5py.File(predictions, "r+") as file:
+        group = file["df_with_missing"]
+        dtype = group["table"].dtype
+        attributes = dict(group["table"].attrs)
+        del group["table"]
+        group.create_dataset("table", (10**9,), dtype, chunks=(1024,)).attrs.update(attributes)
+    with pytest.raises(UserError, match=r"states an array of [0-9]+ bytes"):
+        annotations.read_annotations(predictions)
+    with h5py.File(predictions, "r+") as file:
+        file.copy("df_with_missing", "again")
+    with pytest.raises(UserError, match=r"one table of pandas.*found: again, df_with_missing"):
+        annotations.read_annotations(predictions)
+
+
+def test_a_json_is_parsed_once(tmp_path, monkeypatch):
+    parsed, read = [], coco_json.read_json
+    monkeypatch.setattr(coco_json, "read_json", lambda path: parsed.append(path.name) or read(path))
+    Image.new("RGB", (64, 48)).save(tmp_path / "b.jpg")
+    write_coco(tmp_path, "coco.json")
+    write(tmp_path, "other.json", "{}")
+    assert len(annotations.find_labelled(tmp_path)) == 1
+    assert parsed == ["coco.json", "other.json"]
+
+
 def test_coco_rows_follow_the_images_and_only_v_zero_is_missing(tmp_path):
     read = annotations.read_annotations(write_coco(tmp_path))
     assert read.files == ["a.jpg", "b.jpg"]
@@ -148,7 +196,6 @@ def test_coco_rows_follow_the_images_and_only_v_zero_is_missing(tmp_path):
     np.testing.assert_array_equal(read.points, [[[NAN] * 2] * 2, [[10, 20], [NAN, NAN]]])
 
 
-@pytest.mark.core
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -156,10 +203,12 @@ def test_coco_rows_follow_the_images_and_only_v_zero_is_missing(tmp_path):
         ({"categories": coco()["categories"] * 2}, "several categories .fly, fly"),
         ({"annotations": coco()["annotations"] * 2}, "image b.jpg has several annotations"),
         ({"annotations": [{"image_id": 9, "keypoints": []}]}, "image_id 9 is not among"),
-        ({"annotations": [{"image_id": 3}]}, "has no 'keypoints'"),
         ({"annotations": [{"image_id": 3, "keypoints": [1, 2, 2]}]}, "b.jpg has 3 .* 2 names"),
         ({"annotations": [{"image_id": 3, "keypoints": [1, 2, "v", 0, 0, 0]}]}, "3 finite"),
-        ({"images": [{"id": 3, "file_name": "b.jpg"}] * 2}, "image b.jpg was already at 0"),
+        (
+            {"images": [{"id": 3, "file_name": "b.jpg"}] * 2},
+            "image id 3 is there twice, for b.jpg and b.jpg",
+        ),
     ],
 )
 def test_a_coco_file_that_cannot_be_read_says_why(tmp_path, changes, message):
@@ -167,97 +216,33 @@ def test_a_coco_file_that_cannot_be_read_says_why(tmp_path, changes, message):
         annotations.read_annotations(write_coco(tmp_path, **changes))
 
 
-@pytest.mark.core
 def test_a_broken_json_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"l.json is not JSON"):
         annotations.read_annotations(write(tmp_path, "l.json", "{"))
 
 
-@pytest.mark.core
-def test_landmarks_csv_goes_before_coco_before_deeplabcut(tmp_path):
-    write(tmp_path, "metrics.json", "[1]")
-    write(tmp_path, "broken.json", "{")
-    with pytest.raises(FileNotFoundError, match=r"landmarks.csv.*COCO.*CollectedData\*.csv"):
-        annotations.find_annotations(tmp_path)
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        annotations.read_annotations(tmp_path / "no.csv")
-    for name, text in (
-        ("CollectedData_me.csv", DEEPLABCUT),
-        ("coco.json", json.dumps(coco())),
-        ("landmarks.csv", "file,a_x,a_y\np.jpg,1,2\n"),
-    ):
-        path = write(tmp_path, name, text)
-        assert annotations.find_annotations(tmp_path) == path
-
-
-@pytest.mark.core
-def test_two_files_of_one_kind_are_not_chosen_between(tmp_path):
-    write_coco(tmp_path, "a.json")
-    write_coco(tmp_path, "b.json")
-    with pytest.raises(ValueError, match=r"several annotation files .a.json, b.json"):
-        annotations.find_annotations(tmp_path)
-
-
-def annotated(*files: str) -> annotations.Annotations:
-    points = np.arange(2.0 * len(files)).reshape(-1, 1, 2)
-    return annotations.Annotations(list(files), ["a"], points)
-
-
-@pytest.mark.core
-def test_match_orders_rows_by_the_images():
-    labels = annotated("a.jpg", "sub/b.jpg", "labeled-data/m1/c.png")
-    images = ["images/sub/b.jpg", "c.png", "./images/a.jpg"]
-    rows = labels.match(images)
-    assert rows.tolist() == [1, 2, 0]
-    assert labels.select(rows).files == ["sub/b.jpg", "labeled-data/m1/c.png", "a.jpg"]
-    assert labels.select(rows).points[:, 0, 0].tolist() == [2, 4, 0]
-    assert labels.match(["m1\\c.png", "no.jpg"], allow_missing=True).tolist() == [2, -1]
-
-
-@pytest.mark.core
-def test_match_refuses_what_is_missing_or_ambiguous():
-    with pytest.raises(ValueError, match=r"Image no.jpg has no annotation.*look like a.jpg"):
-        annotated("a.jpg").match(["no.jpg"])
-    with pytest.raises(ValueError, match=r"m/b.jpg has no annotation"):
-        annotated("xm/b.jpg").match(["m/b.jpg"])  # The end of a name is not that of a path.
-    with pytest.raises(ValueError, match=r"x/a.jpg has no annotation"):
-        annotated("a.jpg").match(["x/a.jpg"])  # Else y/a.jpg would share its label.
-    with pytest.raises(ValueError, match=r"fits several annotations: x/a.jpg, y/a.jpg"):
-        annotated("x/a.jpg", "y/a.jpg").match(["a.jpg"])
-    with pytest.raises(ValueError, match=r"Images a.jpg and images/a.jpg both fit a.jpg"):
-        annotated("a.jpg").match(["a.jpg", "images/a.jpg"])
-
-
-@pytest.mark.core
-def test_select_takes_masks_and_refuses_negative_rows():
-    labels = annotated("a", "b", "c")
-    assert labels.select(np.array([False, True, True])).files == ["b", "c"]
-    assert labels.select([]).points.shape == (0, 1, 2)
-    with pytest.raises(ValueError, match="negative row"):
-        labels.select([0, -1])
-
-
-@pytest.mark.core
-def test_an_unknown_landmark_lists_the_known():
-    labels = annotations.Annotations(["p"], ["head", "tail"], np.zeros((1, 2, 2)))
-    assert labels.index("tail") == 1
-    with pytest.raises(ValueError, match=r"No landmark 'nose'.*head, tail"):
-        labels.index("nose")
-
-
-@pytest.mark.core
-@pytest.mark.skipif("TF_LANDMARKS_DATA" not in os.environ, reason="TF_LANDMARKS_DATA is not set")
-def test_real_sets_have_the_counts_their_readme_states():
-    root = Path(os.environ["TF_LANDMARKS_DATA"])
+def test_real_sets_have_the_counts_their_readme_states(photographs):
     for name, rows, labelled, landmarks in (
-        ("faces/train", 144, 72, 34),
-        ("fly/test", 371, 371, 13),
-        ("mirror_mouse/train", 317, 68, 17),
+        ("faces/train/landmarks.csv", 144, 72, 34),
+        ("fly/test/landmarks.csv", 371, 371, 13),
+        ("mirror_mouse/train/landmarks.csv", 317, 68, 17),
         ("fly_video/train/fly_a.csv", 1200, 1200, 13),
     ):
-        read = annotations.read_annotations(root / name)
+        read = annotations.read_annotations(photographs / name)
         assert (len(read.files), len(read.names)) == (rows, landmarks)
         assert read.labelled().sum() == labelled
         if read.frames is None:
-            images = sorted(path.name for path in (root / name / "images").iterdir())
-            assert sorted(read.match(images)) == list(range(rows))
+            ((known, paths),) = annotations.find_labelled((photographs / name).parent)
+            assert len(known.files) == labelled and None not in paths
+
+
+def test_the_examples_of_the_page_are_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/annotations.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| ")]
+    examples = {kind.strip(): re.findall("`([^`]+)`", example) for kind, _, example in rows[1:]}
+    assert len(examples) == 6
+    for kind, lines in examples.items():
+        name = "a.json" if "COCO" in kind else "a.csv"
+        read = annotations.read_annotations(write(tmp_path, name, "\n".join(lines) + "\n"))
+        assert read.names[0] == "nose" and read.points[0, 0].tolist() == [70.9, 36.8]
+        assert (read.frames is None) == (read.files[0] != "a")

@@ -70,6 +70,14 @@ def test_images_are_found_under_the_names_that_deeplabcut_gives_them(tmp_path):
     assert part.paths == [str(tmp_path / "video1" / "images" / f"dots{i}.png") for i in range(2)]
 
 
+def test_columns_may_stand_in_another_order_in_the_test_table(tmp_path):
+    for part, names in (("train", ("a", "b", "c")), ("test", ("c", "a", "b"))):
+        toy_data.write_part(tmp_path / part, toy_data.random_points(2), names=names)
+    train, test = labelled.read_splits(str(tmp_path), "test", ())
+    assert test.names == train.names == ["a", "b", "c"]
+    np.testing.assert_array_equal(test.points, train.points[:, [1, 2, 0]])
+
+
 @pytest.fixture
 def films(tmp_path):
     """Two videos to fit on, with labels in four and three frames; one to measure on."""
@@ -90,7 +98,7 @@ def test_labelled_frames_of_videos_are_read(films):
 
 def test_a_table_without_its_video_is_named(films):
     (films / "test" / "d.avi").rename(films / "test" / "e.avi")
-    with pytest.raises(ValueError, match=r"d\.csv numbers the frames of a video, .* found: none"):
+    with pytest.raises(ValueError, match=r"d\.csv numbers the frames of a video, .* found: e\.avi"):
         labelled.read_split(str(films / "test"))
     (films / "train" / "a.csv").write_text("frame,tail_x,tail_y\n0,1,1")
     with pytest.raises(ValueError, match=r"c\.csv has the landmarks \['nose'\], .*a\.csv has"):

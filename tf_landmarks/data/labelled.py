@@ -111,30 +111,43 @@ class LabelledImages:
 
 
 def read_split(folder: str) -> LabelledImages:
-    """Opens the labelled images of a folder with annotations (landmarks.csv, COCO, DeepLabCut).
+    """Opens the labelled images of a folder with annotations, see `data/annotations`.
 
     Args:
         folder: Holds the annotations, and the images beside them or in `images/`; or videos, each with
-            a CSV of the same name whose first column is `frame`.
+            a table of the same name whose first column is `frame`.
 
     Returns:
-        The labelled images; unreadable ones are named, counted and left out.
+        The labelled images; those that are not there or unreadable are named, counted and left out.
 
     Raises:
-        UserError: If there are no annotations, or no labelled image.
+        UserError: If there are no annotations, or no labelled image, or the two do not fit.
     """
-    known, paths = _find_labelled(folder)
+    found = annotations.find_labelled(folder)
+    names = found[0][0].names
+    parts = [_existing(_in_order(known, names, found[0][0].path), paths) for known, paths in found]
+    paths = [path for _, part in parts for path in part]
+    if not paths:
+        raise UserError(f"{found[0][0].path} holds no labelled row: every point in it is missing")
     source = _Files(paths)
-    rows, sizes = _readable(source)
-    if not rows:
-        raise UserError(f"{folder} holds no labelled image that can be read")
+    sizes = _read_sizes(source, folder)
+    readable = (sizes > 0).all(axis=-1)
+    start = 0
+    for known, part in parts:
+        rows = readable[start : start + len(part)]
+        inside = sizes[start : start + len(part)][rows]
+        there = [path for path, kept in zip(part, rows, strict=True) if kept]
+        annotations.check_sizes(known.select(rows), there, inside)
+        annotations.check_points(known.select(rows), there, inside)
+        start += len(part)
+    rows = np.flatnonzero(readable)
     return LabelledImages(
         [paths[row] for row in rows],
         Images(source, rows),
-        np.array(sizes, np.int64),
-        known.points[rows],
-        Skeleton(tuple(known.names)),
-        len(paths) - len(rows),
+        sizes[rows],
+        np.concatenate([known.points for known, _ in parts])[rows],
+        Skeleton(tuple(names)),
+        sum(len(part) for _, part in found) - len(rows),
         "/".join(os.path.abspath(folder).split(os.sep)[-2:]),
     )
 
@@ -165,7 +178,7 @@ def read_splits(
             )
     train = read_split(train_folder)
     if split == "test":
-        return train, read_split(test_folder)
+        return train, _in_order_of(train, read_split(test_folder))
     rows = train.among(held_out)
     if not rows.any() or rows.all():
         raise UserError(
@@ -176,6 +189,16 @@ def read_splits(
         train.select(rows), num_bad=0, title=f"{train.title}, held-out images"
     )
     return train.select(~rows), measured
+
+
+def _in_order_of(train: LabelledImages, test: LabelledImages) -> LabelledImages:
+    """The test images with their landmarks in the order of the training images' landmarks."""
+    if sorted(train.names) != sorted(test.names):
+        raise UserError(
+            f"train has the landmarks {train.names}, test has {test.names}; give both the same columns"
+        )
+    order = [test.names.index(name) for name in train.names]
+    return dataclasses.replace(test, points=test.points[:, order], skeleton=train.skeleton)
 
 
 class _Files(sources.Source):
@@ -207,65 +230,44 @@ class _Files(sources.Source):
         return video
 
 
-def _readable(source: sources.Source) -> tuple[list[int], list[tuple[int, int]]]:
-    """The rows of the images that can be read, and their (height, width)."""
-    rows, sizes = [], []
+def _read_sizes(source: sources.Source, folder: str) -> np.ndarray:
+    """Reads `[N, 2]` (height, width) of images, 0 where one cannot be read, of which it says why.
+
+    Raises:
+        UserError: If none can be read.
+    """
+    sizes = np.zeros((len(source.names), 2), np.int64)
+    why: dict[str, list[str]] = {}
     for row, name in enumerate(source.names):
         try:
-            sizes.append(source.read(row).shape[:2])
+            sizes[row] = source.read(row).shape[:2]
         except image_files.UnreadableImageError as error:
-            logging.warning("skipped %s: %s", name, error)
-            continue
-        rows.append(row)
-    return rows, sizes
+            why.setdefault(str(error), []).append(name)
+    for reason, names in why.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        logging.warning("skipped %s%s: %s", names[0], more, reason)
+    if not sizes.any():
+        reason, names = next(iter(why.items()))
+        raise UserError(f"{folder} holds no labelled image that can be read; {names[0]}: {reason}")
+    return sizes
 
 
-def _find_labelled(folder: str) -> tuple[annotations.Annotations, list[str]]:
-    """The labelled images or frames of a folder, and their paths."""
-    try:
-        known = annotations.read_annotations(folder)
-    except FileNotFoundError:
-        tables = annotations.find_video_annotations(folder)
-        if not tables:
-            raise
-        return _find_frames(tables)
-    known = known.select(known.labelled())
-    return known, [_find_image(folder, name) for name in known.files]
+def _in_order(
+    known: annotations.Annotations, names: list[str], first: pathlib.Path
+) -> annotations.Annotations:
+    """The annotations with their landmarks in the order of the first table."""
+    if sorted(known.names) != sorted(names):
+        raise UserError(
+            f"{known.path} has the landmarks {known.names}, {first} has {names}; give all tables of a folder "
+            "the same columns"
+        )
+    order = [known.names.index(name) for name in names]
+    return dataclasses.replace(known, names=names, points=known.points[:, order])
 
 
-def _find_frames(tables: Sequence[pathlib.Path]) -> tuple[annotations.Annotations, list[str]]:
-    """The labelled frames of videos from their CSVs, and their paths."""
-    known, paths = [], []
-    for table in tables:
-        read = annotations.read_annotations(table)
-        if known and read.names != known[0].names:
-            raise UserError(
-                f"{table} has the landmarks {read.names}, {tables[0]} has {known[0].names}; give all "
-                "videos of a folder the same columns"
-            )
-        known.append(read.select(read.labelled()))
-        found = [p for p in sorted(table.parent.glob("*")) if p.stem == table.stem]
-        found = [str(path) for path in found if videos.is_video(path.name)]
-        if len(found) != 1:
-            raise UserError(
-                f"{table} numbers the frames of a video, of which there should be one of the same name "
-                f"beside it; found: {', '.join(found) or 'none'}"
-            )
-        paths += [videos.frame_name(found[0], int(frame)) for frame in known[-1].frames]
-    points = np.concatenate([one.points for one in known])
-    return annotations.Annotations(paths, known[0].names, points), paths
-
-
-def _find_image(folder: str, name: str) -> str:
-    """The file of an annotated image: in the folder, or in its `images/`.
-
-    DeepLabCut writes names from the top of its project, `labeled-data/<video>/<image>`, into a file
-    that stands beside the images: folders in front that are not there are passed over.
-    """
-    steps = name.split("/")
-    for start in range(len(steps)):
-        for top in (os.path.join(folder, "images"), folder):
-            path = os.path.join(top, *steps[start:])
-            if os.path.exists(path):
-                return path
-    return os.path.join(folder, name)
+def _existing(
+    known: annotations.Annotations, paths: list[str | None]
+) -> tuple[annotations.Annotations, list[str]]:
+    """The rows whose file is there."""
+    there = np.array([path is not None for path in paths], bool)
+    return known.select(there), [path for path in paths if path is not None]
