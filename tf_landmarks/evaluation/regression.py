@@ -16,6 +16,8 @@ import numpy as np
 # "no ridge to speak of" and "nothing but the mean".
 RIDGE_GRID = np.logspace(-7, 3, 41)
 NUM_BLOCKS = 5
+# Enough for the rate of a map by gradient to fall twice, however many images there are.
+MAX_PASSES = 30
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,11 +83,14 @@ def fit_by_gradient(
     rounds: Sequence[tuple[np.ndarray, np.ndarray]],
     *, bias: bool = False, weight_decay: float = 5e-4, learning_rate: float = 1e-3,
     batch_size: int = 32, max_steps: int = 50_000, patience: int = 5, seed: int = 0,
+    allow_missing: bool = False,
 ) -> LinearRegressor:  # fmt: skip
     """Fits the map as FSE trains it: Adam on squared distances, over images warped anew each epoch.
 
-    Minimises `mean |x W + b - y|^2 + 1/2 weight_decay |W|^2`. Where the error over all rounds does not
-    fall by 0.1 % for `patience` times, the rate falls to a tenth; after the third time training ends.
+    Minimises `mean_n sum_a |x_n W_a + b_a - y_na|^2 + 1/2 weight_decay |W|^2`. The paper says "L2 loss"; the
+    sum over an image's points is assumed, for it decays the map of a point alike whatever others there are,
+    where a mean over 68 points would decay it 68 times as much. Where the error over all rounds does not fall
+    by 0.1 % for `patience` times, the rate falls to a tenth; after the third time training ends.
 
     Args:
         rounds: (x `[N, F]`, y `[N, A, 2]` with NaN where missing), one for each drawing of warps, which
@@ -94,9 +99,11 @@ def fit_by_gradient(
         weight_decay: On the weights, not on the intercept.
         learning_rate: Adam's, at the start.
         batch_size: Images per step.
-        max_steps: It ends after about so many steps at the latest.
+        max_steps: It ends after about so many steps at the latest, or after `MAX_PASSES` through all rounds
+            where these are more.
         patience: See above.
         seed: Of the order of images.
+        allow_missing: Predicts NaN for a landmark without any label, instead of an error.
 
     Returns:
         The map; its `ridge` is NaN, for none was chosen.
@@ -109,7 +116,7 @@ def fit_by_gradient(
         _check(x, y, 0.0)
     count, (landmarks, _) = len(rounds[0][0]), rounds[0][1].shape[1:]
     never = np.all([np.isnan(y).any(-1).all(0) for _, y in rounds], axis=0)
-    if never.any():
+    if never.any() and not allow_missing:
         raise ValueError(
             f"Landmark {np.flatnonzero(never)[0]} has no label in any of {count} rows."
         )
@@ -120,6 +127,7 @@ def fit_by_gradient(
         decays[-1] = 0.0
     adam = _Adam(np.zeros((len(decays), 2 * landmarks)))
     best, stalls, falls = np.inf, 0, 0
+    max_steps = max(max_steps, MAX_PASSES * len(rounds) * -(-count // batch_size))
     random = np.random.RandomState(seed)
     while adam.step < max_steps and falls < 3:
         total = sum(
@@ -131,6 +139,7 @@ def fit_by_gradient(
         if stalls >= patience:
             learning_rate, stalls, falls = 0.1 * learning_rate, 0, falls + 1
     weights = adam.weights.reshape(-1, landmarks, 2)
+    weights[:, never] = np.nan
     intercept = weights[-1] if bias else np.zeros((landmarks, 2))
     return LinearRegressor(weights[:-1] if bias else weights, intercept, np.full(landmarks, np.nan))
 
@@ -167,7 +176,7 @@ def _fit_epoch(
         error = x[rows] @ adam.weights - y[rows].reshape(len(rows), -1)
         error = np.where(np.isnan(error), 0.0, error)
         total += np.sum(error**2)
-        gradient = 2.0 * x[rows].T @ error / (len(rows) * y.shape[1]) + decays * adam.weights
+        gradient = 2.0 * x[rows].T @ error / len(rows) + decays * adam.weights
         adam.apply(gradient, learning_rate)
     return total
 
