@@ -356,7 +356,7 @@ def test_weight_decay_is_the_ridge_of_the_closed_form():
     rounds, _ = linear_rounds(1, noise=0.1)
     x, y = rounds[0]
     fitted = regression.fit_by_gradient(
-        rounds, weight_decay=0.1, learning_rate=0.01, batch_size=200
+        rounds, weight_decay=0.1, learning_rate=0.01, batch_size=200, patience=40
     )
     # A mean over images against a sum over images: N c / 2, whatever the number of points.
     closed = regression.fit_linear(x, y, bias=False, ridge=200 * 0.1 / 2)

@@ -7,6 +7,7 @@ from tests.evaluation import toy_data
 from tf_landmarks.data import labelled
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.evaluation import few_labels, protocols, regression, rivals
+from tf_landmarks.evaluation.yardstick import Yardstick
 
 pytestmark = pytest.mark.core
 
@@ -41,7 +42,7 @@ def paint(path, x, y, size):
 
 def measure(rival, train, test, **options):
     truth = test.to_network(GEOMETRY, test.points)
-    yardstick = protocols.Yardstick(LINEAR, truth, np.full(len(test), 32.0))
+    yardstick = Yardstick(LINEAR, truth, np.full(len(test), 32.0))
     return rivals.measure(rival, train, test, GEOMETRY, yardstick, **options)
 
 
@@ -119,7 +120,7 @@ def test_where_sides_are_ambiguous_the_ridge_is_fitted_to_the_nearer(tmp_path):
         images.points[::2, [0, 1]] = images.points[::2, [1, 0]]
     protocol = LINEAR.with_flip_pairs("left:right", test.names)
     truth = test.to_network(GEOMETRY, test.points)
-    yardstick = protocols.Yardstick(protocol, truth, np.full(len(test), 32.0))
+    yardstick = Yardstick(protocol, truth, np.full(len(test), 32.0))
     score = rivals.measure(PIXELS, train, test, GEOMETRY, yardstick, counts=("all",))
     assert 100 * score.errors.mean() < 5
     assert 100 * measure(PIXELS, train, test, counts=("all",)).errors.mean() > 6

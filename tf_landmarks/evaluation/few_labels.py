@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tf_landmarks.evaluation.protocols import Examples, Protocol, Yardstick
+from tf_landmarks.evaluation.protocols import Examples, Protocol
+from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
 
 COUNTS = (1, 5, 10, 20, 50, 100, "all")

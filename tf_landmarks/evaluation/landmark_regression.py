@@ -20,8 +20,9 @@ from tf_landmarks.augment import annotated
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import attribution, few_labels, rivals
-from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor, Yardstick
+from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
+from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.inference.exported import BATCH, ExportedModel, Prediction
 from tf_landmarks.methods import METHODS
 from tf_landmarks.methods.base import LandmarkModel

@@ -19,6 +19,7 @@ import tensorflow as tf
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.evaluation import few_labels, protocols
+from tf_landmarks.evaluation.yardstick import Yardstick
 
 #: Learns from some rows of the training images, `(rows [n], repeat) -> [M, A, 2]`: the points of all test
 #: images, (x, y) in pixels of each, NaN for points without a label in these rows.
@@ -27,6 +28,7 @@ Learner = Callable[[np.ndarray, int], np.ndarray]
 # Descriptors longer than this are brought into the space that so many images span, without loss where
 # there are no more than that.
 _MAX_DIMENSIONS = 1500
+_BLOCK = 256  # descriptors that are turned together
 
 
 class Rival:
@@ -91,12 +93,11 @@ class RidgeRival(Rival):
 
     def _basis(self, images: LabelledImages) -> np.ndarray | None:
         """`[F, r]` orthonormal directions in which the descriptors of images lie; None to take all."""
-        rows = (
-            np.linspace(0, len(images) - 1, min(len(images), _MAX_DIMENSIONS)).round().astype(int)
-        )
-        described = self._features(images.images[rows], None)
-        if described.shape[1] <= _MAX_DIMENSIONS:
+        if self._features(images.images[:1], None).size <= _MAX_DIMENSIONS:
             return None
+        count = min(len(images), _MAX_DIMENSIONS)
+        rows = np.linspace(0, len(images) - 1, count).round().astype(int)
+        described = self._features(images.images[rows], None)
         # A ridge penalises weights, which lie in the span of the descriptors that they are fitted to:
         # turning this space changes no prediction.
         variances, vectors = np.linalg.eigh(described @ described.T)
@@ -106,13 +107,22 @@ class RidgeRival(Rival):
     def _features(self, images: Iterable[np.ndarray], basis: np.ndarray | None) -> np.ndarray:
         """`[N, F]`, or `[N, r]` in a basis."""
         geometry = Geometry(self.size)
-        rows = []
+        blocks: list[np.ndarray] = []
+        waiting: list[np.ndarray] = []
+
+        def finish() -> None:
+            described = np.array(waiting, np.float64)
+            blocks.append(described if basis is None else described @ basis)
+            waiting.clear()
+
         for image in images:
             square = geometry.load(tf.constant(image)).numpy()
-            grey = np.round(255.0 * square.mean(axis=-1)).astype(np.uint8)
-            described = self.describe(grey).astype(np.float64)
-            rows.append(described if basis is None else described @ basis)
-        return np.array(rows)
+            waiting.append(self.describe(np.round(255.0 * square.mean(axis=-1)).astype(np.uint8)))
+            if len(waiting) == _BLOCK:
+                finish()
+        if waiting:
+            finish()
+        return np.concatenate(blocks)
 
 
 def _hog(grey: np.ndarray) -> np.ndarray:
@@ -148,7 +158,7 @@ def measure(
     train: LabelledImages,
     test: LabelledImages,
     geometry: Geometry,
-    yardstick: protocols.Yardstick,
+    yardstick: Yardstick,
     counts: Sequence[int | str] | None = None,
     repeats: int | None = None,
     seed: int = 0,
