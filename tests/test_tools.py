@@ -129,7 +129,8 @@ def test_few_labels_measures_all_on_the_same_draws(folder):
     quick = ["--repeats=2", "--supervised=B", "--supervised_repeats=1", "--supervised_steps=2"]
     run("tools/few_labels.py", *arguments, *quick, f"--output={folder}/few")
     scores = json.loads((folder / "few" / "few_labels.json").read_text())
-    assert set(scores) == {"IMM", "IMM 2", "supervised B"}
+    ridges = {"ridge on 16 x 16 pixels", "ridge on HOG"}
+    assert set(scores) == {"IMM", "IMM 2", "supervised B", *ridges}
     assert scores["IMM"] == scores["IMM 2"]
     assert [score["n"] for score in scores["supervised B"]] == [5]
     assert (folder / "few" / "few_labels.png").exists()

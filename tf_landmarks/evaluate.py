@@ -45,6 +45,16 @@ _FLIP_PAIRS = flags.DEFINE_string(
     "left:right landmarks with commas (or human36m), where these cannot be told apart: errors are those "
     "against the nearer of annotation and mirrored annotation",
 )  # fmt: skip
+_SUPERVISED = flags.DEFINE_list(
+    "supervised", [],
+    "networks to train from scratch on the same labels, beside the ridges that are always shown: unet (the "
+    "strongest rival, about a minute on one core), A, B",
+)  # fmt: skip
+_SUPERVISED_ROTATION = flags.DEFINE_float(
+    "supervised_rotation", None,
+    "standard deviation of the rotation of their training images, degrees; default: the network's own (15 of "
+    "unet). Objects that lie in any direction need 180",
+)  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", "", "where to write; <run>/evaluation if not given")
 
 
@@ -52,19 +62,23 @@ def main(_) -> None:
     """Parses flags, evaluates, prints and writes."""
     with cli.plain_errors():
         from tf_landmarks.data import labelled
-        from tf_landmarks.evaluation import landmark_regression, protocols
+        from tf_landmarks.evaluation import landmark_regression, protocols, rivals, supervised
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.report import panels, report, text
 
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
+        networks = [
+            supervised.make(name, rotation=_SUPERVISED_ROTATION.value) for name in _SUPERVISED.value
+        ]
         model = ExportedModel(_MODEL.value)
         train, test = labelled.read_splits(
             _DATA.value, _SPLIT.value, model.image_list("validation")
         )
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         result = landmark_regression.evaluate(
-            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value
-        )
+            model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
+            others=(*rivals.RIDGES, *networks),
+        )  # fmt: skip
         for line in text.table(result):
             logging.info("%s", line)
         folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")

@@ -20,6 +20,7 @@ _DATA = flags.DEFINE_string(
 )
 _NORMALIZER = flags.DEFINE_string("normalizer", "edge", "as for tools/evaluate.py")
 _PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py")
+_FLIP_PAIRS = flags.DEFINE_string("flip_pairs", "", "as for tools/evaluate.py")
 _LIMBS = flags.DEFINE_string(
     "limbs", "", "annotated points to join by lines: hip:knee,knee:foot, or human36m"
 )
@@ -41,6 +42,7 @@ def main(_) -> None:
         protocol = protocols.resolve(_PROTOCOL.value)
         models = [ExportedModel(path) for path in _MODELS.value]
         train, test = labelled.read_splits(_DATA.value, "test", ())
+        protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         limbs = skeletons.parse_limbs(_LIMBS.value, test.names)
         results = {}
         for model in models:

@@ -1,10 +1,11 @@
-"""Error by the number of labelled images, of several models and of supervised networks, in one picture.
+"""Error by the number of labelled images, of several models and of their rivals, in one picture.
 
     python tools/few_labels.py --models=runs/fse,runs/lmdis,runs/imm --data=my_data \
-        --normalizer=nose,tail --supervised=B --output=runs/few_labels
+        --normalizer=nose,tail --supervised=unet --output=runs/few_labels
 
-All get the same labelled images. A model needs them for a linear map alone; a supervised network is
-trained from scratch on them, warped at random. Writes few_labels.png and few_labels.json.
+All get the same labelled images. A model needs them for a linear map alone; a ridge reads its map off the
+image itself; a supervised network is trained from scratch on them, warped at random (about a minute each on
+one core). Writes few_labels.png and few_labels.json.
 """
 
 import dataclasses
@@ -24,9 +25,13 @@ _NORMALIZER = flags.DEFINE_string("normalizer", "edge", "as for tools/evaluate.p
 _PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py")
 _COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "numbers of labels")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
-_SUPERVISED = flags.DEFINE_list("supervised", ["B"], "supervised networks: A, B, or empty")
+_FLIP_PAIRS = flags.DEFINE_string("flip_pairs", "", "as for tools/evaluate.py")
+_SUPERVISED = flags.DEFINE_list("supervised", ["unet"], "networks: unet, A, B, or empty")
 _SUPERVISED_REPEATS = flags.DEFINE_integer("supervised_repeats", 3, "their draws", lower_bound=1)
-_STEPS = flags.DEFINE_integer("supervised_steps", 500, "steps of their training", lower_bound=1)
+_STEPS = flags.DEFINE_integer(
+    "supervised_steps", None, "steps of their training; default: the network's own", lower_bound=1
+)
+_ROTATION = flags.DEFINE_float("supervised_rotation", None, "as for tools/evaluate.py")
 _SEED = flags.DEFINE_integer("seed", 0, "of draws and trainings", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
@@ -35,18 +40,17 @@ def main(_) -> None:
     """Parses flags, measures, draws."""
     with cli.plain_errors():
         from tf_landmarks.data import labelled
-        from tf_landmarks.evaluation import landmark_regression, protocols, supervised
+        from tf_landmarks.evaluation import landmark_regression, protocols, rivals, supervised
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.visualize import charts
 
         protocol = protocols.resolve(_PROTOCOL.value)
         if not all(c == "all" or (c.isdecimal() and int(c)) for c in _COUNTS.value):
             raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
-        unknown = set(_SUPERVISED.value) - {"A", "B"}
-        if unknown:
-            raise UserError(f"--supervised={','.join(_SUPERVISED.value)} must be A, B or both")
+        networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
         models = [ExportedModel(path) for path in _MODELS.value]
         train, test = labelled.read_splits(_DATA.value, "test", ())
+        protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]
         scores = {}
         for model in models:
@@ -56,18 +60,13 @@ def main(_) -> None:
                 model, train, test, _NORMALIZER.value, protocol, counts, _REPEATS.value, _SEED.value
             )
             _log(name, scores[name])
-        geometry = models[0].geometry
-        for kind in _SUPERVISED.value:
-            size = 64 if kind == "B" else geometry.size
-            name = f"supervised {kind}"
-            border = round(geometry.border * size / geometry.size)
-            same = dataclasses.replace(geometry, size=size, border=border)
-            scores[name] = supervised.measure_few_labels(
-                kind, train, test, same, _NORMALIZER.value,
-                [len(train) if c == "all" else c for c in counts], _SUPERVISED_REPEATS.value,
-                supervised.Training(_STEPS.value), _SEED.value,
-            )  # fmt: skip
-            _log(name, scores[name])
+        yardstick = landmark_regression.make_yardstick(models[0], test, _NORMALIZER.value, protocol)
+        for rival in (*rivals.RIDGES, *networks):
+            repeats = _SUPERVISED_REPEATS.value if rival in networks else _REPEATS.value
+            scores[rival.title] = rivals.measure(
+                rival, train, test, models[0].geometry, yardstick, counts, repeats, _SEED.value
+            ).few_labels
+            _log(rival.title, scores[rival.title])
         os.makedirs(_OUTPUT.value, exist_ok=True)
         path = os.path.join(_OUTPUT.value, "few_labels")
         with open(f"{path}.json", "w", encoding="utf-8") as file:

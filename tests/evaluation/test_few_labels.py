@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tf_landmarks.evaluation import few_labels, protocols, regression
+from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
 
 pytestmark = pytest.mark.core
@@ -22,12 +23,11 @@ def data(n=12, features=6, landmarks=3, seed=0, noise=1.0):
 
 
 def curve(x, y, x_test, y_test, **options):
-    train, test = (
-        protocols.Examples(features.reshape(len(features), -1, 2), points, 64)
-        for features, points in ((x, y), (x_test, y_test))
-    )
-    lengths = np.full(len(y_test), 50.0)
-    return few_labels.curve(PROTOCOL, train, test, lengths, **{"seed": 5, **options})
+    protocol = options.pop("protocol", PROTOCOL)
+    train = protocols.Examples(x.reshape(len(x), -1, 2), y, 64)
+    yardstick = Yardstick(protocol, y_test, np.full(len(y_test), 50.0))
+    test = x_test.reshape(len(x_test), -1, 2)
+    return few_labels.curve(protocol, train, test, yardstick, **{"seed": 5, **options})
 
 
 def test_few_label_curve_ends_at_the_fit_on_all_labels():
@@ -100,8 +100,41 @@ def test_a_curve_without_labels_is_refused():
         curve(x, y, x, y, counts=(0, 3))
 
 
-def test_where_sides_are_ambiguous_there_is_no_curve():
-    x, y = data()
+def test_where_sides_are_ambiguous_the_curve_is_of_that_protocol():
+    # Half of the objects are annotated from behind: left and right exchanged.
+    x, y = data(n=60, noise=0.0)
+    y[:, 0, 0] = y[:, 1, 0] + 30  # seen from the front, left lies to the right
+    exchanged = y.copy()
+    exchanged[::2, [0, 1]] = y[::2, [1, 0]]
     ambiguous = PROTOCOL.with_flip_pairs("a:b", ["a", "b", "c"])
-    examples = protocols.Examples(x.reshape(12, -1, 2), y, 64)
-    assert few_labels.curve(ambiguous, examples, examples, np.ones(12)) == []
+    options = {"counts": (30, "all"), "repeats": 2}
+    told_apart = curve(x, y, x, y, **options)
+    scores = curve(x, exchanged, x, exchanged, protocol=ambiguous, **options)
+    assert [s.mean for s in scores] == pytest.approx([s.mean for s in told_apart], abs=0.1)
+    assert curve(x, exchanged, x, exchanged, **options)[0].mean > 10 * max(1, scores[0].mean)
+
+
+def test_few_labels_seen_from_behind_alone_are_turned_round():
+    x, y = data(n=20, noise=0.0)
+    y[:, 0, 0] = y[:, 1, 0] - 30
+    ambiguous = PROTOCOL.with_flip_pairs("a:b", ["a", "b", "c"])
+    scores = curve(x, y, x, y, protocol=ambiguous, counts=(1, 15), repeats=2)
+    assert scores[-1].mean < 0.1 and np.isfinite(scores[0].mean)
+
+
+def test_a_curve_by_gradient_is_fitted_on_the_warped_images_of_each_draw():
+    random = np.random.default_rng(0)
+    landmarks = random.uniform(0, 63, (40, 2, 2))
+    asked = []
+
+    def warped(count, seed):
+        asked.append(seed)
+        moved = landmarks + np.random.default_rng(seed).normal(0, 2, landmarks.shape)
+        return [(moved, moved[:, ::-1])] * count  # the points are the landmarks, exchanged
+
+    nowhere = np.full_like(landmarks, np.nan)  # what is not warped is not looked at
+    protocol = protocols.PROTOCOLS["fse_gradient"]
+    train = protocols.Examples(nowhere, landmarks[:, ::-1], 64, warped)
+    yardstick = Yardstick(protocol, landmarks[:, ::-1], np.full(40, 64.0))
+    scores = few_labels.curve(protocol, train, landmarks, yardstick, (20,), repeats=2, seed=3)
+    assert asked == [3, 4] and scores[0].mean < 3

@@ -100,6 +100,8 @@ def test_pairs_make_a_protocol_that_takes_the_nearer_side():
     assert paired.flip_words == "left:right" and paired.facts() == plain.facts()
     truth = np.array([[[9.0, 1], [3, 1], [6, 8]], [[3, 1], [9, 1], [6, 8]]])  # front and back
     predicted = truth[[0, 0]]
+    lone = np.array([[[9.0, 1], [np.nan, np.nan], [6, 8]]])
+    assert np.isfinite(paired.errors(lone, truth[:1], np.full(1, 10.0), few=True)).sum() == 2
     assert plain.errors(predicted, truth, np.full(2, 10.0))[1].tolist() == [0.6, 0.6, 0]
     assert (paired.errors(predicted, truth, np.full(2, 10.0)) == 0).all()
     # Seen from one side alone; the plain mean puts left and right on one spot.

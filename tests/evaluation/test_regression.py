@@ -356,10 +356,10 @@ def test_weight_decay_is_the_ridge_of_the_closed_form():
     rounds, _ = linear_rounds(1, noise=0.1)
     x, y = rounds[0]
     fitted = regression.fit_by_gradient(
-        rounds, weight_decay=0.1, learning_rate=0.01, batch_size=200
+        rounds, weight_decay=0.1, learning_rate=0.01, batch_size=200, patience=40
     )
-    # mean over images and points against a sum over images: N A c / 2.
-    closed = regression.fit_linear(x, y, bias=False, ridge=200 * 2 * 0.1 / 2)
+    # A mean over images against a sum over images: N c / 2, whatever the number of points.
+    closed = regression.fit_linear(x, y, bias=False, ridge=200 * 0.1 / 2)
     np.testing.assert_allclose(fitted.weights, closed.weights, atol=5e-3)
 
 

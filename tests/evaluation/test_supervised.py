@@ -1,4 +1,6 @@
-"""Supervised networks of the comparison with few labels: shapes, learning, draws, missing points."""
+"""Supervised networks: shapes, what they learn, missing points, repeatability."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -6,65 +8,107 @@ import tensorflow as tf
 
 from tests.evaluation import toy_data
 from tf_landmarks.data import labelled
-from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.evaluation import few_labels, supervised
+from tf_landmarks.errors import UserError
+from tf_landmarks.evaluation import protocols, supervised
+from tf_landmarks.evaluation.supervised_networks import NETWORKS
 
-pytestmark = pytest.mark.system
+LINEAR = protocols.PROTOCOLS["linear"]
 
-QUICK = supervised.Training(steps=2, batch_size=2)
+
+def quick(name: str, size: int = 16, **changes) -> supervised.SupervisedRival:
+    recipe = dataclasses.replace(NETWORKS[name].recipe, **{"steps": 2, "batch_size": 2, **changes})
+    return supervised.SupervisedRival(name, recipe, size)
+
+
+def spots(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of a bright spot each, and where it is."""
+    random = np.random.default_rng(0)
+    points = random.uniform(-0.6, 0.6, (count, 1, 2)).astype(np.float32)
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    rows, columns = ((axis - points[..., i]) ** 2 for i in (0, 1))
+    pictures = np.exp(-20 * (rows[:, :, None] + columns[:, None]))
+    return np.repeat(pictures[..., None], 3, axis=-1), points
 
 
 @pytest.mark.parametrize(("kind", "size", "cells"), [("A", 80, 20), ("A", 48, 12), ("B", 64, 8)])
 def test_networks_are_pooled_as_specified(kind, size, cells):
-    network = supervised.SupervisedNetwork(kind, 5)
+    network = NETWORKS[kind](5)
     assert network(tf.zeros([1, size, size, 3])).shape == (1, 5, 2)
     assert network.last.kernel.shape == (cells * cells * 256, 10)
 
 
-def test_a_network_learns_to_point_at_a_spot():
-    random = np.random.default_rng(0)
-    points = random.uniform(-0.6, 0.6, (40, 1, 2)).astype(np.float32)
-    axis = np.linspace(-1, 1, 24, dtype=np.float32)
-    squares = [(axis - points[..., i]) ** 2 for i in (0, 1)]  # [40, 24] each
-    spots = np.exp(-20 * (squares[0][:, :, None] + squares[1][:, None]))
-    inputs = np.repeat(spots[..., None], 3, axis=-1)
-    how = supervised.Training(steps=60, batch_size=16, learning_rate=3e-3)
-    network = supervised.train("B", inputs, points, how, seed=0)
-    error = np.linalg.norm(network.predict(inputs, verbose=0) - points, axis=-1).mean()
+def test_the_unet_has_a_map_of_32_cells_and_a_quarter_of_a_million_parameters():
+    network = NETWORKS["unet"](5)
+    assert network(tf.zeros([1, 64, 64, 3])).shape == (1, 5, 2)
+    assert network._logits(tf.zeros([1, 64, 64, 3]), training=False).shape == (1, 32, 32, 5)
+    assert 240_000 < network.count_params() < 260_000
+
+
+def test_the_unet_loses_nothing_more_where_its_map_is_the_target():
+    network = NETWORKS["unet"](2)
+    points = tf.constant([[[0.0, 0.5], [np.nan, np.nan]]])
+    axis = tf.linspace(-1.0, 1.0, 32)
+    squares = axis[:, None] ** 2 + (axis[None] - 0.5) ** 2
+    logits = tf.stack([-squares / (2 * 0.06**2), 99 * squares], axis=-1)[tf.newaxis]
+    network._logits = lambda inputs, training: logits
+    # What is left is the entropy of a Gaussian: ln(2 pi e sd^2) for a cell of area (2 / 31)^2.
+    entropy = np.log(2 * np.pi * np.e * 0.06**2 / (2 / 31) ** 2)
+    assert float(network.loss(None, points)) == pytest.approx(0.1 * entropy, abs=2e-3)
+    moved = points + tf.constant([0.25, 0.0])
+    nearer = float(network.loss(None, points + tf.constant([0.05, 0.0])))
+    # In L1 the mean of |dy| and |dx|; in the cross-entropy d^2 / (2 sd^2).
+    assert float(network.loss(None, moved)) - 0.1 * entropy == pytest.approx(
+        0.125 + 0.1 * 0.25**2 / (2 * 0.06**2), rel=0.02
+    )
+    assert 0.1 * entropy < nearer < float(network.loss(None, moved))
+
+
+def test_gradients_are_finite_where_points_are_missing_or_outside():
+    network = NETWORKS["unet"](3)
+    inputs = tf.random.stateless_uniform([2, 64, 64, 3], [1, 2])
+    nan = np.nan
+    points = tf.constant(
+        [[[0.1, 0.2], [nan, nan], [1.4, 0.0]], [[nan, nan], [nan, nan], [0.0, 0.0]]]
+    )
+    with tf.GradientTape() as tape:
+        loss = network.loss(inputs, points)
+    gradients = tape.gradient(loss, network.trainable_variables)
+    assert all(np.isfinite(g).all() for g in gradients) and any(np.any(g) for g in gradients)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("name", "size", "steps"), [("B", 24, 60), ("unet", 32, 80)])
+def test_a_network_learns_to_point_at_a_spot(name, size, steps):
+    inputs, points = spots(40, size)
+    rival = quick(name, size, steps=steps, batch_size=16, learning_rate=3e-3)
+    training = supervised._Training(rival, 1)
+    training.run(tf.constant(inputs), points, seed=0)
+    network = training.network
+    # Batch statistics, for averages of them take longer to settle.
+    error = np.linalg.norm(network(inputs, training=True) - points, axis=-1).mean()
     nothing = np.linalg.norm(points - points.mean(axis=0), axis=-1).mean()
     assert error < 0.5 * nothing
 
 
-def test_scores_are_of_the_draws_that_all_methods_get(tmp_path, monkeypatch):
-    toy_data.write_part(tmp_path / "train", toy_data.random_points(6, seed=1))
-    toy_data.write_part(tmp_path / "test", toy_data.random_points(3, seed=2))
-    parts = [labelled.read_split(str(tmp_path / part)) for part in ("train", "test")]
-    seen = []
-
-    def train(kind, inputs, points, how, seed):
-        seen.append((len(inputs), points))
-        network = supervised.SupervisedNetwork(kind, 3)
-        network(tf.zeros([1, 32, 32, 3]))
-        return network
-
-    monkeypatch.setattr(supervised, "train", train)
-    scores = supervised.measure_few_labels(
-        "B", *parts, Geometry(32), "edge", [2, 99], repeats=2, how=QUICK, seed=5
-    )
-    assert [(s.n, len(s.draws)) for s in scores] == [(2, 2), (6, 1)]
-    assert [count for count, _ in seen] == [2, 2, 6]
-    _, everything = seen[-1]
-    rows = np.sort(few_labels.draw_rows(6, 2, 1, 5))
-    np.testing.assert_array_equal(seen[1][1], everything[rows])
-
-
-def test_points_without_a_label_in_a_draw_are_not_predicted(tmp_path):
+@pytest.mark.system
+def test_points_come_back_in_pixels_of_each_image_or_missing(tmp_path):
     points = toy_data.random_points(4, seed=1)
     points[:, 2] = np.nan
     toy_data.write_part(tmp_path / "train", points)
-    toy_data.write_part(tmp_path / "test", toy_data.random_points(3, seed=2))
-    parts = [labelled.read_split(str(tmp_path / part)) for part in ("train", "test")]
-    (score,) = supervised.measure_few_labels(
-        "B", *parts, Geometry(16), "edge", [99], repeats=1, how=QUICK, seed=0
-    )
-    assert np.isfinite(score.mean) and score.predicted == pytest.approx(2 / 3)
+    toy_data.write_part(tmp_path / "test", toy_data.random_points(3, (20, 60), seed=2), (20, 60))
+    train, test = (labelled.read_split(str(tmp_path / part)) for part in ("train", "test"))
+    learn = quick("B").learner(train, test, LINEAR, seed=0)
+    found = learn(np.arange(4), 0)
+    assert found.shape == (3, 3, 2) and np.isnan(found[:, 2]).all()
+    # The network begins near the centre of its square input.
+    np.testing.assert_allclose(found[:, :2].mean(axis=(0, 1)), [29.5, 9.5], atol=20)
+    np.testing.assert_array_equal(learn(np.arange(4), 0), found)
+    assert np.abs(learn(np.arange(4), 1) - found)[:, :2].max() > 0
+
+
+def test_what_is_asked_for_stands_in_the_recipe():
+    rival = supervised.make("unet", steps=7, rotation=180.0)
+    assert (rival.recipe.steps, rival.recipe.strength.rotation, rival.size) == (7, 180.0, 64)
+    assert supervised.make("unet").recipe == NETWORKS["unet"].recipe
+    with pytest.raises(UserError, match=r"--supervised=C is unknown; it takes unet, A, B"):
+        supervised.make("C")

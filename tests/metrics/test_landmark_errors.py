@@ -259,3 +259,34 @@ def test_bootstrap_of_a_large_set_is_drawn_in_blocks_without_a_trace():
     picked = np.random.default_rng(0).integers(3000, size=(1000, 3000))
     expected = np.quantile(100 * errors[picked, 0].mean(axis=1), [0.025, 0.975])
     assert landmark_errors.bootstrap_interval(errors) == pytest.approx(tuple(expected))
+
+
+def test_an_object_the_wrong_way_round_is_told_from_one_that_is_merely_off():
+    mouse = np.array([[0.0, 0], [8, 3], [8, -3], [30, 0]])  # snout, ears, tail
+    turned = mouse.mean(axis=0) - (mouse - mouse.mean(axis=0))
+    across = mouse * [-1, 1] + [2 * mouse[:, 0].mean(), 0]
+    along = mouse * [1, -1]
+    guesses = np.array([turned, across, along, mouse + 9, mouse, turned + 2])
+    truth = np.repeat(mouse[np.newaxis], len(guesses), axis=0)
+    found = landmark_errors.reversed_images(guesses, truth)
+    # Along its axis the ears alone change places: a distance of 3 of the mean against 0.
+    assert found.tolist() == [True, True, True, False, False, True]
+
+
+def test_two_points_can_be_turned_and_one_cannot():
+    truth = np.array([[[0.0, 0], [10, 4]], [[0.0, 0], [np.nan, np.nan]]])
+    assert landmark_errors.reversed_images(truth[:, ::-1], truth).tolist() == [True, False]
+
+
+def test_images_of_a_group_are_drawn_together():
+    random = np.random.default_rng(0)
+    of_group = random.uniform(0.05, 0.2, 12)
+    errors = np.repeat(of_group, 50)[:, np.newaxis]  # 12 videos, whose frames are all alike
+    groups = np.repeat(np.arange(12), 50)
+    alone = landmark_errors.bootstrap_interval(errors)
+    together = landmark_errors.bootstrap_interval(errors, groups=groups)
+    of_videos = landmark_errors.bootstrap_interval(of_group[:, np.newaxis])
+    np.testing.assert_allclose(together, of_videos, rtol=1e-12)
+    assert np.diff(together) > 5 * np.diff(alone)
+    each = landmark_errors.bootstrap_interval(errors, groups=7 * np.arange(600)[::-1])
+    np.testing.assert_allclose(each, alone, rtol=0.02)

@@ -125,7 +125,7 @@ def test_the_page_has_every_panel_and_needs_no_other_file(text, folder):
 
 def test_the_verdicts_come_first(text):
     summary, _, rest = text.partition("<h2>")
-    assert "Better than both baselines: 100 % less error" in summary
+    assert "Better than all that it is compared with: 100 % less error" in summary
     assert "3 of 3 landmarks" in summary
     assert rest.startswith("Score</h2>")
 
@@ -233,7 +233,13 @@ def test_the_same_result_gives_the_same_page(model, result, text):
 @pytest.mark.parametrize(
     ("error", "high", "baselines", "plain", "doubt"),
     [
-        (6.0, 7.0, (16.0, 8.0), "Better than both baselines: 25 % less", ""),  # 1 - 6 / 8
+        (
+            6.0,
+            7.0,
+            (16.0, 8.0),
+            "Better than all that it is compared with: 25 % less error than the b.",
+            "",
+        ),  # 1 - 6 / 8
         (6.0, 8.0, (16.0, 8.0), "Better than the a, but", "not clearly better than the b."),
         (6.0, 9.0, (8.0, 16.0), "Better than the b, but", "not clearly better than the a."),
         (20.0, 22.0, (16.0, 8.0), "", "Not clearly better than the a or the b."),

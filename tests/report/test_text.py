@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluation import protocols
+from tf_landmarks.evaluation import protocols, rivals
 from tf_landmarks.evaluation.few_labels import FewLabelScore
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.evaluation.scores import Scores, Setting
@@ -12,7 +12,7 @@ from tf_landmarks.report import text
 pytestmark = pytest.mark.core
 
 
-def result(warnings=()) -> Result:
+def result(warnings=(), rivals=()) -> Result:
     """Two images with two points, of which one is never labelled."""
     errors = np.array([[0.1, np.nan], [0.3, np.nan]])
     setting = Setting([], "edge", "", "a/train", "a/test", 32, 9, 2, 0, 1, 3, 0)
@@ -22,6 +22,8 @@ def result(warnings=()) -> Result:
         mean_shape=2 * errors,
         untrained=3 * errors,
         few_labels=[FewLabelScore(5, 25.04, 1.06, (25.04,), 1.0)],
+        rivals=rivals,
+        reversed=np.array([True, False]),
         health={"warnings": list(warnings)},
         protocol=protocols.PROTOCOLS["imm"],
         setting=setting,
@@ -35,20 +37,46 @@ def test_a_line_for_each_point_and_one_for_all():
     lines = text.table(result())
     assert [line.split() for line in lines[1:4]] == [
         ["nose", "20.00", "40.00", "60.00"],
-        ["tail", "-", "-", "-"],
+        ["tail", "–", "–", "–"],
         ["all", "20.00", "40.00", "60.00"],
     ]
     assert len({len(line) for line in lines[:4]}) == 1
     assert lines[4] == "95 % interval of the model's: 10.00 to 30.00"
-    assert lines[5] == "with n labels: 5: 25.0±1.1"
+    assert lines[5].split() == ["with", "n", "labels", "5"]
+    assert lines[6].split() == ["model", "25.0"]
+    assert lines[7].startswith(
+        "Median 20.0 %; 0.0 % of the points within 5 %, 50.0 % of the points within"
+    )
+    assert "In 1 test image of 2 the object looks reversed" in lines[7]
     assert (
         "protocol imm: no bias, ridge 0.0, origin top_left, in % of edge; 9 train, 2 test, "
-        in lines[6]
+        in lines[8]
     )
-    assert lines[6].endswith("1 skipped, 3 unreadable")
-    assert lines[7:] == ["health: nothing found wrong"]
+    assert lines[8].endswith("1 of these left out for want of that length, 3 unreadable")
+    assert lines[9] == "health: nothing found wrong"
+    assert (
+        lines[10]
+        == "verdict: Better than all that it is compared with: 50 % less error than the mean shape."
+    )
+
+
+def test_rivals_have_a_column_and_a_row_each():
+    ridge = rivals.RidgeRival("pixels", "ridge on 16 x 16 pixels", 16, np.ravel)
+    few = [FewLabelScore(5, 40.0, 1.0, (40.0,), 1.0), FewLabelScore(9, 25.0, 0.0, (25.0,), 1.0)]
+    errors = np.array([[0.2, np.nan], [0.3, np.nan]])
+    lines = text.table(result(rivals=[rivals.RivalScore(ridge, errors, few)]))
+    assert lines[0].split()[-1] == "pixels"
+    assert [line.split()[-1] for line in lines[1:4]] == ["25.00", "–", "25.00"]
+    assert [line.split() for line in lines[5:8]] == [
+        ["with", "n", "labels", "5", "9"],
+        ["model", "25.0", "–"],
+        ["pixels", "40.0", "25.0"],
+    ]
+    assert lines[-1].endswith(
+        "not clearly better than the mean shape or the ridge on 16 x 16 pixels."
+    )
 
 
 def test_each_warning_has_its_line():
     lines = text.table(result(["point 1: dead", "point 2: lost"]))
-    assert lines[-2:] == ["health: point 1: dead", "health: point 2: lost"]
+    assert lines[-3:-1] == ["health: point 1: dead", "health: point 2: lost"]

@@ -240,14 +240,19 @@ def inverse_points(warp: Warp, points: tf.Tensor, iterations: int = 20) -> tf.Te
         `[B, P, 2]` (y, x) with `warp(result) = points`.
     """
     points = tf.cast(points, warp.parameters.dtype)
-    guess = tf.identity(points)
-    for _ in range(iterations):
+
+    def improve(guess: tf.Tensor) -> tuple[tf.Tensor]:
         residual = warp_points(warp, guess) - points
         jacobian = _jacobian(warp, guess)
         step = tf.linalg.matvec(_inverse_2x2(jacobian), residual)
         length = tf.norm(step, axis=-1, keepdims=True)
-        guess -= step * tf.minimum(1.0, 0.5 / tf.maximum(length, 1e-12))
-    return guess
+        return (guess - step * tf.minimum(1.0, 0.5 / tf.maximum(length, 1e-12)),)
+
+    # A loop of the graph: unrolled, it would take a graph that uses it ten seconds more to be built.
+    (found,) = tf.while_loop(
+        lambda _: True, improve, (tf.identity(points),), maximum_iterations=iterations
+    )
+    return found
 
 
 def _split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:

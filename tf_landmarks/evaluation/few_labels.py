@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tf_landmarks.evaluation.protocols import Examples, Protocol
+from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
 
 COUNTS = (1, 5, 10, 20, 50, 100, "all")
@@ -34,8 +35,8 @@ class FewLabelScore:
 def curve(
     protocol: Protocol,
     train: Examples,
-    test: Examples,
-    lengths: np.ndarray,
+    test: np.ndarray,
+    yardstick: Yardstick,
     counts: Sequence[int | str] = COUNTS,
     repeats: int | None = None,
     seed: int = 0,
@@ -43,31 +44,29 @@ def curve(
     """The test error of a protocol's map as a function of the number of labels (docs/imm.md, "Measuring").
 
     Args:
-        protocol: Fits each draw in closed form; ridge "auto" is chosen anew on the labels of each.
+        protocol: Fits each draw as it fits all; ridge "auto" is chosen anew on the labels of each.
         train: What labelled images are drawn from, in the files' sorted order.
-        test: What is measured on.
-        lengths: `[M]` normaliser of each test image, pixels of the network's input.
+        test: `[M, K, 2]` landmarks of the images measured on.
+        yardstick: What they are measured against.
         counts: See `measure`.
-        repeats: Draws per n. By default 100 for n <= 10 and 10 above (assumed; only DVE says: 3).
+        repeats: Draws per n; the protocol's if not given.
         seed: From 0 up.
 
     Returns:
-        A score for each n; none where the protocol has no such curve.
+        A score for each n.
     """
-    if not protocol.has_few_labels:
-        return []
 
-    def predict(rows: np.ndarray, _: int) -> np.ndarray:
-        return protocol.fit_few(train.select(rows)).predict(test.landmarks)
+    def predict(rows: np.ndarray, repeat: int) -> np.ndarray:
+        return protocol.fit(train.select(rows), seed + repeat, few=True).predict(test)
 
-    return measure(predict, train.points, test.points, lengths, counts, repeats, seed)
+    repeats = repeats or protocol.few_label_repeats
+    return measure(predict, train.points, yardstick, counts, repeats, seed)
 
 
 def measure(
     predict: Callable[[np.ndarray, int], np.ndarray],
     labels: np.ndarray,
-    truth: np.ndarray,
-    lengths: np.ndarray,
+    yardstick: Yardstick,
     counts: Sequence[int | str],
     repeats: int | None = None,
     seed: int = 0,
@@ -82,10 +81,10 @@ def measure(
         predict: Learns from rows and predicts the test points, `(rows [n], repeat) -> [M, A, 2]`, NaN
             for points without a label in these rows.
         labels: `[N, A, 2]` training labels, NaN where missing.
-        truth: `[M, A, 2]` test labels, in the unit of the predictions.
-        lengths: `[M]` normaliser of each test image, likewise.
+        yardstick: What predictions are measured against.
         counts: Numbers of labels; `"all"` is every row, and larger numbers are dropped.
-        repeats: Draws per n, see `curve`; all rows are always one draw.
+        repeats: Draws per n, 100 for n <= 10 and 10 above if not given (assumed; only DVE says: 3); all
+            rows are always one draw.
         seed: From 0 up.
 
     Raises:
@@ -93,8 +92,6 @@ def measure(
     """
     labelled = np.flatnonzero((~np.isnan(labels).any(axis=-1)).any(axis=-1))
     total = len(labelled)
-    usable = ~landmark_errors.skipped_images(truth, lengths)[:, np.newaxis]
-    num_countable = max((usable & ~np.isnan(truth).any(axis=-1)).sum(), 1)
     sizes = {total if count == "all" else int(count) for count in counts}
     if not total or min(sizes) < 1:
         raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
@@ -103,11 +100,9 @@ def measure(
         draws, shares = [], []
         for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
             rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
-            errors = landmark_errors.normalized_errors(
-                predict(rows, repeat), truth, lengths, allow_unpredicted=True
-            )
+            errors = yardstick.errors(predict(rows, repeat), few=True)
             draws.append(landmark_errors.nme_percent(errors))
-            shares.append(np.isfinite(errors).sum() / num_countable)
+            shares.append(np.isfinite(errors).sum() / max(yardstick.num_points, 1))
         spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
         scores.append(
             FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares)))

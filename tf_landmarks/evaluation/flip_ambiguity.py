@@ -59,7 +59,13 @@ def is_frontal(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarr
 
 
 def fit(
-    x, y, pairs: Sequence[tuple[int, int]], *, bias: bool = False, ridge: float | str = 0.0
+    x,
+    y,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    bias: bool = False,
+    ridge: float | str = 0.0,
+    allow_missing: bool = False,
 ) -> AmbiguousFit:
     """Fits a linear map and the side of each annotation in turns, until no side changes.
 
@@ -69,17 +75,25 @@ def fit(
         pairs: (left, right) indices.
         bias: See `regression.fit_linear`.
         ridge: See there.
+        allow_missing: See there. Where no image is frontal, the mirrored annotations are: few images may
+            all show their object from behind.
 
     Raises:
-        UserError: If no image is frontal, or as `fit_linear`.
+        UserError: If no image is frontal and none need be missing.
+        ValueError: As `fit_linear`.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if allow_missing and not is_frontal(y, pairs).any():
+        y = mirror(y, pairs)
     front = is_frontal(y, pairs)
+    if allow_missing and not front.any():
+        front[:] = True
     if not front.any():
         raise UserError(
             "no image shows its left points on the right: the pairs may be given the wrong way round"
         )
-    regressor = regression.fit_linear(x[front], y[front], bias=bias, ridge=ridge)
+    how = {"bias": bias, "ridge": ridge, "allow_missing": allow_missing}
+    regressor = regression.fit_linear(x[front], y[front], **how)
     sides = np.stack([y, mirror(y, pairs)])
     mirrored, errors = None, []
     for _ in range(MAX_TURNS):
@@ -91,16 +105,22 @@ def fit(
             break
         mirrored = chosen
         targets = np.where(mirrored[:, np.newaxis, np.newaxis], sides[1], sides[0])
-        regressor = regression.fit_linear(x, targets, bias=bias, ridge=ridge)
+        regressor = regression.fit_linear(x, targets, **how)
     return AmbiguousFit(regressor, mirrored, errors)
 
 
 def normalized_errors(
-    predicted: np.ndarray, annotated: np.ndarray, lengths, pairs: Sequence[tuple[int, int]]
+    predicted: np.ndarray,
+    annotated: np.ndarray,
+    lengths,
+    pairs: Sequence[tuple[int, int]],
+    allow_unpredicted: bool = False,
 ) -> np.ndarray:
     """`[N, A]` as `landmark_errors.normalized_errors`, against the annotation or its mirror, whichever is nearer."""
     both = [
-        landmark_errors.normalized_errors(predicted, points, lengths)
+        landmark_errors.normalized_errors(
+            predicted, points, lengths, allow_unpredicted=allow_unpredicted
+        )
         for points in (annotated, mirror(annotated, pairs))
     ]
     means = np.array([landmark_errors.image_errors(errors) for errors in both])

@@ -10,7 +10,7 @@ the same as in pixels of the image. Images are read as they are predicted and ar
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +19,10 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import attribution, few_labels
+from tf_landmarks.evaluation import attribution, few_labels, rivals
 from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
+from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.inference.exported import BATCH, ExportedModel, Prediction
 from tf_landmarks.methods import METHODS
 from tf_landmarks.methods.base import LandmarkModel
@@ -72,6 +73,7 @@ def evaluate(
     protocol: Protocol,
     seed: int = 0,
     allow_training_images: bool = False,
+    others: Sequence[rivals.Rival] = (),
 ) -> Result:
     """Fits the regressor on one split, measures on the other.
 
@@ -83,6 +85,7 @@ def evaluate(
         protocol: The form of the regressor and of the errors.
         seed: Of the bootstrap and the few-label draws.
         allow_training_images: Measure even where images of `test` were trained on, without labels.
+        others: Rivals that are given the same labels; commands give all that take seconds.
 
     Returns:
         Scores, and what pictures need.
@@ -91,18 +94,22 @@ def evaluate(
         UserError: If the splits do not fit each other, or the test images were trained on.
     """
     trained_on = check_splits(model, train, test, allow_training_images)
-    truth, size = test.to_network(model.geometry, test.points), model.geometry.size
-    lengths = normalizer_lengths(truth, normalizer, test.names, size)
+    yardstick = make_yardstick(model, test, normalizer, protocol)
     trained = _regress(model, train, test, protocol, seed)
     untrained = _regress(model, train, test, protocol, seed, untrained=True)
-    shape = protocol.mean_shape(trained.train.points)
-    few = few_labels.curve(protocol, trained.train, trained.test, lengths, seed=seed)
     scores = Scores(
         test.names,
-        errors=protocol.errors(trained.predicted, truth, lengths),
-        mean_shape=protocol.errors(np.tile(shape, (len(test), 1, 1)), truth, lengths),
-        untrained=protocol.errors(untrained.predicted, truth, lengths),
-        few_labels=few,
+        errors=yardstick.errors(trained.predicted),
+        mean_shape=yardstick.errors_of_shape(protocol.mean_shape(trained.train.points)),
+        untrained=yardstick.errors(untrained.predicted),
+        few_labels=few_labels.curve(
+            protocol, trained.train, trained.test.landmarks, yardstick, seed=seed
+        ),
+        rivals=[
+            rivals.measure(rival, train, test, model.geometry, yardstick, seed=seed)
+            for rival in others
+        ],
+        reversed=landmark_errors.reversed_images(trained.predicted, yardstick.points),
         health=measure_health(model, test, seed),
         protocol=protocol,
         setting=Setting(
@@ -111,11 +118,13 @@ def evaluate(
             flip_pairs=protocol.flip_words,
             train=train.title,
             test=test.title,
-            image_size=size,
+            image_size=model.geometry.size,
             num_train=len(train),
             num_test=len(test),
             num_trained_on=int(trained_on.sum()),
-            num_skipped=int(landmark_errors.skipped_images(truth, lengths).sum()),
+            num_skipped=int(
+                landmark_errors.skipped_images(yardstick.points, yardstick.lengths).sum()
+            ),
             num_unreadable=train.num_bad + test.num_bad,
             seed=seed,
         ),
@@ -141,10 +150,13 @@ def measure_few_labels(
     """
     check_splits(model, train, test)
     examples, measured = (
-        _examples(model, images, model.predict(images.images)) for images in (train, test)
+        _examples(model, images, model.predict(images.images), _warps(model, images))
+        for images in (train, test)
     )
-    lengths = normalizer_lengths(measured.points, normalizer, test.names, measured.size)
-    return few_labels.curve(protocol, examples, measured, lengths, counts, repeats, seed)
+    yardstick = make_yardstick(model, test, normalizer, protocol)
+    return few_labels.curve(
+        protocol, examples, measured.landmarks, yardstick, counts, repeats, seed
+    )
 
 
 def measure_health(model: ExportedModel, images: LabelledImages, seed: int = 0) -> dict:
@@ -232,8 +244,7 @@ def _regress(
 ) -> _Regression:
     """Fits a map to what the network finds, or found before training, and predicts by it."""
     find = model.predict_untrained if untrained else model.predict
-    warped = functools.partial(_find_in_warped, model, train, untrained)
-    examples = _examples(model, train, find(train.images), warped)
+    examples = _examples(model, train, find(train.images), _warps(model, train, untrained))
     regressor = protocol.fit(examples, seed)
     found = find(test.images)
     measured = _examples(model, test, found)
@@ -259,7 +270,7 @@ def _examples(
     model: ExportedModel,
     images: LabelledImages,
     found: Prediction,
-    warped: Callable[[int, int], Iterator[Pairs]] | None = None,
+    warped: Callable[[int, int], Iterable[Pairs]] | None = None,
 ) -> Examples:
     """Landmarks found in images, and their annotations, in pixels of the network's input."""
     landmarks, points = (
@@ -296,6 +307,27 @@ def _find_in_warped(
             coordinates.swap_xy(coordinates.pixels_from_corner(np.concatenate(p), size))
             for p in (found, moved)
         )
+
+
+def _warps(
+    model: ExportedModel, images: LabelledImages, untrained: bool = False
+) -> Callable[[int, int], list[Pairs]]:
+    """`Examples.warped` of these images; what was found once is kept, for maps of few labels."""
+
+    @functools.cache
+    def warped(count: int, seed: int) -> list[Pairs]:
+        return list(_find_in_warped(model, images, untrained, count, seed))
+
+    return warped
+
+
+def make_yardstick(
+    model: ExportedModel, test: LabelledImages, normalizer: str, protocol: Protocol
+) -> Yardstick:
+    """What errors on test images are, in pixels of the model's input; see `evaluate`."""
+    points = test.to_network(model.geometry, test.points)
+    lengths = normalizer_lengths(points, normalizer, test.names, model.geometry.size)
+    return Yardstick(protocol, points, lengths)
 
 
 def normalizer_lengths(

@@ -12,7 +12,7 @@ top-left pixel. The coordinates of a fit exist inside a protocol alone.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -37,18 +37,24 @@ class Examples:
         landmarks: `[N, K, 2]` as discovered.
         points: `[N, A, 2]` as annotated, NaN where missing.
         size: Side of the input.
-        warped: `(count, seed) ->` an iterator of (landmarks, points), as many each, of the same images
+        warped: `(count, seed) ->` (landmarks, points), as many each, of the same images
             warped at random `count` times.
     """
 
     landmarks: np.ndarray
     points: np.ndarray
     size: int
-    warped: Callable[[int, int], Iterator[Pairs]] | None = None
+    warped: Callable[[int, int], Iterable[Pairs]] | None = None
 
     def select(self, rows: np.ndarray) -> "Examples":
-        """Returns some of them, as they are."""
-        return Examples(self.landmarks[rows], self.points[rows], self.size)
+        """Returns some of them, with their warped ones."""
+
+        def warped(count: int, seed: int) -> Iterator[Pairs]:
+            for landmarks, points in self.warped(count, seed):
+                yield landmarks[rows], points[rows]
+
+        chosen = warped if self.warped else None
+        return Examples(self.landmarks[rows], self.points[rows], self.size, chosen)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +73,10 @@ class Regressor:
 
     def predict(self, landmarks: np.ndarray) -> np.ndarray:
         """`[N, K, 2]` -> `[N, A, 2]`, NaN for points that had no label to fit."""
-        features = self.protocol.features(landmarks, self.size)
+        return self.predict_features(self.protocol.features(landmarks, self.size))
+
+    def predict_features(self, features: np.ndarray) -> np.ndarray:
+        """`[N, F]`, as fitted on, -> `[N, A, 2]`."""
         return self.protocol.to_pixels(self.linear.predict(features), self.size)
 
     @property
@@ -102,8 +111,8 @@ class Protocol:
 
     #: How the map is fitted, as metrics.json says it.
     fitted: ClassVar[str]
-    #: Whether errors by the number of labels are measured beside.
-    has_few_labels: ClassVar[bool] = True
+    #: Draws of each number of labels; None for as many as `few_labels.measure` takes by itself.
+    few_label_repeats: ClassVar[int | None] = None
 
     def __post_init__(self):
         if self.origin not in ORIGINS:
@@ -113,31 +122,31 @@ class Protocol:
         ):
             raise UserError(f"ridge={self.ridge!r} must be 'auto' or a number from 0 up.")
 
-    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
+    def fit(self, examples: Examples, seed: int = 0, few: bool = False) -> Regressor:
         """Fits a map.
 
         Args:
             examples: Every point with a label in one of them.
             seed: Of all that is drawn.
+            few: A point may be without any label; it is predicted as NaN.
         """
         raise NotImplementedError
 
-    def fit_few(self, examples: Examples) -> Regressor:
-        """Fits a map to few examples in closed form; a point without a label is predicted as NaN."""
-        return self._fit_linear(examples, allow_missing=True)
-
-    def errors(self, predicted: np.ndarray, truth: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def errors(
+        self, predicted: np.ndarray, truth: np.ndarray, lengths: np.ndarray, few: bool = False
+    ) -> np.ndarray:
         """Returns how far off each point is, as a share of its image's length.
 
         Args:
             predicted: `[N, A, 2]`.
             truth: `[N, A, 2]`, NaN where missing.
             lengths: `[N]`.
+            few: Points may be without a prediction, which then count as missing.
 
         Returns:
             `[N, A]`, NaN where nothing can be measured.
         """
-        return landmark_errors.normalized_errors(predicted, truth, lengths)
+        return landmark_errors.normalized_errors(predicted, truth, lengths, allow_unpredicted=few)
 
     def mean_shape(self, points: np.ndarray) -> np.ndarray:
         """`[N, A, 2]` -> `[A, 2]`, what one would predict without a look at the image."""
@@ -199,13 +208,6 @@ class Protocol:
         origin = (size - 1) / 2 if self.origin == "centre" else 0.0
         return origin, 1.0 if self.extent is None else self.extent / size
 
-    def _fit_linear(self, examples: Examples, allow_missing: bool = False) -> Regressor:
-        features, targets = self._pairs(examples.landmarks, examples.points, examples.size)
-        linear = regression.fit_linear(
-            features, targets, bias=self.bias, ridge=self.ridge, allow_missing=allow_missing
-        )
-        return Regressor(self, examples.size, linear)
-
     def _pairs(self, landmarks: np.ndarray, points: np.ndarray, size: int) -> Pairs:
         return self.features(landmarks, size), self.to_coordinates(points, size)
 
@@ -215,8 +217,30 @@ class LinearProtocol(Protocol):
 
     fitted = "closed"
 
-    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
-        return self._fit_linear(examples)
+    def fit(self, examples: Examples, seed: int = 0, few: bool = False) -> Regressor:
+        features = self.features(examples.landmarks, examples.size)
+        return self.fit_features(features, examples.points, examples.size, few)
+
+    def fit_features(
+        self, features: np.ndarray, points: np.ndarray, size: int, few: bool = False
+    ) -> Regressor:
+        """Fits a map from whatever describes the images.
+
+        Args:
+            features: `[N, F]`.
+            points: `[N, A, 2]` pixels of an input, NaN where missing.
+            size: Side of that input.
+            few: See `fit`.
+        """
+        targets = self.to_coordinates(points, size)
+        return Regressor(self, size, self._solve(features, targets, few))
+
+    def _solve(
+        self, features: np.ndarray, targets: np.ndarray, few: bool
+    ) -> regression.LinearRegressor:
+        return regression.fit_linear(
+            features, targets, bias=self.bias, ridge=self.ridge, allow_missing=few
+        )
 
     def with_flip_pairs(self, words: str, names: Sequence[str]) -> Protocol:
         if not words:
@@ -230,13 +254,14 @@ class GradientProtocol(Protocol):
     """A map by gradient with weight decay, over images warped at random (FSE)."""
 
     fitted = "gradient"
+    few_label_repeats = 10  # each takes seconds
 
-    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
+    def fit(self, examples: Examples, seed: int = 0, few: bool = False) -> Regressor:
         rounds = [
             self._pairs(landmarks, points, examples.size)
             for landmarks, points in examples.warped(GRADIENT_ROUNDS, seed)
         ]
-        linear = regression.fit_by_gradient(rounds, bias=self.bias, seed=seed)
+        linear = regression.fit_by_gradient(rounds, bias=self.bias, seed=seed, allow_missing=few)
         return Regressor(self, examples.size, linear)
 
 
@@ -254,15 +279,10 @@ class FlipAmbiguousProtocol(LinearProtocol):
     words: str = ""
     pairs: tuple[tuple[int, int], ...] = ()
 
-    has_few_labels = False
-
-    def fit(self, examples: Examples, seed: int = 0) -> Regressor:
-        features, targets = self._pairs(examples.landmarks, examples.points, examples.size)
-        fitted = flip_ambiguity.fit(features, targets, self.pairs, bias=self.bias, ridge=self.ridge)
-        return Regressor(self, examples.size, fitted.regressor)
-
-    def errors(self, predicted: np.ndarray, truth: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return flip_ambiguity.normalized_errors(predicted, truth, lengths, self.pairs)
+    def errors(
+        self, predicted: np.ndarray, truth: np.ndarray, lengths: np.ndarray, few: bool = False
+    ) -> np.ndarray:
+        return flip_ambiguity.normalized_errors(predicted, truth, lengths, self.pairs, few)
 
     def mean_shape(self, points: np.ndarray) -> np.ndarray:
         # All as seen from one side, or left and right would meet in the middle.
@@ -274,6 +294,13 @@ class FlipAmbiguousProtocol(LinearProtocol):
     @property
     def flip_words(self) -> str:
         return self.words
+
+    def _solve(
+        self, features: np.ndarray, targets: np.ndarray, few: bool
+    ) -> regression.LinearRegressor:
+        return flip_ambiguity.fit(
+            features, targets, self.pairs, bias=self.bias, ridge=self.ridge, allow_missing=few
+        ).regressor
 
 
 _ALL = (

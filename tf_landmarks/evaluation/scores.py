@@ -8,7 +8,11 @@ import numpy as np
 
 from tf_landmarks.evaluation.few_labels import FewLabelScore
 from tf_landmarks.evaluation.protocols import Protocol
+from tf_landmarks.evaluation.rivals import RivalScore
 from tf_landmarks.metrics import landmark_errors
+
+#: Errors in percent, within which the share of points is told.
+WITHIN = (5, 10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +57,10 @@ class Scores:
         errors: `[N, A]` shares of each image's length, NaN where nothing could be measured.
         mean_shape: `[N, A]` the same of the mean shape.
         untrained: `[N, A]` the same of the network before training.
-        few_labels: By the number of labels; empty where the protocol does not know of that.
+        few_labels: By the number of labels.
+        rivals: What learns from the same labels without the model.
+        reversed: `[N]` bool: images in which the object looks reversed, see
+            `landmark_errors.reversed_images`.
         health: Of the landmarks, see `advice.to_json`.
         protocol: The form of the map and of the errors.
         setting: What was fitted and measured.
@@ -65,6 +72,8 @@ class Scores:
     mean_shape: np.ndarray
     untrained: np.ndarray
     few_labels: Sequence[FewLabelScore]
+    rivals: Sequence[RivalScore]
+    reversed: np.ndarray
     health: dict
     protocol: Protocol
     setting: Setting
@@ -85,16 +94,39 @@ class Scores:
                 "nme_percent": whole.pop("nme_percent"),
                 "nme_interval_percent": interval,
                 **whole,
+                **self._typical(),
                 "per_landmark": {
                     name: dict(zip(columns, row, strict=True))
                     for name, *row in zip(self.names, *each, strict=True)
                 },
                 "few_labels": [dataclasses.asdict(score) for score in self.few_labels],
+                "rivals": {score.rival.name: self._rival(score) for score in self.rivals},
                 "health": self.health,
                 "protocol": {**self.protocol.facts(), **dataclasses.asdict(self.setting)},
                 "model": self.model,
             }
         )
+
+    def _typical(self) -> dict:
+        """What a mean hides: the middle, how many are near, how many are the wrong way round."""
+        known = self.errors[np.isfinite(self.errors)]
+        return {
+            "median_percent": 100 * float(np.median(known)) if known.size else math.nan,
+            "within_percent": {
+                f"{limit:g}": landmark_errors.accuracy_at(self.errors, limit / 100)
+                for limit in WITHIN
+            },
+            "num_reversed": int(self.reversed.sum()),
+        }
+
+    def _rival(self, score: RivalScore) -> dict:
+        each = landmark_errors.nme_percent(score.errors, axis=0).tolist()
+        return {
+            "title": score.rival.title,
+            "nme_percent": landmark_errors.nme_percent(score.errors),
+            "per_landmark": dict(zip(self.names, each, strict=True)),
+            "few_labels": [dataclasses.asdict(few) for few in score.few_labels],
+        }
 
 
 def _without_nan(value):

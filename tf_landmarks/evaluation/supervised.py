@@ -1,167 +1,157 @@
-"""Networks trained from scratch on labelled images, to compare few labels with (FSE, section 4).
-
-    A    FSE's trunk, a pooling to half and a dense layer
-    B    its convolutions with poolings after the first three, on 64 x 64 pixels, and a dense layer
-
-Both are trained by squared distances on images warped with their annotations.
-"""
+"""Networks trained on labelled images alone, as rivals."""
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import annotated, tps
+from tf_landmarks.augment import annotated
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import few_labels, landmark_regression
-from tf_landmarks.layers import blocks, tcdcn
+from tf_landmarks.evaluation import protocols, rivals
+from tf_landmarks.evaluation.supervised_networks import NETWORKS, Recipe, SupervisedNetwork
 
-Kind = Literal["A", "B"]
-
-#: The paper names spline warps for training but not their strength.
-STRENGTH = tps.WarpStrength(10.0, 0.05, 0.05, 1e-3, 1e-3)
-
-_POOLED_AFTER = {"A": (0, 4), "B": (0, 1, 2)}
+_BATCH = 64  # images predicted at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
-    """How a supervised network is trained.
+class SupervisedRival(rivals.Rival):
+    """A network that is trained from scratch on the labelled images, anew for each draw of them.
 
     Attributes:
-        steps: Steps of Adam, whose rate falls from `learning_rate` along a cosine.
-        batch_size: Images per step.
-        learning_rate: At the start.
+        name: One of `NETWORKS`.
+        recipe: How it is trained.
+        size: Side of its input, pixels.
     """
 
-    steps: int = 500
-    batch_size: int = 16
-    learning_rate: float = 1e-3
+    name: str
+    recipe: Recipe
+    size: int
+
+    few_label_repeats = 3  # each is a training
+    counts = ("all",)
+
+    @property
+    def title(self) -> str:
+        """What it is, for tables."""
+        return f"supervised {self.name}"
+
+    def learner(
+        self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
+    ) -> rivals.Learner:
+        geometry, size = Geometry(self.size), (self.size,) * 2
+        pixels = coordinates.swap_xy(train.to_network(geometry, train.points))
+        labels = coordinates.corner_from_pixels(pixels, size)
+        inputs, test_inputs = (_inputs(images, geometry) for images in (train, test))
+
+        training = _Training(self, train.points.shape[1])
+
+        def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
+            training.run(_floats(inputs[rows]), labels[rows], seed + repeat)
+            batches = np.array_split(test_inputs, -(-len(test_inputs) // _BATCH))
+            found = np.concatenate([training.network(_floats(batch)) for batch in batches])
+            found[:, np.isnan(labels[rows]).any(-1).all(0)] = np.nan
+            points = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
+            return test.to_image(geometry, points)
+
+        return learn
 
 
-class SupervisedNetwork(tf.keras.Model):
-    """Images to annotated points.
+class _Training:
+    """A network that is trained again and again, by a step whose graph is built once.
 
     Args:
-        kind: "A" or "B".
+        rival: Names the network and its recipe.
         num_points: A.
     """
 
-    def __init__(self, kind: Kind, num_points: int, **kwargs):
-        super().__init__(**kwargs)
-        if kind not in _POOLED_AFTER:
-            raise UserError(
-                f"a supervised network is one of {', '.join(_POOLED_AFTER)}, not {kind!r}"
-            )
-        self._pooled_after = _POOLED_AFTER[kind]
-        common = {"weight_decay": 5e-4, "momentum": 0.9}
-        common["initializer"] = tf.keras.initializers.GlorotUniform
-        self.trunk = [
-            blocks.ConvBlock(filters, kernel, **common)
-            for filters, kernel, _ in tcdcn.CONVOLUTIONS["plain"]
-        ]
-        self.last = tf.keras.layers.Dense(2 * num_points)
+    def __init__(self, rival: SupervisedRival, num_points: int):
+        self._rival, self._num_points = rival, num_points
+        self.network = self._make(0)
+        recipe = rival.recipe
+        rate = tf.keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps)
+        self._optimizer = tf.keras.optimizers.Adam(rate)
+        self._optimizer.build(self.network.trainable_variables)
+        images = tf.TensorSpec([None, rival.size, rival.size, 3])
+        labels, number = tf.TensorSpec([None, num_points, 2]), tf.TensorSpec([], tf.int64)
+        self._step = tf.function(self._step, input_signature=[images, labels, number, number])
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[B, S, S, 3]` in [0, 1] to `[B, A, 2]` (y, x) in the corner convention."""
-        features = inputs - 0.5
-        for index, block in enumerate(self.trunk):
-            features = block(features, training=training)
-            if index in self._pooled_after:
-                features = tf.nn.max_pool2d(features, 2, 2, "VALID")
-        points = self.last(tf.reshape(features, [-1, int(np.prod(features.shape[1:]))]))
-        return tf.reshape(points, [-1, points.shape[1] // 2, 2])
+    def run(self, inputs: tf.Tensor, points: np.ndarray, seed: int) -> None:
+        """Trains from the start on images warped at random, of changing brightness.
 
+        Args:
+            inputs: `[N, S, S, 3]` float32 in [0, 1].
+            points: `[N, A, 2]` (y, x) in the corner convention, NaN where missing. What the network answers
+                for a point without any label means nothing.
+            seed: Of the weights, the warps and the order of images.
+        """
+        self.network.set_weights(self._make(seed).get_weights())
+        for variable in self._optimizer.variables:
+            variable.assign(tf.zeros_like(variable))
+        labels, seed = tf.constant(points, tf.float32), tf.constant(seed, tf.int64)
+        for number in range(self._rival.recipe.steps):
+            self._step(inputs, labels, seed, tf.constant(number, tf.int64))
 
-def train(
-    kind: Kind, inputs: np.ndarray, points: np.ndarray, how: Training, seed: int
-) -> SupervisedNetwork:
-    """Trains a network.
+    def _make(self, seed: int) -> SupervisedNetwork:
+        tf.keras.utils.set_random_seed(seed)
+        network = NETWORKS[self._rival.name](self._num_points)
+        network(tf.zeros([1, self._rival.size, self._rival.size, 3]))
+        return network
 
-    Args:
-        kind: Which one.
-        inputs: `[N, S, S, 3]` float32 in [0, 1].
-        points: `[N, A, 2]` (y, x) in the corner convention, NaN where missing.
-        how: Steps and rate.
-        seed: Of the weights, the warps and the order of images.
-
-    Returns:
-        The network, whose answer for a point without any label means nothing.
-    """
-    tf.keras.utils.set_random_seed(seed)
-    network = SupervisedNetwork(kind, points.shape[1])
-    rate = tf.keras.optimizers.schedules.CosineDecay(how.learning_rate, how.steps)
-    optimizer = tf.keras.optimizers.Adam(rate)
-    images, labels = tf.constant(inputs), tf.constant(points, tf.float32)
-
-    @tf.function
-    def step(number: tf.Tensor) -> None:
-        draw = tf.stack([tf.constant(seed, tf.int64), number])
+    def _step(self, inputs: tf.Tensor, points: tf.Tensor, seed: tf.Tensor, number: tf.Tensor):
+        recipe, draw = self._rival.recipe, tf.stack([seed, number])
         rows = tf.random.stateless_uniform(
-            [how.batch_size], draw, maxval=len(inputs), dtype=tf.int32
+            [recipe.batch_size], draw, maxval=tf.shape(inputs)[0], dtype=tf.int32
         )
-        batch, wanted = annotated.warp_annotated(
-            tf.gather(images, rows), tf.gather(labels, rows), STRENGTH, draw
+        batch, targets = annotated.warp_annotated(
+            tf.gather(inputs, rows), tf.gather(points, rows), recipe.strength, draw
         )
+        if recipe.brightness:
+            batch *= _factors(recipe.brightness, recipe.batch_size, draw)
         with tf.GradientTape() as tape:
-            error = network(batch, training=True) - wanted
-            error = tf.where(tf.math.is_finite(error), error, 0.0)
-            loss = tf.reduce_mean(tf.reduce_sum(error**2, axis=-1)) + tf.add_n(network.losses)
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-
-    for number in range(how.steps):
-        step(tf.constant(number, tf.int64))
-    return network
+            loss = self.network.loss(tf.minimum(batch, 1.0), targets)
+        variables = self.network.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
-def measure_few_labels(
-    kind: Kind,
-    train_images: LabelledImages,
-    test_images: LabelledImages,
-    geometry: Geometry,
-    normalizer: str,
-    counts: list[int],
-    repeats: int,
-    how: Training,
-    seed: int = 0,
-) -> list[few_labels.FewLabelScore]:
-    """The error by the number of labelled images, from the draws that all methods get.
+def make(name: str, steps: int | None = None, rotation: float | None = None) -> SupervisedRival:
+    """Returns the rival that a network of `NETWORKS` makes.
 
     Args:
-        kind: Which network.
-        train_images: Labelled images to draw from.
-        test_images: Labelled images to measure on.
-        geometry: How images become its input.
-        normalizer: See `landmark_regression.evaluate`.
-        counts: Numbers of labelled images; larger ones than there are mean all.
-        repeats: Draws of each, one for all.
-        how: Of each training.
-        seed: Of draws and trainings.
+        name: Its key.
+        steps: Of its training; the recipe's if not given.
+        rotation: Standard deviation of the rotation of its training images, degrees; likewise.
+
+    Raises:
+        UserError: If there is no such network.
     """
-    size = (geometry.size,) * 2
-    pixels = train_images.to_network(geometry, train_images.points)
-    labels = coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
-    inputs, test_inputs = (_inputs(images, geometry) for images in (train_images, test_images))
-    truth = test_images.to_network(geometry, test_images.points)
-
-    def predict(rows: np.ndarray, repeat: int) -> np.ndarray:
-        network = train(kind, inputs[rows], labels[rows], how, seed + repeat)
-        found = network.predict(test_inputs, batch_size=64, verbose=0)
-        found[:, np.isnan(labels[rows]).any(-1).all(0)] = np.nan
-        return coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
-
-    lengths = landmark_regression.normalizer_lengths(
-        truth, normalizer, test_images.names, geometry.size
-    )
-    counts = [min(count, len(train_images)) for count in counts]
-    return few_labels.measure(predict, labels, truth, lengths, counts, repeats, seed)
+    if name not in NETWORKS:
+        raise UserError(f"--supervised={name} is unknown; it takes {', '.join(NETWORKS)}")
+    recipe = NETWORKS[name].recipe
+    strength = recipe.strength
+    if rotation is not None:
+        strength = dataclasses.replace(strength, rotation=rotation)
+    recipe = dataclasses.replace(recipe, steps=steps or recipe.steps, strength=strength)
+    return SupervisedRival(name, recipe, NETWORKS[name].size)
 
 
 def _inputs(images: LabelledImages, geometry: Geometry) -> np.ndarray:
-    """`[N, S, S, 3]` float32, what a network sees."""
-    return np.stack([geometry.centre(geometry.load(tf.constant(image))) for image in images.images])
+    """`[N, S, S, 3]` uint8, what a network sees."""
+    inputs = np.empty((len(images), geometry.size, geometry.size, 3), np.uint8)
+    for row, image in enumerate(images.images):
+        inputs[row] = np.round(255 * geometry.load(tf.constant(image)).numpy())
+    return inputs
+
+
+def _floats(inputs: np.ndarray) -> tf.Tensor:
+    return tf.constant(inputs / np.float32(255))
+
+
+def _factors(range_: float, count: int, draw: tf.Tensor) -> tf.Tensor:
+    """Random factors of brightness, `[count, 1, 1, 1]`."""
+    # The second number of the draw is a step's: another stream than that of rows and warps.
+    draw = draw + tf.constant([0, 1 << 40], tf.int64)
+    return tf.random.stateless_uniform([count, 1, 1, 1], draw, 1.0 - range_, 1.0 + range_)

@@ -147,25 +147,30 @@ def nme_percent(errors, axis: int | None = None):
 
 
 def bootstrap_interval(
-    errors, level: float = 0.95, draws: int = 1000, seed: int = 0
+    errors, level: float = 0.95, draws: int = 1000, seed: int = 0, groups=None
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of `nme_percent` over the choice of test images.
 
     Images are resampled with replacement, all points of an image together, as they are not
-    independent (Efron 1979). The interval says nothing about training noise: that takes seeds.
+    independent (Efron 1979); and all images of a group, as neighbouring frames of a video are not
+    either. The interval says nothing about training noise: that takes seeds.
 
     Args:
         errors: `[N, A]` of `normalized_errors`; images without labels are dropped first.
+        groups: `[N]` int, the group of each image; each its own if not given.
         level: Coverage, 0.95 for 95 %.
         draws: Number of resamples.
         seed: Seed of the resampling.
 
     Returns:
-        (low, high) in percent; equal for one image, NaN for none.
+        (low, high) in percent; equal for one group, NaN for none.
     """
     errors = np.asarray(errors, np.float64)
-    counts = np.isfinite(errors).sum(axis=1)
-    sums, counts = np.nansum(errors, axis=1)[counts > 0], counts[counts > 0]
+    counts, sums = np.isfinite(errors).sum(axis=1), np.nansum(errors, axis=1)
+    if groups is not None:
+        _, groups = np.unique(groups, return_inverse=True)
+        counts, sums = (np.bincount(groups.reshape(-1), values) for values in (counts, sums))
+    sums, counts = sums[counts > 0], counts[counts > 0]
     if not len(counts):
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
@@ -208,6 +213,33 @@ def pck(distances, lengths, alpha: float = 0.1, average: str = "images"):
 def image_errors(errors) -> np.ndarray:
     """`[N]` mean of each image's normalised errors (a fraction), NaN for images without labels."""
     return _mean(errors, 1)
+
+
+def reversed_images(predicted, annotated) -> np.ndarray:
+    """`[N]` bool: images in which the object looks reversed, head for tail or left for right.
+
+    That is where the prediction lies less than half as far from the annotation turned by 180 degrees, or
+    mirrored along or across its longest axis, about its centre, than from the annotation itself. With under
+    three labelled points, only the turn is tried, for a mirror along their line is no other place.
+
+    Args:
+        predicted: `[N, A, 2]`.
+        annotated: `[N, A, 2]`, NaN where missing.
+    """
+    predicted, annotated = np.asarray(predicted, np.float64), np.asarray(annotated, np.float64)
+    found = np.zeros(len(annotated), bool)
+    for row, (guess, truth) in enumerate(zip(predicted, annotated, strict=True)):
+        known = np.isfinite(truth).all(axis=-1) & np.isfinite(guess).all(axis=-1)
+        if known.sum() < 2:
+            continue
+        guess, truth = guess[known], truth[known]
+        spread = truth - truth.mean(axis=0)
+        axes = np.linalg.svd(spread, full_matrices=False)[2]  # rows, the longest first
+        signs = [(-1, -1)] if len(truth) < 3 else [(-1, -1), (-1, 1), (1, -1)]
+        turned = [truth.mean(axis=0) + (spread @ axes.T * np.array(s)) @ axes for s in signs]
+        distances = [np.hypot(*(guess - points).T).mean() for points in (truth, *turned)]
+        found[row] = min(distances[1:]) < 0.5 * distances[0]
+    return found
 
 
 def cumulative_errors(per_image, limits) -> np.ndarray:

@@ -9,3 +9,9 @@ def quantity(count: int, noun: str) -> str:
 def or_dash(value: float | None, form: str = "{:.1f}") -> str:
     """Formats a number, or returns a dash where there is none."""
     return "–" if value is None else form.format(value)
+
+
+def listed(words: list[str], last: str) -> str:
+    """Joins words: "a", "a and b", "a, b and c", with `last` before the last one."""
+    *others, end = words
+    return f"{', '.join(others)} {last} {end}" if others else end

@@ -73,6 +73,8 @@ def context(model: ExportedModel, result: Result) -> dict:
             metrics["nme_interval_percent"][1],
             scores.baseline_errors(metrics),
         ),
+        "baselines": scores.baseline_errors(metrics),
+        "typical": scores.typical(metrics),
         "warnings": scores.warnings(metrics["protocol"]),
         "health": health.verdict(metrics["health"]),
         "panels": [panel for panel in shown if panel],

@@ -4,16 +4,17 @@ from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.report import images
 from tf_landmarks.report.elements import Charts, LandmarkError, Panel, Scores, Verdict
-from tf_landmarks.report.formats import or_dash, quantity
+from tf_landmarks.report.formats import listed, or_dash, quantity
 from tf_landmarks.visualize import charts
 
 _AXIS = "error (NME), %"
-# Columns of the table, by their keys in metrics.json.
+# Columns of the table, by their keys in metrics.json; rivals follow.
 _COLUMNS = {
     "nme_percent": "this model",
     "mean_shape_nme_percent": "mean shape",
     "untrained_nme_percent": "untrained",
 }
+_MODEL = "this model"
 _SMALLEST = 0.1  # a bar fills its place at this error, percent, if all are smaller
 
 
@@ -27,16 +28,16 @@ def score(model: ExportedModel, result: Result) -> Panel:
         "Score",
         "The error (NME) is the mean distance between predicted and annotated points in percent of "
         f"{_unit(protocol['normalizer'])}: the model has learned something useful where its bar is "
-        "clearly shorter than that of the mean shape, which looks at no image, and that of the network "
-        "before training.",
+        "clearly shorter than that of the mean shape, which looks at no image, that of the network before "
+        "training, and those of rivals that learn from the same labels without any other image.",
         (
             Scores(
                 chart=images.chart(bars, f"Bar chart of the errors: {label}"),
                 num_landmarks=model.num_landmarks,
                 protocol=protocol,
                 fit=_fit(protocol),
-                columns=tuple(_COLUMNS.values()),
-                rows=_rows(metrics["per_landmark"]),
+                columns=(*_COLUMNS.values(), *(rival["title"] for rival in _rivals(metrics))),
+                rows=_rows(metrics),
             ),
         ),
     )
@@ -48,15 +49,22 @@ def few_labels(model: ExportedModel, result: Result) -> Panel | None:
     if not few:
         return None
     counts, means, spreads = ([row[key] for row in few] for key in ("n", "mean", "std"))
-    figure = charts.means_with_spread(
-        {"": (counts, means, spreads)}, baseline_errors(result.metrics), "labelled images", _AXIS
-    )
+    series = {_MODEL: (counts, means, spreads)}
+    for rival in _rivals(result.metrics):
+        known = [row for row in rival["few_labels"] if row["mean"] is not None]
+        if len(known) > 1:
+            series[rival["title"]] = tuple([r[k] for r in known] for k in ("n", "mean", "std"))
+    levels = {
+        name: error for name, error in baseline_errors(result.metrics).items() if name not in series
+    }
+    figure = charts.means_with_spread(series, levels, "labelled images", _AXIS)
     label = ", ".join(f"{n}: {mean:.1f} %" for n, mean in zip(counts, means, strict=True))
     return Panel(
         "Number of labels",
         "The error when the linear regressor is fitted on fewer labelled images (mean and standard "
-        "deviation of random draws), beside the baselines with all labels: look for where the curve "
-        "flattens, for annotating more images than that brings little.",
+        "deviation of random draws), beside rivals with the same images and baselines with all labels: "
+        "look for how many labels the model saves, and for where its curve flattens, for annotating more "
+        "images than that brings little." + _outlier_remark(few),
         (Charts((images.chart(figure, f"Error by number of labelled images: {label}"),)),),
     )
 
@@ -70,6 +78,7 @@ def baseline_errors(metrics: dict) -> dict[str, float]:
     return {
         "mean shape": metrics["mean_shape_nme_percent"],
         "untrained network": metrics["untrained_nme_percent"],
+        **{rival["title"]: rival["nme_percent"] for rival in _rivals(metrics)},
     }
 
 
@@ -84,13 +93,34 @@ def verdict(error: float, high: float, baselines: dict[str, float]) -> Verdict:
     beaten = [f"the {name}" for name, value in baselines.items() if value > high]
     others = [f"the {name}" for name, value in baselines.items() if value <= high]
     if not others:
-        less = 100 * (1 - error / min(baselines.values()))
+        best = min(baselines, key=baselines.__getitem__)
+        less = 100 * (1 - error / baselines[best])
         return Verdict(
-            f"Better than both baselines: {less:.0f} % less error than the stronger one.", ""
+            f"Better than all that it is compared with: {less:.0f} % less error than the {best}.",
+            "",
         )
     if not beaten:
-        return Verdict("", f"Not clearly better than {' or '.join(others)}.")
-    return Verdict(f"Better than {beaten[0]}, but", f"not clearly better than {others[0]}.")
+        return Verdict("", f"Not clearly better than {listed(others, 'or')}.")
+    return Verdict(
+        f"Better than {listed(beaten, 'and')}, but",
+        f"not clearly better than {listed(others, 'or')}.",
+    )
+
+
+def typical(metrics: dict) -> str:
+    """Returns what a mean hides: the middle, how many are near, how many are the wrong way round."""
+    shares = ", ".join(
+        f"{or_dash(share)} % of the points within {limit} %"
+        for limit, share in metrics["within_percent"].items()
+    )
+    words = f"Median {or_dash(metrics['median_percent'])} %; {shares}."
+    if metrics["num_reversed"]:
+        count = quantity(metrics["num_reversed"], "test image")
+        words += (
+            f" In {count} of {metrics['protocol']['num_test']} the object looks reversed, head for tail or "
+            "left for right."
+        )
+    return words
 
 
 def warnings(protocol: dict) -> list[str]:
@@ -124,9 +154,27 @@ def _fit(protocol: dict) -> str:
     return f"ridge chosen by cross-validation over blocks of neighbours ({ends})"
 
 
-def _rows(per_landmark: dict[str, dict]) -> tuple[LandmarkError, ...]:
+def _rivals(metrics: dict) -> list[dict]:
+    return list(metrics["rivals"].values())
+
+
+def _outlier_remark(few: list[dict]) -> str:
+    """A sentence where single draws are far from the others, which a spread hides."""
+    wild = [
+        row["n"] for row in few if max(row["draws"]) > row["mean"] + 4 * row["std"] > row["mean"]
+    ]
+    if not wild:
+        return ""
+    return f" With {wild[0]} labels, one draw alone is far worse than the others."
+
+
+def _rows(metrics: dict) -> tuple[LandmarkError, ...]:
+    rivals = _rivals(metrics)
     ordered = sorted(
-        ((name, [row[key] for key in _COLUMNS]) for name, row in per_landmark.items()),
+        (
+            (name, [row[k] for k in _COLUMNS] + [rival["per_landmark"][name] for rival in rivals])
+            for name, row in metrics["per_landmark"].items()
+        ),
         key=lambda item: (item[1][0] is None, item[1][0]),
     )
     measured = [errors[0] for _, errors in ordered if errors[0] is not None]

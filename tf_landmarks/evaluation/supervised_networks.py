@@ -1,0 +1,188 @@
+"""Networks trained from scratch on labelled images alone, which what is learned without labels must beat.
+
+    unet  a small U-Net with heat maps and soft-argmax: what a person with labels would take today
+    A     FSE's trunk, a pooling to half and a dense layer (Thewlis et al. 2017, section 4)
+    B     its convolutions with poolings after the first three, on 64 x 64 pixels, and a dense layer (likewise)
+
+Each is one of `NETWORKS`: a Keras model from inputs to points that knows its loss and how it is trained.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks.augment import tps
+from tf_landmarks.layers import blocks, soft_argmax, tcdcn
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a supervised network is trained.
+
+    Attributes:
+        steps: Steps of Adam, whose rate falls from `learning_rate` along a cosine.
+        batch_size: Images per step.
+        learning_rate: At the start.
+        strength: Of the warps of the labelled images.
+        brightness: Factors of brightness reach from 1 - this to 1 + this.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    strength: tps.WarpStrength
+    brightness: float = 0.0
+
+
+class SupervisedNetwork(tf.keras.Model):
+    """Images to annotated points.
+
+    Attributes:
+        size: Side of its input, pixels.
+        recipe: How it is trained.
+
+    Args:
+        num_points: A.
+    """
+
+    size: ClassVar[int]
+    recipe: ClassVar[Recipe]
+
+    def __init__(self, num_points: int, **kwargs):
+        super().__init__(**kwargs)
+        self.num_points = num_points
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[B, S, S, 3]` in [0, 1] to `[B, A, 2]` (y, x) in the corner convention."""
+        raise NotImplementedError
+
+    def loss(self, inputs: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+        """The loss of a training step, a scalar.
+
+        Args:
+            inputs: `[B, S, S, 3]` in [0, 1].
+            points: `[B, A, 2]` (y, x) in the corner convention, NaN where missing.
+        """
+        raise NotImplementedError
+
+
+class UNet(SupervisedNetwork):
+    """A U-Net of about 250 000 parameters from 64 x 64 pixels to one heat map of 32 x 32 a landmark.
+
+    Pairs of 3x3 convolutions (batch normalisation, ReLU) of 16, 32, 64 and 64 channels, each at half the
+    resolution of the one before; bilinearly back up to 32 x 32 with skips; the landmark is the mean of
+    its map. The loss is the distance in each coordinate (L1) and, at a tenth, the cross-entropy between the
+    map and a narrow Gaussian.
+    """
+
+    size = 64
+    recipe = Recipe(600, 12, 2e-3, tps.WarpStrength(15.0, 0.1, 0.1, 5e-4, 5e-3), brightness=0.2)
+
+    WIDTHS = (16, 32, 64, 64)
+    #: Standard deviation of the map's target, where the image is 2 units wide: a cell.
+    BLOB_STD = 0.06
+    CROSS_ENTROPY_WEIGHT = 0.1
+
+    def __init__(self, num_points: int, **kwargs):
+        super().__init__(num_points, **kwargs)
+        he = {"initializer": tf.keras.initializers.HeNormal}
+        self.down = [
+            (
+                blocks.ConvBlock(width, strides=1 if i == 0 else 2, **he),
+                blocks.ConvBlock(width, **he),
+            )
+            for i, width in enumerate(self.WIDTHS)
+        ]
+        self.up = [blocks.ConvBlock(width, **he) for width in self.WIDTHS[-2:0:-1]]
+        self.scores = tf.keras.layers.Conv2D(num_points, 1)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return soft_argmax.joint_soft_argmax(self._logits(inputs, training)).landmarks
+
+    def loss(self, inputs: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+        logits = self._logits(inputs, training=True)
+        known = tf.math.is_finite(points)
+        points = tf.where(known, points, 0.0)  # the gradient of what is NaN would be NaN
+        distance = tf.abs(soft_argmax.joint_soft_argmax(logits).landmarks - points)
+        # A map can point to what it shows alone; a point outside teaches by its distance.
+        shown = tf.reduce_all(known & (tf.abs(points) <= 1.0), axis=-1)  # [B, A]
+        blobs = soft_argmax.gaussian_maps(
+            tf.clip_by_value(points, -1.0, 1.0), tuple(logits.shape[1:3]), self.BLOB_STD
+        )
+        targets = blobs / tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
+        entropy = -tf.reduce_sum(targets * _log_softmax(logits), axis=(1, 2))  # [B, A]
+        return _mean(distance, known) + self.CROSS_ENTROPY_WEIGHT * _mean(entropy, shown)
+
+    def _logits(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        features, skips = inputs - 0.5, []
+        for first, second in self.down:
+            features = second(first(features, training=training), training=training)
+            skips.append(features)
+        for block, skip in zip(self.up, skips[-2:0:-1], strict=True):
+            features = tf.concat([blocks.upsample_2x(features), skip], axis=-1)
+            features = block(features, training=training)
+        return tf.cast(self.scores(features), tf.float32)
+
+
+class _Tcdcn(SupervisedNetwork):
+    """Convolutions of FSE's paper, poolings after some of them, and a dense layer; squared distances."""
+
+    #: The paper names spline warps for training but not their strength.
+    recipe = Recipe(500, 16, 1e-3, tps.WarpStrength(10.0, 0.05, 0.05, 1e-3, 1e-3))
+
+    pooled_after: ClassVar[tuple[int, ...]]
+
+    def __init__(self, num_points: int, **kwargs):
+        super().__init__(num_points, **kwargs)
+        common = {"weight_decay": 5e-4, "momentum": 0.9}
+        common["initializer"] = tf.keras.initializers.GlorotUniform
+        self.trunk = [
+            blocks.ConvBlock(filters, kernel, **common)
+            for filters, kernel, _ in tcdcn.CONVOLUTIONS["plain"]
+        ]
+        self.last = tf.keras.layers.Dense(2 * num_points)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        features = inputs - 0.5
+        for index, block in enumerate(self.trunk):
+            features = block(features, training=training)
+            if index in self.pooled_after:
+                features = tf.nn.max_pool2d(features, 2, 2, "VALID")
+        points = self.last(tf.reshape(features, [-1, int(np.prod(features.shape[1:]))]))
+        return tf.reshape(points, [-1, self.num_points, 2])
+
+    def loss(self, inputs: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+        error = self(inputs, training=True) - points
+        error = tf.where(tf.math.is_finite(error), error, 0.0)
+        return tf.reduce_mean(tf.reduce_sum(error**2, axis=-1)) + tf.add_n(self.losses)
+
+
+class NetworkA(_Tcdcn):
+    """See the head of this file."""
+
+    size = 80
+    pooled_after = (0, 4)
+
+
+class NetworkB(_Tcdcn):
+    """See the head of this file."""
+
+    size = 64
+    pooled_after = (0, 1, 2)
+
+
+#: By the names that flags take, the only list.
+NETWORKS: dict[str, type[SupervisedNetwork]] = {"unet": UNet, "A": NetworkA, "B": NetworkB}
+
+
+def _log_softmax(logits: tf.Tensor) -> tf.Tensor:
+    """Log-probabilities of the cells of each map, `[B, h, w, A]`."""
+    return logits - tf.reduce_logsumexp(logits, axis=(1, 2), keepdims=True)
+
+
+def _mean(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """The mean of the values that count, 0 if none does; the others may be NaN."""
+    total = tf.reduce_sum(tf.where(counts, values, 0.0))
+    return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(counts, tf.float32)))
