@@ -169,17 +169,6 @@ def test_frames_lost_in_the_middle_are_refused_and_those_around_are_exact(tmp_pa
     assert lost >= 1 and equal >= 120
 
 
-def test_names_of_frames_and_back(tmp_path):
-    assert videos.frame_name("walks/fly.mp4", 12) == "walks/fly.mp4#000012"
-    assert videos.split_name("walks/fly#1.MP4#000012") == ("walks/fly#1.MP4", 12)
-    for name in ("a.png", "a#000012", "a.png#000012", "fly.mp4", "fly.mp4#12"):
-        assert videos.split_name(name) == (name, None)
-    (tmp_path / "pool.mp4").write_text("")
-    (tmp_path / "link.mp4").symlink_to(tmp_path / "pool.mp4")
-    real = videos.real_path(str(tmp_path / "link.mp4#000003"))
-    assert real == str((tmp_path / "pool.mp4").resolve()) + "#000003"
-
-
 def test_a_folder_of_videos_is_a_sequence_of_all_frames(tmp_path):
     write(tmp_path / "train" / "b.mp4", 12)
     write(tmp_path / "train" / "a" / "c.AVI", 15, "MJPG")

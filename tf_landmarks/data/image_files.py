@@ -12,9 +12,17 @@ from PIL import Image, ImageOps
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
+# Those of the kinds that can hold many images: pages of a stack, frames of an animation.
+_MANY = (".tif", ".tiff", ".gif", ".webp", ".png")
+
 
 class UnreadableImageError(Exception):
     """A file that is not a whole image; the message gives the reason in a few words."""
+
+
+def may_hold_many(name: str) -> bool:
+    """Returns whether a file of this name can hold more than one image."""
+    return name.lower().endswith(_MANY)
 
 
 def read_image(path: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import annotations, image_files, sources, videos
+from tf_landmarks.data import annotations, frame_names, image_files, sources, videos
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.skeletons import Skeleton
 from tf_landmarks.errors import UserError
@@ -96,8 +96,8 @@ class LabelledImages:
     def among(self, paths: Collection[str]) -> np.ndarray:
         """`[N]` bool: which images are among these files."""
         # Both sides are resolved: data folders often hold links to a common pool of files.
-        resolved = {videos.real_path(path) for path in paths}
-        return np.array([videos.real_path(path) in resolved for path in self.paths], bool)
+        resolved = {frame_names.real_path(path) for path in paths}
+        return np.array([frame_names.real_path(path) in resolved for path in self.paths], bool)
 
     def to_network(self, geometry: Geometry, points: np.ndarray) -> np.ndarray:
         """Maps `[N, P, 2]` (x, y) pixels of each image to (x, y) pixels of a network's input."""
@@ -186,7 +186,7 @@ class _Files(sources.Source):
         self._videos: dict[str, videos.Video | image_files.UnreadableImageError] = {}
 
     def frame_of(self, index: int) -> tuple[str, int | None]:
-        return videos.split_name(self.names[index])
+        return frame_names.split_name(self.names[index])
 
     def read(self, index: int) -> np.ndarray:
         file, frame = self.frame_of(index)
@@ -251,7 +251,7 @@ def _find_frames(tables: Sequence[pathlib.Path]) -> tuple[annotations.Annotation
                 f"{table} numbers the frames of a video, of which there should be one of the same name "
                 f"beside it; found: {', '.join(found) or 'none'}"
             )
-        paths += [videos.frame_name(found[0], int(frame)) for frame in known[-1].frames]
+        paths += [frame_names.frame_name(found[0], int(frame)) for frame in known[-1].frames]
     points = np.concatenate([one.points for one in known])
     return annotations.Annotations(paths, known[0].names, points), paths
 

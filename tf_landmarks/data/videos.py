@@ -7,7 +7,6 @@ The few files whose packets do not tell (MPEG program streams, AVI with B-frames
 """
 
 import os
-import re
 import threading
 
 import cv2
@@ -171,25 +170,6 @@ class _Capture:
             if 0 <= self.step() <= frame or back >= guess:
                 return
             back = 4 * back + 4
-
-
-def frame_name(video: str, frame: int) -> str:
-    """Returns the name of a video's frame: `walks/fly.mp4#000012`."""
-    return f"{video}#{frame:06d}"
-
-
-def split_name(name: str) -> tuple[str, int | None]:
-    """Splits a frame's name into video and number; the name and None where it is no frame's."""
-    video, _, frame = name.rpartition("#")
-    if is_video(video) and re.fullmatch(r"[0-9]{6,}", frame):
-        return video, int(frame)
-    return name, None
-
-
-def real_path(path: str) -> str:
-    """Returns `os.path.realpath` of an image, or of the video of a frame."""
-    video, frame = split_name(path)
-    return os.path.realpath(path) if frame is None else frame_name(os.path.realpath(video), frame)
 
 
 def is_video(name: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from tf_landmarks.data import sources, videos
+from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, video_writer
@@ -84,7 +84,7 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
     def write(row: PredictionRow) -> None:
         height, width = row.size
         number = len(images) + 1
-        name = row.file if row.frame is None else videos.frame_name(row.file, row.frame)
+        name = row.file if row.frame is None else frame_names.frame_name(row.file, row.frame)
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         if row.landmarks is None:
             images[-1]["error"] = row.error

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from tf_landmarks.data import image_files, videos
+from tf_landmarks.data import frame_names, image_files, videos
 from tf_landmarks.data.sources import base
 from tf_landmarks.errors import UserError
 
@@ -54,7 +54,7 @@ class VideoFolder(base.Source):
         self._files, places = files, []
         for number, (name, (video, flaw)) in enumerate(zip(files, opened, strict=True)):
             if video:
-                self.names += [videos.frame_name(name, frame) for frame in range(len(video))]
+                self.names += [frame_names.frame_name(name, frame) for frame in range(len(video))]
                 places += [(number, frame) for frame in range(len(video))]
             if flaw:
                 self.unreadable[len(self.names)] = flaw
@@ -63,7 +63,7 @@ class VideoFolder(base.Source):
         self.sequences, self.frame_numbers = np.array(places, np.int64).T
 
     def frame_of(self, index: int) -> tuple[str, int | None]:
-        return videos.split_name(self.names[index])
+        return frame_names.split_name(self.names[index])
 
     def fps(self, file: str) -> float:
         return self.videos[file].fps
