@@ -13,7 +13,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Puts the long tests first; on the second stack, leaves out those that are not `core`."""
     if sys.version_info >= (3, 12):
         left_out = [item for item in items if item.get_closest_marker("core") is None]
-        config.hook.pytest_deselected(left_out)
+        config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item.get_closest_marker("core") is not None]
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
