@@ -48,6 +48,11 @@ def sixteen_bits(channels: np.ndarray) -> np.ndarray:
     return (channels.astype(np.uint16) * 256 + noise).astype(">u2").reshape(HEIGHT, -1)
 
 
+def stored(values: np.ndarray) -> np.ndarray:
+    """Rows of a PNG of 16 bits with these values."""
+    return values.astype(">u2").reshape(HEIGHT, -1)
+
+
 def indexed(colors: int) -> Image.Image:
     """An image of `colors` colours, in stripes."""
     image = Image.fromarray((X % colors).astype(np.uint8), "P")
@@ -113,6 +118,17 @@ def make_cases() -> dict[str, tuple[bytes, np.ndarray, int]]:
             0,
         ),
         "png_16_bits_grey": (png(16, 0, sixteen_bits(GREY)), repeated(GREY), 0),
+        "png_12_of_16_bits": (png(16, 0, stored(16 * GREY.astype(int) + 7)), repeated(GREY), 0),
+        "png_6_of_16_bits": (
+            png(16, 0, stored(GREY >> 2)),
+            repeated(np.rint((GREY >> 2) * (255 / (GREY >> 2).max()))),
+            0,
+        ),
+        "png_12_of_16_bits_rgb": (
+            png(16, 2, stored(16 * RGB.astype(int))),
+            RGB,
+            0,
+        ),
         "png_16_bits_rgb": (png(16, 2, sixteen_bits(RGB)), RGB, 0),
         "png_16_bits_rgba": (
             png(16, 6, sixteen_bits(np.dstack([RGB, ALPHA]))),
