@@ -7,7 +7,7 @@ export/<step>/assets.extra/     facts.json, flags.cfg, metrics.jsonl, the lists 
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from tf_landmarks.errors import UserError
@@ -23,6 +23,8 @@ LOSS_NETWORK_METRICS = "loss_network.json"
 EXTRA = "assets.extra"
 FACTS = "facts.json"
 UNTRAINED = "untrained"
+#: Marks a folder that this project made, whose pictures are no input.
+MARKER = ".tf_landmarks"
 
 
 def find_version(path: str) -> str:
@@ -48,6 +50,21 @@ def find_version(path: str) -> str:
         f"{path} holds no exported model; training ends with one, and "
         "python -m tf_landmarks.export --run_dir=DIR writes one from a run's last checkpoint"
     )
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder for results; one that is new or empty is marked, so that no source reads it."""
+    os.makedirs(path, exist_ok=True)
+    if not os.listdir(path):
+        with open(os.path.join(path, MARKER), "w", encoding="utf-8") as file:
+            file.write(
+                "Written by tf_landmarks: left out where a folder above is read for images.\n"
+            )
+
+
+def is_output(names: Iterable[str]) -> bool:
+    """Returns whether a folder that holds these files is of this project's results, or a run."""
+    return not {MARKER, FLAGS}.isdisjoint(names)
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ def decode_image(data: bytes, name: str = "an image") -> np.ndarray:
 
 
 @contextlib.contextmanager
-def plain_errors(head: bytes) -> Iterator[None]:
+def plain_errors(head: bytes = b"") -> Iterator[None]:
     """Turns what decoders raise into UnreadableImageError.
 
     Args:
@@ -179,7 +179,8 @@ def to_pixels(
     picture = image
     if values is not None:
         picture = Image.fromarray(_to_bytes(values, page, scale))
-        if image is not None and _ORIENTATION in image.getexif():
+        # The values of a TIFF are upright, whoever decodes them.
+        if page is None and _ORIENTATION in image.getexif():
             picture.getexif()[_ORIENTATION] = image.getexif()[_ORIENTATION]
     pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(picture)))
     if min(pixels.shape[:2]) < 2:
@@ -241,7 +242,9 @@ def _reason(error: Exception, head: bytes) -> str:
             if head.startswith(start, 4) or head.startswith(start):
                 return kind
         return "not an image, or damaged at its start"
-    return str(error).strip() or type(error).__name__
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * Image.MAX_IMAGE_PIXELS} pixels are too many; shrink it"
+    return getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
 
 
 # What files hold that have an image's ending by mistake, by their first bytes, or those from the fifth.

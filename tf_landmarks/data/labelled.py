@@ -14,8 +14,9 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import annotations, frame_names, image_files, sources, videos
+from tf_landmarks.data import annotations, frame_names, image_files, sources, stacks, videos
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.image_files import UnreadableImageError
 from tf_landmarks.data.skeletons import Skeleton
 from tf_landmarks.errors import UserError
 
@@ -179,11 +180,11 @@ def read_splits(
 
 
 class _Files(sources.Source):
-    """Image files and frames of videos by their paths; videos stay open."""
+    """Image files, frames of videos and pages of stacks by their paths; files of many stay open."""
 
     def __init__(self, paths: list[str]):
         self.names, self.root = paths, ""
-        self._videos: dict[str, videos.Video | image_files.UnreadableImageError] = {}
+        self._opened: dict[str, videos.Video | stacks.Stack | UnreadableImageError] = {}
 
     def frame_of(self, index: int) -> tuple[str, int | None]:
         return frame_names.split_name(self.names[index])
@@ -194,17 +195,18 @@ class _Files(sources.Source):
             return image_files.read_image(file)
         return self._open(file).read(frame)
 
-    def _open(self, path: str) -> videos.Video:
-        """The video, opened once; one that cannot be opened says so again for each of its frames."""
-        if path not in self._videos:
+    def _open(self, path: str) -> videos.Video | stacks.Stack:
+        """The file, opened once; one that cannot be opened says so again for each of its frames."""
+        if path not in self._opened:
+            kind = videos.Video if videos.is_video(path) else stacks.Stack
             try:
-                self._videos[path] = videos.Video(path)
-            except image_files.UnreadableImageError as error:
-                self._videos[path] = error
-        video = self._videos[path]
-        if isinstance(video, Exception):
-            raise video
-        return video
+                self._opened[path] = kind(path)
+            except UnreadableImageError as error:
+                self._opened[path] = error
+        opened = self._opened[path]
+        if isinstance(opened, Exception):
+            raise opened
+        return opened
 
 
 def _readable(source: sources.Source) -> tuple[list[int], list[tuple[int, int]]]:
@@ -213,7 +215,7 @@ def _readable(source: sources.Source) -> tuple[list[int], list[tuple[int, int]]]
     for row, name in enumerate(source.names):
         try:
             sizes.append(source.read(row).shape[:2])
-        except image_files.UnreadableImageError as error:
+        except UnreadableImageError as error:
             logging.warning("skipped %s: %s", name, error)
             continue
         rows.append(row)
@@ -266,6 +268,6 @@ def _find_image(folder: str, name: str) -> str:
     for start in range(len(steps)):
         for top in (os.path.join(folder, "images"), folder):
             path = os.path.join(top, *steps[start:])
-            if os.path.exists(path):
+            if os.path.exists(frame_names.split_name(path)[0]):
                 return path
     return os.path.join(folder, name)
