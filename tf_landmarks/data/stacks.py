@@ -68,8 +68,6 @@ class Stack:
                 if stated > len(self._pages):
                     self.flaw = f"{len(self._pages)} of {stated} pages can be read; save the rest as a plain TIFF"
                 return len(self._pages)
-            if not _is_animated(file):
-                return 1
         with Image.open(self._path) as image:
             return getattr(image, "n_frames", 1)
 
@@ -125,18 +123,31 @@ class Stack:
                 yield values
 
 
-def _is_animated(file) -> bool:
-    """Returns whether a file that is no TIFF may hold more than one image, by its first bytes."""
-    file.seek(0)
-    head = file.read(32)
+def open_stack(path: str) -> Stack | None:
+    """Opens a file as a stack, if it holds more than one image; quick where it does not."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(4096)
+            pages = tiff.read_pages(file) if head[:2] in (b"II", b"MM") else ([], 0)
+    except OSError:  # reading it says what is wrong
+        return None
+    if pages[1] < 2 and not _is_animated(head):
+        return None
+    stack = Stack(path)
+    return stack if len(stack) > 1 or stack.flaw else None
+
+
+def _is_animated(head: bytes) -> bool:
+    """Returns whether a file that is no TIFF may hold more than one image, by its first 4096 bytes."""
     if head.startswith(b"\x89PNG"):
+        # The number of frames stands before the pixels.
         position = 8
-        while True:  # the number of frames stands before the pixels
-            file.seek(position)
-            chunk = file.read(8)
-            if len(chunk) < 8 or chunk[4:] in (b"acTL", b"IDAT"):
-                return chunk[4:] == b"acTL"
-            position += 12 + int.from_bytes(chunk[:4], "big")
+        while position + 8 <= len(head):
+            kind = head[position + 4 : position + 8]
+            if kind in (b"acTL", b"IDAT"):
+                return kind == b"acTL"
+            position += 12 + int.from_bytes(head[position : position + 4], "big")
+        return len(head) == 4096  # it may come later
     if head.startswith(b"RIFF"):
         return head[8:16] == b"WEBPVP8X" and bool(head[20] & 0b10)
     return head.startswith(b"GIF8") or head[4:12] == b"ftypavis"

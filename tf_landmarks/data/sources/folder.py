@@ -1,6 +1,7 @@
 """Image files: those of a folder, of a list or of a pattern, or one alone."""
 
 import concurrent.futures
+import itertools
 import os
 
 import numpy as np
@@ -75,15 +76,15 @@ class ImageFolder(base.Source):
 
     def _open_stacks(self, files: list[str]) -> dict[str, stacks.Stack]:
         """The files that hold more than one image, by name."""
+
+        def open_some(names: list[str]) -> list[stacks.Stack | None]:
+            return [stacks.open_stack(os.path.join(self.root, name)) for name in names]
+
         some = [file for file in files if image_files.may_hold_many(file)]
+        parts = [some[start : start + 256] for start in range(0, len(some), 256)]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            paths = (os.path.join(self.root, file) for file in some)
-            opened = pool.map(stacks.Stack, paths)
-            return {
-                file: stack
-                for file, stack in zip(some, opened, strict=True)
-                if len(stack) > 1 or stack.flaw
-            }
+            opened = itertools.chain.from_iterable(pool.map(open_some, parts))
+            return {file: stack for file, stack in zip(some, opened, strict=True) if stack}
 
 
 def _no_images(request: base.Request) -> UserError:

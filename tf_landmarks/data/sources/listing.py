@@ -113,7 +113,8 @@ def list_folder(root: str) -> Listing:
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = (name for name in files if not name.startswith("."))
-        names += [os.path.relpath(os.path.join(folder, name), root) for name in visible]
+        below = "" if folder == root else os.path.relpath(folder, root)
+        names += [os.path.join(below, name) for name in visible]
     return Listing(root, tuple(sorted(names)), tuple(notes))
 
 
