@@ -7,6 +7,8 @@ export/<step>/assets.extra/     facts.json, flags.cfg, metrics.jsonl, the lists 
 
 import contextlib
 import os
+import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO
 
@@ -23,6 +25,9 @@ LOSS_NETWORK_METRICS = "loss_network.json"
 EXTRA = "assets.extra"
 FACTS = "facts.json"
 UNTRAINED = "untrained"
+#: How text that may hold names of files is read and written: these may be any bytes, and hold any line
+#: break but the one that ends a line.
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
 #: Marks a folder that this project made, whose pictures are no input.
 MARKER = ".tf_landmarks"
 
@@ -52,6 +57,22 @@ def find_version(path: str) -> str:
     )
 
 
+@contextlib.contextmanager
+def plain_folder(path: str) -> Iterator[str]:
+    """Yields a name for a folder that TensorFlow does not take for a pattern.
+
+    It looks checkpoints up as patterns, and so finds none in `mice [day 1]`: such a folder is reached by a
+    link.
+    """
+    if not re.search(r"[*?\[\\]", path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = os.path.join(folder, "link")
+        os.symlink(os.path.abspath(path), link)
+        yield link
+
+
 def make_folder(path: str) -> None:
     """Makes a folder for results; one that is new or empty is marked, so that no source reads it."""
     os.makedirs(path, exist_ok=True)
@@ -67,18 +88,24 @@ def is_output(names: Iterable[str]) -> bool:
     return not {MARKER, FLAGS}.isdisjoint(names)
 
 
+def read_lines(path: str) -> list[str]:
+    """Reads the lines of a text file of names; a name that holds a line break is two of them."""
+    with open(path, **TEXT) as file:
+        return file.read().removesuffix("\n").split("\n")
+
+
 @contextlib.contextmanager
 def open_whole(path: str, mode: str = "w") -> Iterator[IO]:
     """Opens a file that takes its name once it is whole: whoever is killed leaves the old one, or none.
 
     Args:
         path: The file.
-        mode: "w" (UTF-8 text) or "wb".
+        mode: "w" (text, see `TEXT`) or "wb".
 
     Yields:
         The file to write to, `<path>.part`.
     """
     part = f"{path}.part"
-    with open(part, mode, encoding=None if "b" in mode else "utf-8") as file:
+    with open(part, mode, **({} if "b" in mode else TEXT)) as file:
         yield file
     os.replace(part, path)

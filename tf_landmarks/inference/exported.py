@@ -46,7 +46,7 @@ class ExportedModel:
         with open(os.path.join(self._extra, run_directory.FACTS), encoding="utf-8") as file:
             self.facts: dict = json.load(file)
         self.geometry = Geometry(**self.facts["geometry"])
-        self._model = tf.saved_model.load(self.path)
+        self._model = _load(self.path)
         self._signatures = self._model.signatures
 
     @property
@@ -70,9 +70,8 @@ class ExportedModel:
 
     def image_list(self, split: str) -> set[str]:
         """The paths of the images of the training or the validation split."""
-        path = os.path.join(self._extra, f"{split}_images.txt")
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return set(file.read().splitlines())
+        lines = run_directory.read_lines(os.path.join(self._extra, f"{split}_images.txt"))
+        return {line for line in lines if line}
 
     def predict(self, images: Iterable[np.ndarray]) -> Prediction:
         """Finds landmarks.
@@ -170,7 +169,12 @@ class ExportedModel:
 
     @functools.cached_property
     def _untrained(self):
-        return tf.saved_model.load(os.path.join(self._extra, run_directory.UNTRAINED))
+        return _load(os.path.join(self._extra, run_directory.UNTRAINED))
+
+
+def _load(path: str):
+    with run_directory.plain_folder(path) as plain:
+        return tf.saved_model.load(plain)
 
 
 def _predict(run, images: Iterable[np.ndarray], num_landmarks: int) -> Prediction:

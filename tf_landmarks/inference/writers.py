@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from tf_landmarks import run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference.rows import PredictionRow
@@ -34,7 +35,8 @@ def _csv(output: str, num_landmarks: int, source: sources.Source):
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
     """
-    with open(os.path.join(output, "landmarks.csv"), "w", newline="", encoding="utf-8") as file:
+    path = os.path.join(output, "landmarks.csv")
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
         columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
         table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
@@ -119,6 +121,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
     picture stays.
     """
     film = video_writer.VideoWriter("take another --format")
+    run_directory.make_folder(os.path.join(output, "overlays"))
 
     def write(row: PredictionRow) -> None:
         picture = None
