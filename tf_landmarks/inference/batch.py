@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.inference import rows, writers
-from tf_landmarks.inference.exported import BATCH, ExportedModel
+from tf_landmarks.inference.exported import ExportedModel
 
 
 def predict_folder(
@@ -36,8 +36,7 @@ def predict_folder(
             stack.enter_context(writers.WRITERS[name](output, model.num_landmarks, source))
             for name in formats
         ]
-        for start in range(0, len(source), BATCH):
-            batch = rows.read(source, range(start, min(start + BATCH, len(source))))
+        for batch in rows.read_in_batches(source):
             for row in rows.predict(model, batch):
                 num_found += row.landmarks is not None
                 for write in writes:

@@ -14,6 +14,8 @@ from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data.geometry import Geometry
 
 BATCH = 32
+# What is run together takes up to so many bytes, or is a single image.
+BATCH_BYTES = 64 << 20
 # Images of a size wait for others of the same size, to be run together, up to so many bytes.
 _WAITING_BYTES = 256 << 20
 
@@ -192,7 +194,7 @@ def _predict(run, images: Iterable[np.ndarray], num_landmarks: int) -> Predictio
 
 
 def _batches(images: Iterable[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Yields rows and `[N, H, W, 3]` images of one size, N up to `BATCH`, as soon as there are so many.
+    """Yields rows and `[N, H, W, 3]` images of one size as soon as there are `BATCH`, or `BATCH_BYTES` of them.
 
     Where sizes are many, those that wait for company are bounded by `_WAITING_BYTES`: of the size that
     holds most of them, as many are yielded as there are.
@@ -203,7 +205,8 @@ def _batches(images: Iterable[np.ndarray]) -> Iterator[tuple[list[int], np.ndarr
         image = _check(image, row)
         waiting[image.shape][row] = image
         num_bytes[image.shape] += image.nbytes
-        full = image.shape if len(waiting[image.shape]) == BATCH else None
+        is_full = len(waiting[image.shape]) == BATCH or num_bytes[image.shape] >= BATCH_BYTES
+        full = image.shape if is_full else None
         if full is None and num_bytes.total() > _WAITING_BYTES:
             full = max(waiting, key=num_bytes.__getitem__)
         if full is not None:
