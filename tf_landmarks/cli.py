@@ -106,7 +106,9 @@ def _default_run_dir(method: str, data: str) -> str:
     prefix = "--flagfile="
     files = [a.removeprefix(prefix) for a in sys.argv if a.startswith(prefix)]
     name = os.path.splitext(os.path.basename(files[-1]))[0] if files else method
-    return os.path.join("runs", f"{name}_{os.path.basename(os.path.normpath(data))}")
+    # TensorFlow writes into no folder whose name is not UTF-8.
+    of = os.fsencode(os.path.basename(os.path.normpath(data))).decode("utf-8", "replace")
+    return os.path.join("runs", f"{name}_{of}")
 
 
 def _is_worth_showing(record: python_logging.LogRecord) -> bool:

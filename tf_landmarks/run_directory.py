@@ -58,13 +58,13 @@ def find_version(path: str) -> str:
 
 
 @contextlib.contextmanager
-def plain_folder(path: str) -> Iterator[str]:
-    """Yields a name for a folder that TensorFlow does not take for a pattern.
+def plain_path(path: str) -> Iterator[str]:
+    """Yields a name for a folder or file that libraries can use.
 
-    It looks checkpoints up as patterns, and so finds none in `mice [day 1]`: such a folder is reached by a
-    link.
+    TensorFlow looks checkpoints up as patterns, and so finds none in `mice [day 1]`; and neither it nor
+    OpenCV takes names that are not UTF-8. Such a path is reached by a link.
     """
-    if not re.search(r"[*?\[\\]", path):
+    if not re.search(r"[*?\[\\\udc80-\udcff]", path):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:

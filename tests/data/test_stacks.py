@@ -1,11 +1,13 @@
 """Pages of stacks and frames of animations are images of their own, scaled alike."""
 
+import os
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.test_image_files import tiff
 from tf_landmarks.data import image_files, labelled, sources, stacks
 
 pytestmark = pytest.mark.core
@@ -77,6 +79,14 @@ def test_threads_read_pages_side_by_side(tmp_path):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_name_of_other_bytes_is_read_by_opencv_too(tmp_path):
+    values = np.dstack([frames(np.uint16, 16)[2]] * 3)
+    path = os.path.join(str(tmp_path), "caf\udce9.tif")
+    (tmp_path / "a.tif").write_bytes(tiff(values))
+    os.rename(tmp_path / "a.tif", path)
+    np.testing.assert_array_equal(stacks.Stack(path).read(0)[..., 1], frames()[2])
 
 
 def test_thumbnails_inside_a_tiff_are_no_pages(tmp_path):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from tf_landmarks import run_directory
 from tf_landmarks.data import image_files, pixel_depth, tiff
 from tf_landmarks.data.image_files import UnreadableImageError
 
@@ -83,7 +84,8 @@ class Stack:
 
         def by_opencv() -> np.ndarray | None:
             flags = cv2.IMREAD_UNCHANGED
-            _, found = cv2.imreadmulti(self._path, start=number, count=1, flags=flags)
+            with run_directory.plain_path(self._path) as path:
+                _, found = cv2.imreadmulti(path, start=number, count=1, flags=flags)
             return found[0] if found else None
 
         return image, page, image_files.deep_values(image, page, by_opencv)

@@ -175,7 +175,7 @@ class ExportedModel:
 
 
 def _load(path: str):
-    with run_directory.plain_folder(path) as plain:
+    with run_directory.plain_path(path) as plain:
         return tf.saved_model.load(plain)
 
 

@@ -133,7 +133,8 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
             film.write(path + ".mp4", source.fps(row.file), picture)
         elif picture is not None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            cv2.imwrite(path + ".png", picture[..., ::-1])
+            with open(path + ".png", "wb") as file:  # cv2 takes no name that is not UTF-8
+                file.write(cv2.imencode(".png", picture[..., ::-1])[1])
 
     try:
         yield write

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -50,6 +51,10 @@ def check(run: RunOptions, options) -> None:
     if os.path.exists(run.run_dir) and not os.path.isdir(run.run_dir):
         raise UserError(
             f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
+        )
+    if re.search("[\udc80-\udcff]", run.run_dir):
+        raise UserError(
+            f"--run_dir={run.run_dir!a} is not UTF-8, which TensorFlow needs; take another"
         )
     methods.MODELS[run.method].check(models.model_spec(run), options)
     models.check_frozen(run.method, options)
