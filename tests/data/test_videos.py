@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tf_landmarks.data import image_files, sources, videos
+from tf_landmarks.errors import UserError
 
 pytestmark = pytest.mark.core
 
@@ -191,6 +192,25 @@ def test_a_video_file_is_a_source(tmp_path, monkeypatch):
     assert source.names == [f"a.mp4#00000{n}" for n in range(4)] and source.root == str(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert sources.open_source("a.mp4").read(1).shape == (32, 40, 3)
+
+
+def test_frames_of_each_video_can_be_chosen(tmp_path):
+    write(tmp_path / "a.mp4", 12)
+    write(tmp_path / "b.mp4", 5)
+    (tmp_path / "c.mp4").write_text("not a video")
+    source = sources.open_source(str(tmp_path), frames="1:9:4")
+    assert source.names == ["a.mp4#000001", "a.mp4#000005", "b.mp4#000001", "c.mp4"]
+    assert source.frame_numbers.tolist() == [1, 5, 1, 0]
+    np.testing.assert_array_equal(source.read(1), in_order(str(tmp_path / "a.mp4"))[5])
+    listed = tmp_path / "list.txt"
+    listed.write_text("b.mp4\na.mp4\n")
+    names = sources.open_source(str(listed), frames="-1:").names
+    assert names == ["b.mp4#000004", "a.mp4#000011"]
+    assert len(sources.open_source(f"{tmp_path}/[ab].mp4")) == 17
+    with pytest.raises(
+        UserError, match=r"^--frames=20: leaves no frame of --data=.*longest has 12"
+    ):
+        sources.open_source(str(listed), frames="20:")
 
 
 def test_broken_videos_are_one_unreadable_element_each(tmp_path):
