@@ -72,7 +72,7 @@ def main(_) -> None:
         ]
         model = ExportedModel(_MODEL.value)
         train, test = labelled.read_splits(
-            _DATA.value, _SPLIT.value, model.image_list("validation")
+            _DATA.value, _SPLIT.value, model.known_images("validation")
         )
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         result = landmark_regression.evaluate(

@@ -16,7 +16,7 @@ from tf_landmarks.errors import UserError
 
 FLAGS = "flags.cfg"
 METRICS = "metrics.jsonl"
-SPLITS = ("training", "validation")  # of "<split>_images.txt"
+SPLITS = ("training", "validation")  # of images, see `image_lists`
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 EXPORT = "export"
@@ -30,6 +30,11 @@ UNTRAINED = "untrained"
 TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
 #: Marks a folder that this project made, whose pictures are no input.
 MARKER = ".tf_landmarks"
+
+
+def image_lists(split: str) -> tuple[str, str]:
+    """Returns the files that list the paths of a split's images, and the fingerprints of what they show."""
+    return f"{split}_images.txt", f"{split}_fingerprints.txt"
 
 
 def find_version(path: str) -> str:

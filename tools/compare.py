@@ -41,7 +41,7 @@ def main(_) -> None:
 
         protocol = protocols.resolve(_PROTOCOL.value)
         models = [ExportedModel(path) for path in _MODELS.value]
-        train, test = labelled.read_splits(_DATA.value, "test", ())
+        train, test = labelled.read_splits(_DATA.value, "test")
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         limbs = skeletons.parse_limbs(_LIMBS.value, test.names)
         results = {}

@@ -5,6 +5,7 @@ import pytest
 
 from tests.evaluation import toy_data
 from tf_landmarks.data import image_files, labelled
+from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
 
 pytestmark = pytest.mark.core
@@ -59,7 +60,7 @@ def test_links_are_followed_to_tell_whether_images_are_among_others(tmp_path):
     paths = toy_data.write_part(tmp_path / "some", toy_data.random_points(3))
     (tmp_path / "link.png").symlink_to(paths[1])
     images = labelled.read_split(str(tmp_path / "some"))
-    assert images.among([str(tmp_path / "link.png")]).tolist() == [False, True, False]
+    assert images.among(KnownImages([str(tmp_path / "link.png")])).tolist() == [False, True, False]
 
 
 def test_images_are_found_under_the_names_that_deeplabcut_gives_them(tmp_path):
@@ -73,7 +74,7 @@ def test_images_are_found_under_the_names_that_deeplabcut_gives_them(tmp_path):
 def test_columns_may_stand_in_another_order_in_the_test_table(tmp_path):
     for part, names in (("train", ("a", "b", "c")), ("test", ("c", "a", "b"))):
         toy_data.write_part(tmp_path / part, toy_data.random_points(2), names=names)
-    train, test = labelled.read_splits(str(tmp_path), "test", ())
+    train, test = labelled.read_splits(str(tmp_path), "test")
     assert test.names == train.names == ["a", "b", "c"]
     np.testing.assert_array_equal(test.points, train.points[:, [1, 2, 0]])
 

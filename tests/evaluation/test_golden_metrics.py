@@ -28,7 +28,7 @@ def measure(folder: pathlib.Path) -> dict:
     model = toy_data.DotModel(num_landmarks=2, has_generator=True)
     found = {}
     for name in PROTOCOLS:
-        train, test = labelled.read_splits(str(folder), "test", ())
+        train, test = labelled.read_splits(str(folder), "test")
         result = landmark_regression.evaluate(
             model, train, test, "left,right", protocols.resolve(name, ridge=1.0), seed=3
         )

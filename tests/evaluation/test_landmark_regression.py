@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
-from tf_landmarks.data import image_files, labelled
+from tf_landmarks.data import fingerprints, image_files, labelled
 from tf_landmarks.evaluation import landmark_regression, protocols
 from tf_landmarks.report import text
 
@@ -18,7 +18,7 @@ EXACT = protocols.resolve("linear", ridge=0.0)
 def measure(
     model, folder, normalizer="edge", protocol=EXACT, split="test", flip_pairs="", **options
 ):
-    held_out = model.image_list("validation")
+    held_out = model.known_images("validation")
     train, test = labelled.read_splits(str(folder), split, held_out)
     protocol = protocol.with_flip_pairs(flip_pairs, test.names)
     return landmark_regression.evaluate(model, train, test, normalizer, protocol, **options)
@@ -156,6 +156,21 @@ def test_a_test_image_that_was_trained_on_is_refused_by_name(folder):
     assert result.metrics["protocol"]["num_trained_on"] == 1
 
 
+def test_a_copy_of_a_trained_image_is_known_by_what_it_shows(folder):
+    planted = image_files.read_image(str(folder / "test" / "images" / "dots3.png"))
+    model = toy_data.DotModel(shown=[fingerprints.fingerprint(planted)])
+    with pytest.raises(ValueError, match=r"1 of 8 test images were trained on, .*dots3\.png"):
+        measure(model, folder)
+
+
+def test_a_test_image_that_a_training_image_repeats_is_named(folder, caplog):
+    copied = folder / "test" / "images" / "dots2.png"
+    copied.write_bytes((folder / "train" / "images" / "dots5.png").read_bytes())
+    measure(toy_data.DotModel(), folder)
+    assert "1 of 8 test images show exactly what a training image shows" in caplog.text
+    assert "dots2.png" in caplog.text
+
+
 def test_links_do_not_hide_a_trained_image(folder, tmp_path):
     image = folder / "test" / "images" / "dots0.png"
     link = tmp_path / "link.png"
@@ -233,7 +248,7 @@ def test_missing_annotations_leave_strict_json(tmp_path):
     assert scores["protocol"]["num_skipped"] == 1
     assert np.isnan(result.image_nme).sum() == 1
     lines = text.table(result)
-    assert [line.split()[1] for line in lines if line.startswith("tail")] == ["-"]
+    assert [line.split()[1] for line in lines if line.startswith("tail")] == ["–"]
 
 
 def test_health_comes_with_the_scores(folder):

@@ -24,7 +24,7 @@ def splits(folder, count=30, sizes=(32, 32)):
         toy_data.write_part(folder / part, points, sizes)
         for name, (x, y) in zip(sorted_names(n), points[:, 0], strict=True):
             paint(folder / part / "images" / name, x, y, sizes)
-    return labelled.read_splits(str(folder), "test", ())
+    return labelled.read_splits(str(folder), "test")
 
 
 def sorted_names(count):

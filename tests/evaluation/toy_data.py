@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from tf_landmarks import coordinates
+from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.inference.exported import ExportedModel, Prediction
 
@@ -90,10 +91,17 @@ class DotModel:
         constant: Find this (x, y) in every picture instead.
         trained_on: Paths of the images it pretends to have been trained on.
         held_out: Paths of those it pretends to have held out.
+        shown: Fingerprints of the images it pretends to have been trained on.
     """
 
     def __init__(
-        self, num_landmarks=3, has_generator=False, constant=None, trained_on=(), held_out=()
+        self,
+        num_landmarks=3,
+        has_generator=False,
+        constant=None,
+        trained_on=(),
+        held_out=(),
+        shown=(),
     ):
         self.geometry = Geometry(32)
         self.num_landmarks, self.has_generator = num_landmarks, has_generator
@@ -102,9 +110,10 @@ class DotModel:
         self.rendered = []  # what `render` was asked for
         self._constant = constant
         self._lists = {"training": set(trained_on), "validation": set(held_out)}
+        self._shown = {"training": set(shown), "validation": set()}
 
-    def image_list(self, part):
-        return self._lists[part]
+    def known_images(self, split):
+        return KnownImages(self._lists[split], self._shown[split])
 
     def predict(self, images):
         found = [self._find(image) for image in images]

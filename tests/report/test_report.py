@@ -72,7 +72,7 @@ def evaluate(folder, model, points, sizes=(32, 32), normalizer="edge", **names):
     many = toy_data.random_points(12)
     toy_data.write_part(folder / "train", many, names=names.get("names", toy_data.NAMES))
     toy_data.write_part(folder / "test", points, sizes, **names)
-    parts = labelled.read_splits(str(folder), "test", ())
+    parts = labelled.read_splits(str(folder), "test")
     return landmark_regression.evaluate(model, *parts, normalizer, PROTOCOL)
 
 

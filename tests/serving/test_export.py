@@ -15,7 +15,8 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_landmarks
-from tf_landmarks import coordinates, flags, methods, run_directory
+from tf_landmarks import artifacts, coordinates, flags, methods, run_directory
+from tf_landmarks.data import fingerprints, image_files, tfrecords
 from tf_landmarks.methods.imm import ImmOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
@@ -357,10 +358,12 @@ def test_the_facts_of_the_training_come_along(run, exported):
     assert exported.geometry == run.geometry
     steps = [row["step"] for row in exported.metrics]
     assert steps[0] == 0 and steps[-1] == 2
-    training, validation = exported.image_list("training"), exported.image_list("validation")
+    known = [exported.known_images(split) for split in run_directory.SPLITS]
+    training, validation = (set(images.paths) for images in known)
     root = os.path.realpath(os.path.join(run.data, "train"))
     assert training | validation == {os.path.join(root, f"{n:02d}.png") for n in range(20)}
     assert len(training) == len(validation) == 10 and not training & validation
+    assert not any(images.fingerprints for images in known)  # this run was never finished
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take text alone")
@@ -370,7 +373,28 @@ def test_lists_of_images_hold_names_that_are_not_text(run, exported, tmp_path, m
     data = RunData(dataclasses.replace(other, validation_fraction=0.0), methods.Model.check_images)
     trainer._write_image_lists(other.run_dir, data)
     monkeypatch.setattr(exported, "_extra", str(tmp_path))
-    assert exported.image_list("training") == {os.path.realpath(tmp_path / "caf\udce9.png")}
+    known = exported.known_images("training")
+    assert known.paths == [os.path.realpath(tmp_path / "caf\udce9.png")]
+    assert exported.known_images("validation").paths == []
+
+
+def test_images_are_known_again_in_an_archive(run, exported, tmp_path, monkeypatch):
+    folder, archive = tmp_path / "images", str(tmp_path / "shard")
+    folder.mkdir()
+    shard = tfrecords.ShardWriter(archive)
+    for number, image in enumerate(IMAGES):
+        (folder / f"{number}.png").write_bytes(encoded(image))
+        if number:
+            shard.write(f"other{number}.png", encoded(image))
+    shard.close()
+    other = dataclasses.replace(run, data=f"tfrecord:{archive}", validation_fraction=0.0)
+    artifacts._write_fingerprints(str(tmp_path), RunData(other, methods.Model.check_images))
+    monkeypatch.setattr(exported, "_extra", str(tmp_path))
+    known = exported.known_images("training")
+    assert not known.paths and len(known.fingerprints) == len(IMAGES) - 1
+    paths = [str(folder / f"{number}.png") for number in range(len(IMAGES))]
+    shown = [fingerprints.fingerprint(image_files.read_image(path)) for path in paths]
+    assert known.among(paths, shown).tolist() == [False] + [True] * (len(IMAGES) - 1)
 
 
 def test_a_run_its_export_and_a_version_are_all_paths_of_the_model(run, export, tmp_path):

@@ -8,7 +8,7 @@ memory of its annotations.
 import dataclasses
 import os
 import pathlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import logging
@@ -23,6 +23,7 @@ from tf_landmarks.data import (
     stacks,
     videos,
 )  # fmt: skip
+from tf_landmarks.data.fingerprints import NONE, KnownImages, fingerprint
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.image_files import UnreadableImageError
 from tf_landmarks.data.skeletons import Skeleton
@@ -69,6 +70,7 @@ class LabelledImages:
         paths: Image files; of a video's frame its file and number, `walk.mp4#000012`.
         images: `[H, W, 3]` uint8 each, read when asked for.
         sizes: `[N, 2]` (height, width) of each.
+        fingerprints: What each shows, see data/fingerprints.py.
         points: `[N, A, 2]` float64 (x, y) in pixels of each image, NaN where missing.
         skeleton: The A landmarks.
         num_bad: Annotated images that could not be read.
@@ -78,6 +80,7 @@ class LabelledImages:
     paths: list[str]
     images: Sequence[np.ndarray]
     sizes: np.ndarray
+    fingerprints: list[str]
     points: np.ndarray
     skeleton: Skeleton
     num_bad: int = 0
@@ -99,14 +102,13 @@ class LabelledImages:
             paths=[self.paths[i] for i in chosen],
             images=self.images[chosen],
             sizes=self.sizes[chosen],
+            fingerprints=[self.fingerprints[i] for i in chosen],
             points=self.points[chosen],
         )
 
-    def among(self, paths: Collection[str]) -> np.ndarray:
-        """`[N]` bool: which images are among these files."""
-        # Both sides are resolved: data folders often hold links to a common pool of files.
-        resolved = {frame_names.real_path(path) for path in paths}
-        return np.array([frame_names.real_path(path) in resolved for path in self.paths], bool)
+    def among(self, known: KnownImages) -> np.ndarray:
+        """`[N]` bool: which images are among known ones, by their files or by what they show."""
+        return known.among(self.paths, self.fingerprints)
 
     @property
     def groups(self) -> np.ndarray:
@@ -144,7 +146,7 @@ def read_split(folder: str) -> LabelledImages:
     if not paths:
         raise UserError(f"{found[0][0].path} holds no labelled row: every point in it is missing")
     source = _Files(paths)
-    sizes = _read_sizes(source, folder)
+    sizes, fingerprints = _look_at(source, folder)
     readable = (sizes > 0).all(axis=-1)
     start = 0
     for known, part in parts:
@@ -159,6 +161,7 @@ def read_split(folder: str) -> LabelledImages:
         [paths[row] for row in rows],
         Images(source, rows),
         sizes[rows],
+        [fingerprints[row] for row in rows],
         np.concatenate([known.points for known, _ in parts])[rows],
         Skeleton(tuple(names)),
         sum(len(part) for _, part in found) - len(rows),
@@ -167,7 +170,7 @@ def read_split(folder: str) -> LabelledImages:
 
 
 def read_splits(
-    data: str, split: str, held_out: Collection[str]
+    data: str, split: str, held_out: KnownImages = NONE
 ) -> tuple[LabelledImages, LabelledImages]:
     """Opens what to fit on and what to measure on.
 
@@ -175,7 +178,7 @@ def read_splits(
         data: A folder with `train/` and `test/`.
         split: "test"; or "validation": both come from `train/`, and what is measured on are the images
             that were held out when the model was trained.
-        held_out: The files of these.
+        held_out: These.
 
     Returns:
         The two splits.
@@ -245,17 +248,22 @@ class _Files(sources.Source):
         return opened
 
 
-def _read_sizes(source: sources.Source, folder: str) -> np.ndarray:
-    """Reads `[N, 2]` (height, width) of images, 0 where one cannot be read, of which it says why.
+def _look_at(source: sources.Source, folder: str) -> tuple[np.ndarray, list[str]]:
+    """Reads each image once.
+
+    Returns:
+        `[N, 2]` (height, width), 0 where one cannot be read, of which it says why; and fingerprints.
 
     Raises:
         UserError: If none can be read.
     """
+    fingerprints = [""] * len(source.names)
     sizes = np.zeros((len(source.names), 2), np.int64)
     why: dict[str, list[str]] = {}
     for row, name in enumerate(source.names):
         try:
-            sizes[row] = source.read(row).shape[:2]
+            image = source.read(row)
+            sizes[row], fingerprints[row] = image.shape[:2], fingerprint(image)
         except UnreadableImageError as error:
             why.setdefault(str(error), []).append(name)
     for reason, names in why.items():
@@ -264,7 +272,7 @@ def _read_sizes(source: sources.Source, folder: str) -> np.ndarray:
     if not sizes.any():
         reason, names = next(iter(why.items()))
         raise UserError(f"{folder} holds no labelled image that can be read; {names[0]}: {reason}")
-    return sizes
+    return sizes, fingerprints
 
 
 def _in_order(

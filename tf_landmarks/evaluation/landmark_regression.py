@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated
+from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import attribution, few_labels, rivals
@@ -193,7 +195,7 @@ def check_splits(
     """
     if train.names != test.names:
         raise UserError(f"train has the landmarks {train.names}, test has {test.names}")
-    shared = test.among(train.paths)
+    shared = test.among(KnownImages(train.paths))
     if shared.any():
         raise UserError(
             f"{shared.sum()} images are in both splits, {test.paths[np.argmax(shared)]} for one: the "
@@ -206,7 +208,14 @@ def check_splits(
             f"no readable training image labels {never}, so nothing can be fitted to it; label it "
             "in some of them, or remove its columns from the annotations of both splits"
         )
-    trained_on = test.among(model.image_list("training"))
+    twins = test.among(KnownImages((), train.fingerprints))
+    if twins.any():
+        logging.warning(
+            "%d of %d test images show exactly what a training image shows, %s for one: copies, or a scene "
+            "that stands still; they make the error look smaller",
+            twins.sum(), len(test), test.paths[np.argmax(twins)],
+        )  # fmt: skip
+    trained_on = test.among(model.known_images("training"))
     if trained_on.any() and not allow_training_images:
         raise UserError(
             f"{trained_on.sum()} of {len(test)} test images were trained on, "

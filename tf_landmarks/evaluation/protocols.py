@@ -25,6 +25,8 @@ from tf_landmarks.metrics import landmark_errors
 ORIGINS = ("centre", "top_left")
 # How many times the images are warped for a map that is fitted by gradient.
 GRADIENT_ROUNDS = 10
+# Steps of such a map from few labels, of which one batch holds all or most.
+FEW_STEPS = 5_000
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -254,14 +256,17 @@ class GradientProtocol(Protocol):
     """A map by gradient with weight decay, over images warped at random (FSE)."""
 
     fitted = "gradient"
-    few_label_repeats = 10  # each takes seconds
+    few_label_repeats = 3  # each takes a second
 
     def fit(self, examples: Examples, seed: int = 0, few: bool = False) -> Regressor:
         rounds = [
             self._pairs(landmarks, points, examples.size)
             for landmarks, points in examples.warped(GRADIENT_ROUNDS, seed)
         ]
-        linear = regression.fit_by_gradient(rounds, bias=self.bias, seed=seed, allow_missing=few)
+        steps = FEW_STEPS if few else regression.MAX_STEPS
+        linear = regression.fit_by_gradient(
+            rounds, bias=self.bias, seed=seed, allow_missing=few, max_steps=steps
+        )
         return Regressor(self, examples.size, linear)
 
 

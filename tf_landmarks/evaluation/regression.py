@@ -16,6 +16,7 @@ import numpy as np
 # "no ridge to speak of" and "nothing but the mean".
 RIDGE_GRID = np.logspace(-7, 3, 41)
 NUM_BLOCKS = 5
+MAX_STEPS = 50_000
 # Enough for the rate of a map by gradient to fall twice, however many images there are.
 MAX_PASSES = 30
 # Up to so many directions, solving for each ridge by itself is as quick, and more exact.
@@ -84,7 +85,7 @@ def fit_linear(x, y, *, bias: bool, ridge: float | str, allow_missing=False) -> 
 def fit_by_gradient(
     rounds: Sequence[tuple[np.ndarray, np.ndarray]],
     *, bias: bool = False, weight_decay: float = 5e-4, learning_rate: float = 1e-3,
-    batch_size: int = 32, max_steps: int = 50_000, patience: int = 5, seed: int = 0,
+    batch_size: int = 32, max_steps: int = MAX_STEPS, patience: int = 5, seed: int = 0,
     allow_missing: bool = False,
 ) -> LinearRegressor:  # fmt: skip
     """Fits the map as FSE trains it: Adam on squared distances, over images warped anew each epoch.

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates, run_directory
+from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
 
 BATCH = 32
@@ -70,10 +71,17 @@ class ExportedModel:
         with open(path, encoding="utf-8") as file:
             return [json.loads(line) for line in file]
 
-    def image_list(self, split: str) -> set[str]:
-        """The paths of the images of the training or the validation split."""
-        lines = run_directory.read_lines(os.path.join(self._extra, f"{split}_images.txt"))
-        return {line for line in lines if line}
+    def known_images(self, split: str) -> KnownImages:
+        """The images of the training or the validation split."""
+        paths, fingerprints = (
+            [line for line in run_directory.read_lines(path) if line]
+            if os.path.exists(path)
+            else []
+            for path in (
+                os.path.join(self._extra, name) for name in run_directory.image_lists(split)
+            )
+        )
+        return KnownImages(paths, fingerprints)
 
     def predict(self, images: Iterable[np.ndarray]) -> Prediction:
         """Finds landmarks.

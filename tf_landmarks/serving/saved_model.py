@@ -37,10 +37,13 @@ def export_run(run_dir: str, output: str | None = None) -> str:
 
     extra = os.path.join(part, run_directory.EXTRA)
     os.makedirs(extra)
-    for name in (run_directory.FLAGS, *(f"{p}_images.txt" for p in run_directory.SPLITS)):
+    paths, fingerprints = zip(*map(run_directory.image_lists, run_directory.SPLITS), strict=True)
+    for name in (run_directory.FLAGS, *paths):
         shutil.copy(os.path.join(run_dir, name), extra)
-    with contextlib.suppress(FileNotFoundError):  # a log, which nothing but the curves needs
-        shutil.copy(os.path.join(run_dir, run_directory.METRICS), extra)
+    # A run that was cut off has no fingerprints, and nothing but curves needs the log.
+    for name in (*fingerprints, run_directory.METRICS):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(os.path.join(run_dir, name), extra)
     facts = {
         "method": run.method,
         "step": step,

@@ -315,7 +315,7 @@ def _end_pipelines(error: BaseException) -> None:
 
 def _check_same_images(run: RunOptions, data: RunData) -> None:
     """Refuses to go on with other images: `--data` may lie elsewhere now, but not be another set."""
-    path = os.path.join(run.run_dir, f"{run_directory.SPLITS[0]}_images.txt")
+    path = os.path.join(run.run_dir, run_directory.image_lists(run_directory.SPLITS[0])[0])
     if not os.path.exists(path):
         return
     before = [os.path.basename(line) for line in run_directory.read_lines(path)]
@@ -334,6 +334,6 @@ def _write_image_lists(folder: str, data: RunData) -> None:
     root = os.path.realpath(root) if os.path.isdir(root) else root
     for split, images in zip(run_directory.SPLITS, (data.training, data.held_out), strict=True):
         names = [os.path.join(root, name) for name in (images.names if images else [])]
-        path = os.path.join(folder, f"{split}_images.txt")
+        path = os.path.join(folder, run_directory.image_lists(split)[0])
         with open(path, "w", **run_directory.TEXT) as file:
             file.writelines(f"{name}\n" for name in names)
