@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation import toy_data
 from tf_landmarks.data import fingerprints, image_files, labelled
-from tf_landmarks.evaluation import landmark_regression, protocols
+from tf_landmarks.evaluation import landmark_regression, protocols, regression
 from tf_landmarks.report import text
 
 pytestmark = pytest.mark.core
@@ -49,7 +49,9 @@ def test_a_perfect_detector_has_no_error(folder, protocol):
         assert scores["untrained_nme_percent"] >= scores["mean_shape_nme_percent"]
 
 
-def test_a_map_fitted_by_gradient_over_warped_images_finds_the_points(folder):
+def test_a_map_fitted_by_gradient_over_warped_images_finds_the_points(folder, monkeypatch):
+    monkeypatch.setattr(protocols, "FEW_STEPS", 20)
+    monkeypatch.setattr(regression, "MAX_STEPS", 8000)
     scores = measure(
         toy_data.DotModel(), folder, protocol=protocols.PROTOCOLS["fse_gradient"]
     ).metrics
@@ -314,6 +316,8 @@ def test_images_are_never_held_together(tmp_path, monkeypatch):
         return image
 
     monkeypatch.setattr(image_files, "read_image", count)
+    monkeypatch.setattr(protocols, "FEW_STEPS", 20)
+    monkeypatch.setattr(regression, "MAX_STEPS", 20)
     for protocol in ("linear", "fse_gradient"):
         measure(toy_data.DotModel(), tmp_path, protocol=protocols.PROTOCOLS[protocol])
     assert len(most) > 4 * 120 and max(most) <= 3
