@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import tps
+from tf_landmarks.augment import known_warp_pairs, tps
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.layers import soft_argmax
 from tf_landmarks.methods import MODELS, base
@@ -136,6 +136,17 @@ def test_the_correspondence_is_where_the_source_was_read():
             weights = np.outer((1 - down, down), (1 - right, right))[..., None]
             np.testing.assert_allclose(here, (weights * corners).sum(axis=(0, 1)), atol=2e-3)
     assert compared > 100
+
+
+def test_compiled_pairs_are_those_that_are_not(monkeypatch):
+    monkeypatch.setattr(known_warp_pairs, "COMPILED_FROM", 32)
+    geometry, model = Geometry(32, crop_fraction=0.8), make_model(32)
+    frames = noise(geometry.load_size)
+    plain = pair(model, frames, geometry)
+    dataset = tf.data.Dataset.from_tensor_slices(frames).batch(2)  # of a size that is not known
+    compiled = next(iter(dataset.map(lambda frames: pair(model, frames, geometry))))
+    for name, value in plain.items():
+        np.testing.assert_allclose(compiled[name], value, atol=2e-5, err_msg=name)
 
 
 def test_the_crop_zooms_the_warp_of_the_whole_frame():
