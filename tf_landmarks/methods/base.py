@@ -155,6 +155,8 @@ class Model(StagedModel):
     options_class: type
     #: The models that it is handed, by the option that names them.
     frozen_kinds: ClassVar[Mapping[str, Frozen]] = {}
+    #: The layers, by attribute, that losses alone need: running means of errors, an opponent. No export has them.
+    loss_layers: ClassVar[tuple[str, ...]] = ()
     #: On how many training batches the statistics of batch normalisation are estimated again before each
     #: evaluation and at the end, see training/batch_norm.py; 0: moving averages are good enough.
     bn_reestimation_batches = 0
@@ -221,15 +223,24 @@ class Model(StagedModel):
 
     @property
     def network_variables(self) -> dict[str, tf.Variable]:
-        """What its layers learn or measure, by path; no state of training."""
+        """What its layers learn or measure, by path; no state of training, and nothing of `loss_layers`."""
         measured = [v for layer in self.layers for v in layer.non_trainable_variables]
         own = {id(v) for v in [*self.trainable_variables, *measured]}
+        own -= {id(v) for v in self.loss_variables.values()}
+        return {path: v for path, v in variables_by_path(self).items() if id(v) in own}
+
+    @property
+    def loss_variables(self) -> dict[str, tf.Variable]:
+        """What its `loss_layers` learn or measure, as far as they were made, by path."""
+        layers = [getattr(self, name) for name in self.loss_layers if hasattr(self, name)]
+        own = {id(v) for layer in layers for v in layer.variables}
         return {path: v for path, v in variables_by_path(self).items() if id(v) in own}
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers its layers learn or measure."""
-        return sum(value.shape.num_elements() for value in self.network_variables.values())
+        """How many numbers its layers learn or measure, those of `loss_layers` too."""
+        values = [*self.network_variables.values(), *self.loss_variables.values()]
+        return sum(value.shape.num_elements() for value in values)
 
 
 class LandmarkModel(Model):

@@ -235,6 +235,7 @@ class Imm(base.LandmarkModel):
     frozen_kinds: ClassVar = {
         "loss_network": base.Frozen(frozen_network.FrozenNetwork, for_losses_only=True)
     }
+    loss_layers = ("balance", "discriminator")
     remedies = base.Remedies(
         dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
         spread="anew with a lower --imm_learning_rate or stronger warps (--imm_source_warp_*)",
