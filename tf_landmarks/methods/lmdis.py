@@ -111,7 +111,8 @@ class LmdisOptions(optimizers.OptimizerOptions):
     norm_momentum: float = base.option(0.9997, "of the moving averages of batch normalisation")
     bn_reestimation_batches: int = base.option(
         500,
-        "batches on which its statistics are measured before each evaluation; 0: moving averages",
+        "batches on which its statistics are measured at the end, and before an evaluation or a checkpoint up to one "
+        "for every ten steps since the last; 0: moving averages",
     )
     weight_decay: float = base.option(1e-6, "c of c * 1/2 |W|^2 on kernels")
     schedule: schedules.Schedule = base.option(
@@ -331,7 +332,9 @@ class Lmdis(base.LandmarkModel):
             # By the batch's statistics, as all of the step: moving ones depend on when a run was evaluated.
             return self.detect(canvas, training).landmarks_edge
 
-        return lmdis_warps.warped_source(padded, batch, self._landmark_share(), detect)
+        is_shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        together = self.spec.sync_batch_norm and is_shared
+        return lmdis_warps.warped_source(padded, batch, self._landmark_share(), detect, together)
 
     def _describe(self, padded: tf.Tensor, maps: tf.Tensor, training: bool) -> tf.Tensor | None:
         if not self.has_descriptors:
