@@ -265,7 +265,7 @@ def test_points_are_pixels_of_the_stored_image():
             point = coordinates.corner_from_pixels(tf.constant([8.0, 24.0]), (32, 32))
             landmarks = tf.tile(point[tf.newaxis, tf.newaxis], [tf.shape(inputs)[0], K, 1])
             heatmaps = tf.zeros([tf.shape(inputs)[0], 4, 4, K])
-            return methods.base.Landmarks(landmarks, heatmaps, landmarks[..., 0])
+            return methods.base.Landmarks(landmarks, heatmaps, heatmaps, landmarks[..., 0])
 
     geometry = dataclasses.replace(RunOptions(image_size=32), crop_fraction=0.8).geometry
     module = LandmarkModule(Fixed(), geometry)

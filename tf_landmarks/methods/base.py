@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tf_landmarks.augment.augmentation import Batch
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.layers import soft_argmax
 from tf_landmarks.methods.training_step import (
     NOT_FINITE,
     Losses,
@@ -83,12 +84,19 @@ class Landmarks(NamedTuple):
     Attributes:
         points: `[B, K, 2]` float32 (y, x) in the corner convention.
         heatmaps: `[B, h, w, K]` float32, the distributions whose means the points are.
+        score_maps: `[B, h, w, K]` float32, what the network says of each place before any softmax.
         confidence: `[B, K]` float32 in (0, 1].
     """
 
     points: tf.Tensor
     heatmaps: tf.Tensor
+    score_maps: tf.Tensor
     confidence: tf.Tensor
+
+    @classmethod
+    def of(cls, detection: soft_argmax.Detection) -> "Landmarks":
+        """Landmarks whose maps cover the image."""
+        return cls(*detection, soft_argmax.confidence(detection))
 
 
 class Features(NamedTuple):

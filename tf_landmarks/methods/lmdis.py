@@ -130,11 +130,13 @@ class Detection(NamedTuple):
         landmarks_edge: `[B, K, 2]` (y, x), edge convention of the canvas.
         variances: `[B, K, 2]` along y and x, in that unit squared.
         maps: `[B, m, m, K + 1]` float32, 1 at each pixel over all maps; the last is the background.
+        scores: `[B, m, m, K + 1]` float32, what the maps were made of.
     """
 
     landmarks_edge: tf.Tensor
     variances: tf.Tensor
     maps: tf.Tensor
+    scores: tf.Tensor
 
 
 class Lmdis(base.LandmarkModel):
@@ -282,20 +284,24 @@ class Lmdis(base.LandmarkModel):
             mean, variance = soft_argmax.moments(marginal, cells)
             means.append(mean)
             variances.append(variance)
-        return Detection(tf.stack(means, axis=-1), tf.stack(variances, axis=-1), maps)
+        return Detection(tf.stack(means, axis=-1), tf.stack(variances, axis=-1), maps, scores)
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
-        """See the base class; heatmaps are what of the maps lies in the image."""
+        """See the base class; maps are what of the canvas' maps lies in the image."""
         detection = self.detect(self.canvases(images), training)
         points = coordinates.corner_from_edge(
             detection.landmarks_edge * self.padding, (self.spec.image_size,) * 2
         )
         cells = detection.maps.shape[1]
         margin = round(cells * (1 - 1 / self.padding) / 2)
-        inside = detection.maps[:, margin : cells - margin, margin : cells - margin, :-1]
+        inside, scores = (
+            maps[:, margin : cells - margin, margin : cells - margin, :-1]
+            for maps in (detection.maps, detection.scores)
+        )
         total = tf.reduce_sum(inside, axis=[1, 2], keepdims=True)
         variance = tf.reduce_sum(detection.variances, axis=-1) * self.padding**2
-        return base.Landmarks(points, inside / (total + 1e-12), soft_argmax.confidence_of(variance))
+        confidence = soft_argmax.confidence_of(variance)
+        return base.Landmarks(points, inside / (total + 1e-12), scores, confidence)
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""
