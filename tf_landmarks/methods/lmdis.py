@@ -17,7 +17,7 @@ the published weights mean. The networks are in lmdis_networks.py, warps around 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import tensorflow as tf
 
@@ -28,7 +28,7 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.layers import soft_argmax
 from tf_landmarks.losses import likelihood, optical_flow, structure
 from tf_landmarks.methods import base, lmdis_networks, lmdis_warps, optimizers, schedules
-from tf_landmarks.methods.lmdis_networks import ARCHITECTURES
+from tf_landmarks.methods.lmdis_networks import ARCHITECTURES, Detection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,22 +121,6 @@ class LmdisOptions(optimizers.OptimizerOptions):
     )
     learning_rate_step_1: int = base.option(100_000, "first step of the schedule of steps")
     learning_rate_step_2: int = base.option(200_000, "second step of the schedule of steps")
-
-
-class Detection(NamedTuple):
-    """Landmarks, and the maps that they were read off.
-
-    Attributes:
-        landmarks_edge: `[B, K, 2]` (y, x), edge convention of the canvas.
-        variances: `[B, K, 2]` along y and x, in that unit squared.
-        maps: `[B, m, m, K + 1]` float32, 1 at each pixel over all maps; the last is the background.
-        scores: `[B, m, m, K + 1]` float32, what the maps were made of.
-    """
-
-    landmarks_edge: tf.Tensor
-    variances: tf.Tensor
-    maps: tf.Tensor
-    scores: tf.Tensor
 
 
 class Lmdis(base.LandmarkModel):
