@@ -109,13 +109,12 @@ CASES = [
 
 LMDIS_AROUND_LANDMARKS = Case(
     "lmdis",
-    # From the first step on; landmarks are apart only where maps are sharp.
+    # From the first step on.
     {
         **next(case.options for case in CASES if case.method == "lmdis"),
-        "landmark_warps": 0.5,
+        "landmark_warps": 0.3,
         "landmark_warps_from": -1,
         "landmark_warps_full": 0,
-        "output_scale": 20.0,
     },
 )
 """LMDIS as it is by default; see `CASES`."""
