@@ -151,7 +151,7 @@ def test_signatures_are_as_documented(signatures):
     assert outputs == {
         "serving_default": found,
         "predict_images": found,
-        "represent": {"heatmaps": ("float32", [None, 16, 16, K])},
+        "represent": {name: ("float32", [None, 16, 16, K]) for name in ("heatmaps", "score_maps")},
         "render": {"rendered": ("uint8", [None, 32, 32, 3])},
     }
 
@@ -217,7 +217,7 @@ def empty_batches() -> dict[str, dict[str, np.ndarray]]:
 
 EMPTY_OUTPUTS = {
     "landmarks": (0, K, 2), "confidence": (0, K), "ok": (0,),
-    "heatmaps": (0, 16, 16, K), "rendered": (0, 32, 32, 3),
+    "heatmaps": (0, 16, 16, K), "score_maps": (0, 16, 16, K), "rendered": (0, 32, 32, 3),
 }  # fmt: skip
 
 
