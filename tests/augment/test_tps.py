@@ -492,3 +492,12 @@ def test_control_points_may_coincide():
     control = tf.repeat(tf.constant([[[0.1, 0.2]]]), 6, axis=1)
     warp = tps.fit_each(control, control + 0.05 * tf.random.stateless_normal([1, 6, 2], [0, 0]))
     assert np.isfinite(warp(np.random.default_rng(0).uniform(-1, 1, (9, 2)))).all()
+
+
+@each_kernel
+def test_rows_warp_as_points_do(kernel):
+    points = np.random.default_rng(0).uniform(-1.2, 1.2, (3, 4, 5, 2))
+    warp = random_warps(FSE_FACES, 3, kernel=kernel)
+    expected = tps.warp_points(warp, tf.constant(points.reshape(3, 20, 2)))
+    found = tps.warp_points_by_rows(warp, tf.constant(points))
+    np.testing.assert_allclose(found, np.reshape(expected, points.shape), atol=1e-12)

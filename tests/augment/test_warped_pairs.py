@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import sampling
+from tf_landmarks.augment import sampling, warped_pairs
 from tf_landmarks.augment.frame_pairs import FramePair
 from tf_landmarks.augment.tps import WarpStrength
 from tf_landmarks.augment.warped_pairs import WarpedPair, boundary_mask
+from tf_landmarks.data import samplers
 from tf_landmarks.data.geometry import Geometry
 
 pytestmark = pytest.mark.core
@@ -174,6 +175,28 @@ def test_warped_pairs_are_pure_functions_of_the_seed(frame):
     other = make(pair, frames, seed=tf.constant([3, 6]))
     assert np.abs(other["target"] - batch["target"]).mean() > 0.02
     assert np.abs(other["source"] - batch["source"]).mean() > 0.02
+
+
+def test_compiled_pairs_are_those_that_are_not(monkeypatch):
+    # As every large batch of a run is made: in a graph, of a batch whose size is not known.
+    monkeypatch.setattr(warped_pairs, "COMPILED_FROM", 16)
+    pair, geometry = WarpedPair(TARGET, SOURCE), Geometry(16)
+    frames = random_frames(geometry)
+    plain = make(pair, frames, geometry)
+    dataset = tf.data.Dataset.from_tensor_slices(frames).batch(3)
+    compiled = next(iter(dataset.map(lambda frames: pair(frames, SEED, geometry))))
+    for name, value in plain.items():
+        np.testing.assert_allclose(compiled[name], value, atol=1e-4, err_msg=name)
+
+
+def test_warped_frames_are_the_first_and_the_last_each_by_a_warp_of_its_own():
+    pair = WarpedPair(TARGET, SOURCE, composed=False, sampler=samplers.FramePairs())
+    first, last = random_frames(), random_frames()[:, :, ::-1]
+    batch = make(pair, tf.concat([first, last], axis=1))
+    alone = dataclasses.replace(pair, sampler=samplers.SingleImages())
+    for name, frames in (("target", first), ("source", last)):
+        np.testing.assert_allclose(batch[name], make(alone, frames)[name], atol=1e-5)
+    assert np.abs(batch["source"] - make(alone, first)["source"]).mean() > 0.05
 
 
 # --- Warped pairs: the margin -----------------------------------------------------------------

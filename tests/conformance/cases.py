@@ -9,6 +9,8 @@ import tensorflow as tf
 from tests.conformance import toys
 from tf_landmarks import methods
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.options import RunOptions
+from tf_landmarks.training import models
 
 _IMM = {
     "width": 4,
@@ -59,13 +61,15 @@ class Case:
             *own,
         ]
 
-    def model(self, num_landmarks: int = 4, sync_batch_norm: bool = False) -> methods.Model:
-        """Makes and builds the model."""
-        kind = methods.MODELS[self.method]
-        spec = methods.ModelSpec(self.image_size, num_landmarks, sync_batch_norm)
-        model = kind(spec, kind.options_class(**self.options))
-        model.build_variables()
-        return model
+    def model(self, sync_batch_norm: bool = False) -> methods.Model:
+        """Makes and builds the model, with the frozen ones that it is handed."""
+        run = RunOptions(
+            method=self.method,
+            image_size=self.image_size,
+            num_landmarks=4,
+            sync_batch_norm=sync_batch_norm,
+        )
+        return models.make_model(run, methods.MODELS[self.method].options_class(**self.options))
 
     def batch(self, size: int, seed: int, stage: int = 0) -> dict[str, np.ndarray]:
         """A batch of a stage, from smooth random images."""
@@ -102,6 +106,18 @@ CASES = [
     Case("fse", {"schedule": "constant", "learning_rate": 3e-3, "pool": 3}),
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""
+
+LMDIS_AROUND_LANDMARKS = Case(
+    "lmdis",
+    # From the first step on.
+    {
+        **next(case.options for case in CASES if case.method == "lmdis"),
+        "landmark_warps": 0.3,
+        "landmark_warps_from": -1,
+        "landmark_warps_full": 0,
+    },
+)
+"""LMDIS as it is by default; see `CASES`."""
 
 THREE_STAGES = Case("three_stages", {})
 FEATURES = Case("toy_features", {}, watched="error")

@@ -116,6 +116,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
         return
     heatmaps = exported.heatmaps([image])
     np.testing.assert_allclose(heatmaps, expected.heatmaps, atol=1e-3)
+    np.testing.assert_allclose(exported.score_maps([image]), expected.score_maps, atol=1e-3)
     assert exported.predict([image]).landmarks.shape == (1, run.num_landmarks, 2)
 
 
@@ -151,7 +152,7 @@ def test_the_loss_falls_on_four_real_images(case, photographs):
 
 @pytest.mark.core
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.cfg")), ids=lambda p: p.stem)
-def test_every_flagfile_parses_and_its_networks_can_be_built(path, monkeypatch):
+def test_every_flagfile_parses_and_its_sizes_fit_its_networks(path, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
     run, options = flags.read(str(path))
     monkeypatch.setattr(models, "check_frozen", lambda *_: None)  # which a user brings

@@ -10,6 +10,12 @@ import numpy as np
 import pytest
 
 from tests.conformance import cases
+from tests.layers.test_pretrained import random_vgg
+from tf_landmarks import flags
+from tf_landmarks.layers import weights
+from tf_landmarks.methods.lmdis import LmdisOptions
+from tf_landmarks.options import RunOptions
+from tf_landmarks.training import checkpoints
 
 pytestmark = pytest.mark.system
 
@@ -60,11 +66,39 @@ STAGES = {str(case): (case, 0) for case in (*cases.CASES, cases.FEATURES)}
 STAGES |= {f"three_stages_{stage}": (cases.THREE_STAGES, stage) for stage in range(3)}
 
 
+def with_loss_network(folder: pathlib.Path) -> cases.Case:
+    """IMM with a loss network, whose file is made."""
+    path = folder / "vgg.npz"
+    weights.write_arrays(str(path), random_vgg())
+    options = {**cases.CASES[0].options, "loss": "balanced", "loss_network": str(path)}
+    return cases.Case("imm", options)
+
+
+def with_detector(folder: pathlib.Path) -> cases.Case:
+    """The conditional generation with an untrained detector, whose run is made."""
+    path, case = folder / "lmdis", next(case for case in cases.CASES if case.method == "lmdis")
+    options = LmdisOptions(**case.options)
+    path.mkdir()
+    run = RunOptions(method="lmdis", image_size=32, num_landmarks=4, run_dir=str(path))
+    flags.write(str(path / "flags.cfg"), run, options)
+    model = case.model()
+    model.start_stage(model.stages[0], 1)
+    checkpoints.Checkpoints(str(path / "checkpoints"), model).save()
+    small = {"latent": 8, "width": 4, "code": 8}
+    return cases.Case("generation", {**small, "detector": str(path)})
+
+
+FROZEN = {"imm_loss_network": with_loss_network, "generation": with_detector}
+
+
 @pytest.fixture(scope="module")
 def gradients(tmp_path_factory) -> tuple[dict, dict]:
     """Those of one replica and of two with the same batch, for every stage of every model."""
+    stages = dict(STAGES)
+    for name, make in FROZEN.items():
+        stages[name] = make(tmp_path_factory.mktemp(name)), 0
     jobs = {}
-    for name, (case, stage) in STAGES.items():
+    for name, (case, stage) in stages.items():
         batch = case.batch(4, seed=1, stage=stage)
         jobs[name] = case, stage, {key: np.stack([value, value]) for key, value in batch.items()}
     return tuple(
@@ -73,16 +107,18 @@ def gradients(tmp_path_factory) -> tuple[dict, dict]:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [*STAGES, *FROZEN])
 def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(name, gradients):
     one, two = gradients
     assert_same(one[name], two[name])
 
 
+@pytest.mark.parametrize(
+    "case", [cases.CASES[1], cases.LMDIS_AROUND_LANDMARKS], ids=["imm", "lmdis"]
+)
 def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_the_whole(
-    tmp_path_factory,
+    case, tmp_path_factory
 ):
-    case = cases.CASES[1]
     batch = case.batch(8, seed=2)
     halves = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
     jobs = {"halves": (case, 0, halves)}
@@ -92,5 +128,18 @@ def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_th
 
     one = run("one", "sync")
     assert_same(one, run("mirrored", "sync"))
-    with pytest.raises(AssertionError):
-        assert_same(one, run("mirrored"))
+    if case.method == "imm":
+        with pytest.raises(AssertionError):
+            assert_same(one, run("mirrored"))
+
+
+def test_the_command_trains_replicas_with_a_loss_network(tmp_path):
+    # What is checked before the devices are set up must not start TensorFlow.
+    case = with_loss_network(tmp_path)
+    subprocess.run(
+        [sys.executable, "-m", "tf_landmarks.train", *case.flags, f"--run_dir={tmp_path / 'run'}",
+         "--strategy=mirrored", "--replicas=2", "--data=made_faces", "--cache_mib=0", "--batch_size=2",
+         "--steps=1", "--precision=float32"],
+        check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (tmp_path / "run" / "export" / "1").is_dir()

@@ -54,7 +54,7 @@ def train(run_dir, *arguments) -> list[subprocess.Popen]:
 
 
 def test_two_workers_have_the_gradients_of_one_process(tmp_path):
-    case = cases.CASES[1].of_stills
+    case = test_replicas.with_loss_network(tmp_path)
     batch = case.batch(8, seed=2)
     halves = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
     jobs = {"halves": (case, 0, halves)}

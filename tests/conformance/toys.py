@@ -93,7 +93,7 @@ class ThreeStages(base.LandmarkModel):
 
     def represent(self, images, training=False):
         found = self._detect(images, training)
-        return base.Landmarks(*found, soft_argmax.confidence(found))
+        return base.Landmarks.of(found)
 
     def _detect(self, images, training):
         features = self.norm(self.trunk(images), training=training)

@@ -48,6 +48,16 @@ def test_a_vgg_saved_by_keras_gives_the_features_that_keras_gives(name, mode, tm
         np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(tf.reduce_max(theirs)))
 
 
+def test_what_keras_downloads_is_the_network_that_its_file_would_be(tmp_path, monkeypatch):
+    keras = tf.keras.applications.VGG19(include_top=False, weights=None, input_shape=(32, 32, 3))
+    keras.save_weights(str(tmp_path / "vgg.h5"))
+    monkeypatch.setattr(tf.keras.applications, "VGG19", lambda include_top, weights: keras)
+    downloaded, read = weights.download(), weights.read_arrays(str(tmp_path / "vgg.h5"))
+    assert downloaded.keys() == read.keys() and len(read) == 2 * 16
+    for name, values in read.items():
+        np.testing.assert_array_equal(downloaded[name], values, err_msg=name)
+
+
 def test_feature_sizes_are_those_of_the_paper_at_128_pixels():
     found = vgg.Vgg(random_vgg(width=64))(tf.zeros([1, 128, 128, 3]))
     sizes = [(128, 64), (64, 128), (32, 256), (16, 512), (8, 512)]

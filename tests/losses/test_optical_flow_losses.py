@@ -67,6 +67,17 @@ def test_landmarks_on_what_moves_are_preferred():
     assert on > -1.0 / (2 * np.pi * optical_flow.PRIOR_WIDTH**2 * SIZE**2)
 
 
+def test_what_moves_twice_as_fast_draws_four_times_as_much():
+    # Equation 16 has the square of the speed.
+    field = np.zeros((1, SIZE, SIZE, 2), np.float32)
+    field[0, 8, 8], field[0, 24, 24] = (0.1, 0.0), (0.0, -0.2)
+    slow, fast = (
+        optical_flow.motion_prior(at_pixel(*p), tf.constant(field), tf.ones([1])).numpy()
+        for p in ((8, 8), (24, 24))
+    )
+    assert fast == pytest.approx(4 * slow, rel=1e-3) and slow < 0
+
+
 def test_the_order_of_landmarks_does_not_matter():
     field = tf.random.stateless_normal([2, SIZE, SIZE, 2], [0, 1])
     landmarks = tf.random.stateless_uniform([2, 5, 2], [2, 3], -0.4, 0.4)

@@ -46,7 +46,8 @@ class Line(base.LandmarkModel):
 
     def represent(self, images, training=False):
         points = tf.zeros([len(images), 1, 2])
-        return base.Landmarks(points, tf.ones([len(images), 1, 1, 1]), tf.ones([len(images), 1]))
+        maps = tf.ones([len(images), 1, 1, 1])
+        return base.Landmarks(points, maps, maps, tf.ones([len(images), 1]))
 
     def after_step(self):
         self.copies.assign(self.w)

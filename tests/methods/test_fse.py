@@ -1,17 +1,21 @@
 """FSE against its paper, part by part (docs/fse.md)."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks import coordinates
-from tf_landmarks.augment import tps
+from tf_landmarks import coordinates, flags
+from tf_landmarks.augment import known_warp_pairs, tps
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.layers import soft_argmax
 from tf_landmarks.methods import MODELS, base
 from tf_landmarks.methods.fse import Fse, FseOptions
 
 pytestmark = pytest.mark.core
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def make_model(size: int = 32, num_landmarks: int = 4, **options) -> Fse:
@@ -78,6 +82,39 @@ def test_its_trunk_makes_its_features_and_other_methods_have_none():
     np.testing.assert_allclose(model.features(images), values, atol=1e-6)
 
 
+def test_defaults_are_the_papers_for_faces():
+    # Sections 3.2 and 4, and the supplement's table of warps.
+    options = FseOptions()
+    assert (options.diversity_weight, options.diversity, options.pool) == (500.0, "max", 5)
+    assert (options.alignment, options.units, options.score_activation) == ("maps", "cells", True)
+    assert options.first_warp == tps.WarpStrength(0.0, 0.0, 0.0, 0.001, 0.001)
+    assert options.second_warp == tps.WarpStrength(20.0, 0.05, 0.1, 0.001, 0.01)
+    assert (options.control_side, options.weight_decay) == (10, 5e-4)
+    assert (options.learning_rate, options.schedule, options.plateau_factor) == (
+        1e-4,
+        "plateau",
+        0.1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "landmarks"), [("celeba_k10", 10), ("celeba_k30", 30), ("celeba_k50", 50)]
+)
+def test_flagfiles_of_faces_are_the_papers(name, landmarks):
+    run, options = flags.read(str(CONFIGS / f"fse_{name}.cfg"))
+    assert (run.image_size, run.num_landmarks, run.crop_fraction) == (80, landmarks, 0.8)
+    assert options == FseOptions()
+
+
+def test_images_are_centred():
+    model, images, seen = make_model(), noise()[:, 0], []
+    first = model.trunk[0]
+    original = first.call
+    first.call = lambda values, training: seen.append(values) or original(values, training)
+    model.features(images)
+    np.testing.assert_allclose(seen[0], images - 0.5, atol=1e-6)
+
+
 def test_a_small_image_for_the_block_of_the_diversity_is_refused():
     with pytest.raises(ValueError, match=r"--image_size=8 .*--fse_pool=5"):
         Fse.check(base.ModelSpec(8, 3), FseOptions())
@@ -138,6 +175,17 @@ def test_the_correspondence_is_where_the_source_was_read():
     assert compared > 100
 
 
+def test_compiled_pairs_are_those_that_are_not(monkeypatch):
+    monkeypatch.setattr(known_warp_pairs, "COMPILED_FROM", 32)
+    geometry, model = Geometry(32, crop_fraction=0.8), make_model(32)
+    frames = noise(geometry.load_size)
+    plain = pair(model, frames, geometry)
+    dataset = tf.data.Dataset.from_tensor_slices(frames).batch(2)  # of a size that is not known
+    compiled = next(iter(dataset.map(lambda frames: pair(model, frames, geometry))))
+    for name, value in plain.items():
+        np.testing.assert_allclose(compiled[name], value, atol=2e-5, err_msg=name)
+
+
 def test_the_crop_zooms_the_warp_of_the_whole_frame():
     geometry = Geometry(32, crop_fraction=0.8)
     model = make_model(32)
@@ -195,7 +243,7 @@ def watch(model: Fse, colours: np.ndarray, monkeypatch) -> None:
         maps = oracle(tf.convert_to_tensor(images).numpy(), colours, n)
         rows = tf.linspace(-1.0, 1.0, n)
         where = [tf.einsum("bijk,i->bk", maps, rows), tf.einsum("bijk,j->bk", maps, rows)]
-        return soft_argmax.Detection(tf.stack(where, axis=-1), maps)
+        return soft_argmax.Detection(tf.stack(where, axis=-1), maps, maps)
 
     monkeypatch.setattr(model, "_detect", detect)
 
@@ -261,7 +309,8 @@ def test_uniform_maps_cost_533_square_cells(units, expected, monkeypatch):
     still = tps.WarpStrength()
     model = make_model(80, units=units, first_warp=still, second_warp=still)
     made = pair(model, noise(80), Geometry(80))
-    uniform = soft_argmax.Detection(tf.zeros([4, 4, 2]), tf.fill([4, 40, 40, 4], 1 / 1600))
+    maps = tf.fill([4, 40, 40, 4], 1 / 1600)
+    uniform = soft_argmax.Detection(tf.zeros([4, 4, 2]), maps, maps)
     monkeypatch.setattr(model, "_detect", lambda images, training: uniform)
     found = float(model.compute_losses(made, training=False).terms["align"])
     assert found == pytest.approx(expected, rel=1e-5)

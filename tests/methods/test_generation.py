@@ -89,6 +89,20 @@ def test_landmarks_teach_the_generator_through_the_frozen_detector(model):
     assert max(np.abs(g.numpy()).max() for g in gradients) > 0
 
 
+def test_the_generator_wants_pictures_that_pass_and_have_their_landmarks(model, monkeypatch):
+    images = batch(model)["images"]
+    # Drawn landmarks lie 0.1 and 0.3 of the canvas' edge convention beside those of the images.
+    beside = tf.constant([[[0.1, -0.3]] * 3] * 4)
+    found = {True: tf.zeros([4, 3, 2]), False: beside}
+    monkeypatch.setattr(model, "find", lambda pictures: found[pictures is images])
+    losses = model.compute_losses({**batch(model), "images": images}, training=False)
+    # Three landmarks of 0.4 each, a canvas 2 wide and 1.5 times the image's side.
+    missed = 3 * 0.4 / 2 * 1.5
+    np.testing.assert_allclose(losses.terms["landmarks"], missed, rtol=1e-5)
+    expected = losses.terms["drawn"] + model.options.landmark_weight * missed
+    np.testing.assert_allclose(losses.totals["generator"], expected, rtol=1e-5)
+
+
 def test_a_step_trains_both_players_and_leaves_the_detector(model):
     parts = {
         "detector": model.detector.variables,

@@ -107,6 +107,28 @@ def test_sizes_that_do_not_fit_are_refused():
         Lmdis.check(base.ModelSpec(80, 3), LmdisOptions(canvas_size=100))
 
 
+@pytest.mark.parametrize("size", [32, 128])
+def test_detector_and_decoder_end_without_an_activation_and_the_describer_with_one(size):
+    architecture = "small" if size == 32 else "large"
+    model = make_model(size, architecture=architecture)
+    detector, decoder = model.detector, model.decoder
+    if size == 32:
+        ends = [part.network.up[0][-1] for part in (detector, decoder)]
+        describer = model.describer.network.up[0][-1]
+    else:
+        ends = [detector.scores, decoder.last]
+        describer = model.describer.network.hourglass.up[0][-1]
+    for block in (*ends, describer):
+        block.norm.gamma.assign(0 * block.norm.gamma)
+        block.norm.beta.assign(0 * block.norm.beta - 5.0)
+    canvas = tf.zeros([1, model._canvas_size, model._canvas_size, 3])
+    np.testing.assert_allclose(detector(canvas), -5.0 + 0 * detector(canvas), atol=1e-5)
+    np.testing.assert_allclose(model.describer(canvas)[0, 0, 0], [-1.0] * model.describer.channels)
+    descriptors = model.describe_images(tf.zeros([1, size, size, 3]))
+    output = model._decode(tf.zeros([1, 4, 2]), descriptors, False)
+    np.testing.assert_allclose(output, tf.fill(output.shape, -5.0), atol=1e-5)
+
+
 # --- Maps, landmarks, frames --------------------------------------------------------------------
 
 
@@ -168,6 +190,10 @@ def test_landmarks_leave_the_model_in_the_frame_of_the_image(small, monkeypatch)
     np.testing.assert_allclose(found.points[0, :2], [[-1, -1], [1, 1]], atol=1e-4)
     assert float(found.heatmaps[0, 0, 0, 0]) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(tf.reduce_sum(found.heatmaps, axis=(1, 2)), 1, rtol=1e-3)
+    scores = small.detector(
+        small.canvases(images(1)), training=False
+    )  # the logarithms of the shares
+    np.testing.assert_allclose(found.score_maps, scores[:, 8:40, 8:40, :-1])
 
 
 # --- Descriptors and rendering ------------------------------------------------------------------
@@ -186,6 +212,17 @@ def test_a_single_pixel_pools_the_features_there(small, monkeypatch):
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+def test_a_descriptor_is_the_mean_of_features_however_large_its_map_is(small, monkeypatch):
+    features = tf.random.stateless_normal([1, 48, 48, small.describer.channels], [0, 1])
+    monkeypatch.setattr(small.describer, "call", lambda images, training: features)
+    maps = np.zeros((1, 48, 48, 5), np.float32)
+    maps[0, 5, 7, 0], maps[0, 8, 2, 0] = 1.0, 0.5
+    found = small._describe(tf.zeros([1, 48, 48, 3]), tf.constant(maps), False)
+    mean = (features[0, 5, 7].numpy() + 0.5 * features[0, 8, 2].numpy()) / 1.5
+    expected = mean @ small.descriptors.describe_kernel[0].numpy()
+    np.testing.assert_allclose(found[0, 0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_landmark_has_a_descriptor_of_its_own(small, monkeypatch):
@@ -249,13 +286,55 @@ def test_lengths_in_losses_are_in_the_side_of_the_image(small, monkeypatch):
 
     def detect(canvases, training=False):
         found = original(canvases, training)
-        return lmdis.Detection(places, tf.ones([4, 4, 2]) * 0.01, found.maps)
+        return lmdis.Detection(places, tf.ones([4, 4, 2]) * 0.01, found.maps, None)
 
     monkeypatch.setattr(small, "detect", detect)
     terms = small.compute_losses({**batch, **still}, training=False).terms
     assert float(terms["eqv"]) == pytest.approx(4 * 0.075**2, rel=1e-4)
     assert float(terms["conc"]) == pytest.approx(2 * np.pi * np.e * 4 * 0.01 * 0.75**2, rel=1e-4)
     assert float(terms["sep"]) == pytest.approx(12)
+
+
+def test_concentration_and_separation_are_of_images_and_of_their_warps(small, monkeypatch):
+    batch = make_batch(small)
+    apart = 0.5 * tf.constant([[[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]] * 2)
+    places = tf.concat([apart, tf.zeros([2, 4, 2])], axis=0)  # those of the warps on one spot
+    variances = tf.concat([tf.fill([2, 4, 2], 0.01), tf.fill([2, 4, 2], 0.03)], axis=0)
+    maps = small.detect(tf.concat([padded_pairs.pad(batch["target"], 48)] * 2, axis=0)).maps
+    monkeypatch.setattr(
+        small, "detect", lambda canvases, training: lmdis.Detection(places, variances, maps, None)
+    )
+    terms = small.compute_losses(batch, training=False).terms
+    assert float(terms["conc"]) == pytest.approx(2 * np.pi * np.e * 4 * 0.02 * 0.75**2, rel=1e-4)
+    assert float(terms["sep"]) == pytest.approx(12 / 2, rel=1e-4)
+
+
+def test_looks_are_those_of_the_image_and_not_of_its_warp(small, monkeypatch):
+    batch, seen = make_batch(small), []
+    original = small._describe
+
+    def describe(canvases, maps, training):
+        seen.append((canvases, maps))
+        return original(canvases, maps, training)
+
+    monkeypatch.setattr(small, "_describe", describe)
+    small.compute_losses(batch, training=False)
+    padded = padded_pairs.pad(batch["target"], 48)
+    ((canvases, maps),) = seen
+    np.testing.assert_array_equal(canvases, padded)
+    np.testing.assert_allclose(maps, small.detect(padded).maps, atol=1e-5)
+    assert np.abs(padded - batch["source"]).max() > 0.1
+
+
+def test_black_and_white_drawings_cost_the_logarithm_of_their_probability(small, change):
+    change(reconstruction="bernoulli")
+    target = tf.round(make_batch(small)["target"])
+    logits = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    chance = 1 / (1 + np.exp(-logits))
+    expected = -np.log(np.where(target.numpy() > 0.5, chance, 1 - chance)).sum() / 2
+    assert float(small._reconstruction(target, tf.constant(logits))) == pytest.approx(
+        float(expected), rel=1e-4
+    )
 
 
 def test_an_oracle_follows_the_warp(monkeypatch):
@@ -356,7 +435,7 @@ def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeyp
     batch = make_batch(model, 2)
     apart = tf.constant(lmdis_warps.lattice(4)[None].repeat(2, 0), tf.float32)
     monkeypatch.setattr(
-        model, "detect", lambda canvases, training: lmdis.Detection(apart, None, None)
+        model, "detect", lambda canvases, training: lmdis.Detection(apart, None, None, None)
     )
     padded = padded_pairs.pad(batch["target"], 48)
     source, moved = model._warped(padded, batch, training=False)
@@ -364,7 +443,7 @@ def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeyp
     np.testing.assert_allclose(moved(apart), expected(apart), atol=1e-4)
     np.testing.assert_allclose(source, expected.images(padded), atol=1e-3)
     # Landmarks on one spot would make the spline explode: the grid's is taken.
-    near = lmdis.Detection(apart * 0.1, None, None)
+    near = lmdis.Detection(apart * 0.1, None, None, None)
     monkeypatch.setattr(model, "detect", lambda canvases, training: near)
     source, moved = model._warped(padded, batch, training=False)
     np.testing.assert_allclose(source, batch["source"])

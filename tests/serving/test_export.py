@@ -152,7 +152,7 @@ def test_signatures_are_as_documented(signatures):
     assert outputs == {
         "serving_default": found,
         "predict_images": found,
-        "represent": {"heatmaps": ("float32", [None, 16, 16, K])},
+        "represent": {name: ("float32", [None, 16, 16, K]) for name in ("heatmaps", "score_maps")},
         "render": {"rendered": ("uint8", [None, 32, 32, 3])},
     }
 
@@ -218,7 +218,7 @@ def empty_batches() -> dict[str, dict[str, np.ndarray]]:
 
 EMPTY_OUTPUTS = {
     "landmarks": (0, K, 2), "confidence": (0, K), "ok": (0,),
-    "heatmaps": (0, 16, 16, K), "rendered": (0, 32, 32, 3),
+    "heatmaps": (0, 16, 16, K), "score_maps": (0, 16, 16, K), "rendered": (0, 32, 32, 3),
 }  # fmt: skip
 
 
@@ -266,7 +266,7 @@ def test_points_are_pixels_of_the_stored_image():
             point = coordinates.corner_from_pixels(tf.constant([8.0, 24.0]), (32, 32))
             landmarks = tf.tile(point[tf.newaxis, tf.newaxis], [tf.shape(inputs)[0], K, 1])
             heatmaps = tf.zeros([tf.shape(inputs)[0], 4, 4, K])
-            return methods.base.Landmarks(landmarks, heatmaps, landmarks[..., 0])
+            return methods.base.Landmarks(landmarks, heatmaps, heatmaps, landmarks[..., 0])
 
     geometry = dataclasses.replace(RunOptions(image_size=32), crop_fraction=0.8).geometry
     module = LandmarkModule(Fixed(), geometry)

@@ -13,7 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.conformance import cases
+from tests.layers.test_pretrained import random_vgg
 from tf_landmarks.data import sources
+from tf_landmarks.layers import weights
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -78,10 +80,24 @@ def test_it_trains_resumes_and_exports(folder, tmp_path, arguments):
 
 
 def test_float16_trains_with_a_loss_network(folder, tmp_path):
+    network = tmp_path / "vgg.npz"
+    weights.write_arrays(str(network), random_vgg())
     arguments = ["--precision=float16", "--imm_loss=balanced", "--imm_border=margin", "--steps=2"]
-    assert "exported to" in train(folder, tmp_path, *arguments)
+    assert "exported to" in train(folder, tmp_path, *arguments, f"--imm_loss_network={network}")
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert all(np.isfinite(row["m_input"]) and row["m_input"] > 0 for row in rows if "loss" in row)
+    for level in ("input", "conv1_2", "conv5_2"):
+        errors = [row[f"m_{level}"] for row in rows if "loss" in row]
+        assert errors and all(np.isfinite(error) and error > 0 for error in errors)
+
+
+def test_another_number_of_steps_says_what_it_does_to_the_learning_rate(folder, tmp_path):
+    given = ["--imm_schedule=cosine", "--imm_learning_rate=0.004", "--precision=float32"]
+    train(folder, tmp_path, *given, "--steps=1")
+    said = train(folder, tmp_path, *given, "--steps=4")
+    assert (
+        "--steps was 1 and is 4: the learning rate goes by it and jumps from 0 to 0.00341" in said
+    )
+    assert "the loss may rise" in said
 
 
 def test_losses_and_pictures_go_to_tensorboard(trained):

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.conformance import cases
 from tests.conformance.test_methods import parse
+from tf_landmarks import flags
 from tf_landmarks.data import sources
-from tf_landmarks.training import models, trainer, warm_start
+from tf_landmarks.training import checkpoints, models, trainer, warm_start
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
@@ -33,8 +35,8 @@ def source(images, tmp_path_factory) -> str:
 
 
 def start(source: str, tmp_path, *arguments: str):
-    flags = [*FSE, f"--init_from={source}", f"--run_dir={tmp_path / 'new'}"]
-    run, options = parse([*flags, *arguments])
+    given = [*FSE, f"--init_from={source}", f"--run_dir={tmp_path / 'new'}"]
+    run, options = parse([*given, *arguments])
     trainer.check(run, options)
     model = models.make_float32_model(run, options, for_training=True)
     warm_start.load_weights(run, model)
@@ -57,8 +59,8 @@ def test_the_first_landmarks_are_those_of_the_other_run(source, tmp_path, count)
 
 
 def test_training_goes_on_from_there(source, images, tmp_path):
-    flags = [*FSE, images, "--steps=1", f"--run_dir={tmp_path / 'run'}"]
-    run, options = parse([*flags, f"--init_from={source}", "--fse_learning_rate=1e-9"])
+    given = [*FSE, images, "--steps=1", f"--run_dir={tmp_path / 'run'}"]
+    run, options = parse([*given, f"--init_from={source}", "--fse_learning_rate=1e-9"])
     trainer.train(run, options)
     trained = models.make_float32_model(run, options)
     trainer.checkpoints.load_latest(f"{run.run_dir}/checkpoints", trained)
@@ -88,3 +90,56 @@ def test_a_folder_that_is_no_run_and_a_run_of_another_method_are_refused(source,
     )
     with pytest.raises(ValueError, match="is a run of --method=fse"):
         trainer.check(run, options)
+
+
+IMM = [*cases.CASES[0].flags, "--imm_loss=l2"]
+# Of three runs of IMM, what their losses bring along.
+LOSSES = {
+    "l2": ([], set()),
+    "balanced": (["--imm_loss=balanced"], {"balance"}),
+    "adversarial": (["--imm_loss=l1", "--imm_adversarial=0.1"], {"discriminator"}),
+}
+
+
+@pytest.fixture(scope="module")
+def imm_runs(tmp_path_factory) -> dict[str, str]:
+    """A run directory for each of them, with random weights and running means of 7."""
+    folders = {}
+    for seed, (name, (arguments, _)) in enumerate(LOSSES.items()):
+        folders[name] = str(tmp_path_factory.mktemp(name))
+        run, options = parse([*IMM, *arguments, f"--run_dir={folders[name]}"])
+        tf.keras.utils.set_random_seed(seed)
+        model = models.make_model(run, options)
+        for value in model.loss_variables.values():
+            value.assign(tf.fill(value.shape, 7.0))
+        model.start_stage(model.stages[0], 1)
+        flags.write(f"{folders[name]}/flags.cfg", run, options)
+        checkpoints.Checkpoints(f"{folders[name]}/checkpoints", model).save()
+    return folders
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("l2", "balanced"),
+        ("l2", "adversarial"),
+        ("balanced", "l2"),
+        ("balanced", "balanced"),
+        ("adversarial", "adversarial"),
+    ],
+)
+def test_a_run_goes_on_with_whatever_loss(imm_runs, tmp_path, old, new):
+    given = [*IMM, *LOSSES[new][0], f"--init_from={imm_runs[old]}", f"--run_dir={tmp_path}/new"]
+    run, options = parse(given)
+    trainer.check(run, options)
+    tf.keras.utils.set_random_seed(9)
+    model = models.make_model(run, options)
+    before = {path: v.numpy() for path, v in model.loss_variables.items()}
+    assert {path.split("/")[0] for path in before} == LOSSES[new][1]
+    warm_start.load_weights(run, model)
+    source = models.load_run(imm_runs[old]).model
+    for path, value in source.network_variables.items():
+        np.testing.assert_array_equal(model.network_variables[path], value, err_msg=path)
+    for path, value in model.loss_variables.items():
+        expected = np.full(value.shape, 7.0) if old == new else before[path]
+        np.testing.assert_array_equal(value, expected, err_msg=path)

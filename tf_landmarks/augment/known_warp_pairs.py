@@ -1,6 +1,8 @@
 """Pairs whose every correspondence is known (FSE)."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +10,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling, tps
 from tf_landmarks.augment.augmentation import Batch, Draws
-from tf_landmarks.augment.pairs import PairAugmentation
+from tf_landmarks.augment.pairs import COMPILED_FROM, PairAugmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import Sampler, SingleImages
 
@@ -49,19 +51,64 @@ class KnownWarpPair(PairAugmentation):
 
     def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
         """Makes a batch of pairs from `images [B, n, L, L, 3]`; see the base class."""
-        control = tps.control_grid(self.control_side)
-        first, second = (tps.Warp(control, draws[k], "shifted") for k in ("first", "second"))
         size = geometry.size
         # Coordinates in the loaded image are a multiple of those in the input: both have the same centre.
         zoom = (size - 1) / (geometry.load_size - 1)
-        grid = zoom * coordinates.corner_grid((size, size)).reshape(-1, 2)
-        shape = [-1, size, size, 2]
+        compiles = size >= COMPILED_FROM and not tf.executing_eagerly()
+        read = _compiled_read if compiles else _read_at_once
+        target, source = read(
+            images[:, 0],
+            images[:, -1],
+            draws["first"],
+            draws["second"],
+            self.control_side,
+            size,
+            zoom,
+        )
+        second = tps.Warp(tps.control_grid(self.control_side), draws["second"], "shifted")
+        correspondence = second(zoom * self.query_points) / zoom
+        return {"target": target, "source": source, "correspondence": correspondence}
 
-        def read(index: int, points: tf.Tensor) -> tf.Tensor:
-            return sampling.sample(images[:, index], tf.reshape(points, shape), "edge")
 
-        return {
-            "target": read(0, first(grid)),
-            "source": read(-1, first(second(grid))),
-            "correspondence": second(zoom * self.query_points) / zoom,
-        }
+def _read(
+    of_target: tf.Tensor,
+    of_source: tf.Tensor,
+    first: tf.Tensor,
+    second: tf.Tensor,
+    control_side: int,
+    size: int,
+    zoom: float,
+    compose: Callable[[tps.Warp, tf.Tensor], tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads target and source, `[B, size, size, 3]` each, from loaded images `[B, L, L, 3]`.
+
+    Args:
+        of_target: What the target shows.
+        of_source: What the source shows.
+        first: Parameters of g1.
+        second: Parameters of g2.
+        control_side: Control points along each side.
+        size: Side of what is read, pixels.
+        zoom: Half its side in coordinates of the loaded image.
+        compose: Warps `[B, size, size, 2]` by g1.
+    """
+    control = tps.control_grid(control_side)
+    g1, g2 = tps.Warp(control, first, "shifted"), tps.Warp(control, second, "shifted")
+    grid = zoom * coordinates.corner_grid((size, size)).reshape(-1, 2)
+    shape = [-1, size, size, 2]
+    moved, moved_twice = tf.reshape(g1(grid), shape), compose(g1, tf.reshape(g2(grid), shape))
+    return sampling.sample(of_target, moved, "edge"), sampling.sample(
+        of_source, moved_twice, "edge"
+    )
+
+
+def _warp_at_once(warp: tps.Warp, points: tf.Tensor) -> tf.Tensor:
+    """Does what `tps.warp_points_by_rows` does, which takes longer where it is not compiled."""
+    shape = tf.shape(points)
+    return tf.reshape(warp(tf.reshape(points, [shape[0], -1, 2])), shape)
+
+
+_read_at_once = functools.partial(_read, compose=_warp_at_once)
+_compiled_read = tf.function(
+    functools.partial(_read, compose=tps.warp_points_by_rows), jit_compile=True
+)

@@ -13,14 +13,13 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import sampling, tps
 from tf_landmarks.augment.augmentation import Batch, Draws
-from tf_landmarks.augment.pairs import PairAugmentation
+from tf_landmarks.augment.pairs import COMPILED_FROM, PairAugmentation
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import Sampler, SingleImages
 
 Border = Literal["zeros_mask", "margin"]
 
 CONTROL_SIDE = 10
-COMPILED_FROM = 64  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +57,6 @@ class WarpedPair(PairAugmentation):
         size = geometry.size
         stacks = [self._canvas(images[:, i], geometry) for i in range(self.sampler.length)]
         border = "edge" if self.border == "margin" else "zeros"
-        # Compiled, a warp is several times faster; that it takes a second to compile is not worth it
-        # for small images, nor outside the input pipeline.
         compiles = size >= COMPILED_FROM and not tf.executing_eagerly()
         warp = _compiled_warp if compiles else _warp
         target = warp(stacks[0], draws["target"], size, stacks[0].shape[1], border)

@@ -108,6 +108,11 @@ class ExportedModel:
         run = self._signatures["represent"]
         return np.concatenate([run(images=image[np.newaxis])["heatmaps"] for image in images])
 
+    def score_maps(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns `[N, h, w, K]` float32, what the network says of each place before any softmax."""
+        run = self._signatures["represent"]
+        return np.concatenate([run(images=image[np.newaxis])["score_maps"] for image in images])
+
     def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the levels of a feature model by name, `[N, h, w, D]` float32 each."""
         run = self._signatures["represent"]

@@ -26,10 +26,12 @@ class Detection(NamedTuple):
     Attributes:
         landmarks: `[B, K, 2]` float32 (y, x) in [-1, 1].
         heatmaps: `[B, h, w, K]` float32; each sums to 1 and has its landmark as its mean.
+        score_maps: `[B, h, w, K]` float32, what the heatmaps were made of.
     """
 
     landmarks: tf.Tensor
     heatmaps: tf.Tensor
+    score_maps: tf.Tensor
 
 
 def soft_argmax(logits: tf.Tensor, kind: SoftArgmax) -> Detection:
@@ -66,7 +68,7 @@ def marginal_soft_argmax(
     rows = tf.nn.softmax(reduce(logits, axis=2), axis=1)  # [B, h, K]
     columns = tf.nn.softmax(reduce(logits, axis=1), axis=1)  # [B, w, K]
     landmarks = tf.stack([_expectation(rows), _expectation(columns)], axis=-1)
-    return Detection(landmarks, rows[:, :, tf.newaxis] * columns[:, tf.newaxis])
+    return Detection(landmarks, _outer(rows, columns), logits)
 
 
 def joint_soft_argmax(logits: tf.Tensor) -> Detection:
@@ -78,7 +80,7 @@ def joint_soft_argmax(logits: tf.Tensor) -> Detection:
     rows = tf.reduce_sum(heatmaps, axis=2)
     columns = tf.reduce_sum(heatmaps, axis=1)
     landmarks = tf.stack([_expectation(rows), _expectation(columns)], axis=-1)
-    return Detection(landmarks, heatmaps)
+    return Detection(landmarks, heatmaps, logits)
 
 
 def moments(marginals: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tf_landmarks.augment.augmentation import Batch
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.layers import soft_argmax
 from tf_landmarks.methods.training_step import (
     NOT_FINITE,
     Losses,
@@ -83,12 +84,19 @@ class Landmarks(NamedTuple):
     Attributes:
         points: `[B, K, 2]` float32 (y, x) in the corner convention.
         heatmaps: `[B, h, w, K]` float32, the distributions whose means the points are.
+        score_maps: `[B, h, w, K]` float32, what the network says of each place before any softmax.
         confidence: `[B, K]` float32 in (0, 1].
     """
 
     points: tf.Tensor
     heatmaps: tf.Tensor
+    score_maps: tf.Tensor
     confidence: tf.Tensor
+
+    @classmethod
+    def of(cls, detection: soft_argmax.Detection) -> "Landmarks":
+        """Landmarks whose maps cover the image."""
+        return cls(*detection, soft_argmax.confidence(detection))
 
 
 class Features(NamedTuple):
@@ -155,6 +163,8 @@ class Model(StagedModel):
     options_class: type
     #: The models that it is handed, by the option that names them.
     frozen_kinds: ClassVar[Mapping[str, Frozen]] = {}
+    #: The layers, by attribute, that losses alone need: running means of errors, an opponent. No export has them.
+    loss_layers: ClassVar[tuple[str, ...]] = ()
     #: On how many training batches the statistics of batch normalisation are estimated again before each
     #: evaluation and at the end, see training/batch_norm.py; 0: moving averages are good enough.
     bn_reestimation_batches = 0
@@ -221,15 +231,24 @@ class Model(StagedModel):
 
     @property
     def network_variables(self) -> dict[str, tf.Variable]:
-        """What its layers learn or measure, by path; no state of training."""
+        """What its layers learn or measure, by path; no state of training, and nothing of `loss_layers`."""
         measured = [v for layer in self.layers for v in layer.non_trainable_variables]
         own = {id(v) for v in [*self.trainable_variables, *measured]}
+        own -= {id(v) for v in self.loss_variables.values()}
+        return {path: v for path, v in variables_by_path(self).items() if id(v) in own}
+
+    @property
+    def loss_variables(self) -> dict[str, tf.Variable]:
+        """What its `loss_layers` learn or measure, as far as they were made, by path."""
+        layers = [getattr(self, name) for name in self.loss_layers if hasattr(self, name)]
+        own = {id(v) for layer in layers for v in layer.variables}
         return {path: v for path, v in variables_by_path(self).items() if id(v) in own}
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers its layers learn or measure."""
-        return sum(value.shape.num_elements() for value in self.network_variables.values())
+        """How many numbers its layers learn or measure, those of `loss_layers` too."""
+        values = [*self.network_variables.values(), *self.loss_variables.values()]
+        return sum(value.shape.num_elements() for value in values)
 
 
 class LandmarkModel(Model):

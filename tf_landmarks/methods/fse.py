@@ -154,11 +154,7 @@ class Fse(base.LandmarkModel, base.HasTrunk):
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class."""
         detection = self._detect(images, training)
-        return base.Landmarks(
-            self._to_image(detection.landmarks),
-            detection.heatmaps,
-            soft_argmax.confidence(detection),
-        )
+        return base.Landmarks.of(detection)._replace(points=self._to_image(detection.landmarks))
 
     def features(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class: what the scores are made of, at half the image's side."""

@@ -190,12 +190,12 @@ class VectorBottleneck(tf.keras.layers.Layer):
         self.decode = tf.keras.layers.Dense(math.prod(self._shape), dtype=tf.float32)
 
     def points(self, features: tf.Tensor) -> soft_argmax.Detection:
-        """Encodes `features [B, grid, grid, C]`; blobs stand in for heatmaps, of which there are none."""
+        """Encodes `features [B, grid, grid, C]`; blobs stand in for maps, of which there are none."""
         flat = tf.reshape(features, [-1, math.prod(features.shape[1:])])
         points = tf.reshape(tf.tanh(self.encode(flat)), [-1, self._shape[2], 2])
         blobs = _blobs(points, self._options)
         total = tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
-        return soft_argmax.Detection(points, tf.math.divide_no_nan(blobs, total))
+        return soft_argmax.Detection(points, tf.math.divide_no_nan(blobs, total), blobs)
 
     def maps(self, points: tf.Tensor) -> tf.Tensor:
         """Makes `[B, grid, grid, K]` maps of `points [B, K, 2]`."""
@@ -235,6 +235,7 @@ class Imm(base.LandmarkModel):
     frozen_kinds: ClassVar = {
         "loss_network": base.Frozen(frozen_network.FrozenNetwork, for_losses_only=True)
     }
+    loss_layers = ("balance", "discriminator")
     remedies = base.Remedies(
         dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
         spread="anew with a lower --imm_learning_rate or stronger warps (--imm_source_warp_*)",
@@ -301,7 +302,7 @@ class Imm(base.LandmarkModel):
         total, terms, progress = self._reconstruction(batch, output, training)
         totals = {"model": total}
         if self.options.adversarial:
-            adversarial, discriminator = self._adversarial(batch["target"], output)
+            adversarial, discriminator = self._adversarial(batch, output)
             terms |= {"adversarial": adversarial, "discriminator": discriminator}
             totals["model"] += 1000.0 * self.options.adversarial * adversarial
             totals["discriminator"] = discriminator
@@ -331,17 +332,24 @@ class Imm(base.LandmarkModel):
             return 1000.0 * terms["m_l1"] / 255.0, terms, None
         return 1000.0 * errors["input"] / 255.0, terms, None
 
-    def _adversarial(self, target: tf.Tensor, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What renderer and discriminator want of the verdicts, in least squares (Mao et al. 2017)."""
-        adversarial = tf.reduce_mean((self.discriminator(output) - 1.0) ** 2)
-        real = tf.reduce_mean((self.discriminator(target) - 1.0) ** 2)
-        rebuilt = tf.reduce_mean(self.discriminator(tf.stop_gradient(output)) ** 2)
-        return adversarial, 0.5 * (real + rebuilt)
+    def _adversarial(
+        self, batch: dict[str, tf.Tensor], output: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What renderer and discriminator want of the verdicts, in least squares (Mao et al. 2017).
+
+        Each is differentiated by its own player's variables alone. Images are masked: by a border that the loss does
+        not count, the one that is real would be known.
+        """
+        of_target, of_output = (
+            self.discriminator(batch["mask"] * images) for images in (batch["target"], output)
+        )
+        adversarial = tf.reduce_mean((of_output - 1.0) ** 2)
+        discriminator = tf.reduce_mean((of_target - 1.0) ** 2) + tf.reduce_mean(of_output**2)
+        return adversarial, 0.5 * discriminator
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class; the heatmaps of a marginal soft-argmax are outer products."""
-        detection = self._detect(images, training)
-        return base.Landmarks(*detection, soft_argmax.confidence(detection))
+        return base.Landmarks.of(self._detect(images, training))
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""

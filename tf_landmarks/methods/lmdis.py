@@ -17,7 +17,7 @@ the published weights mean. The networks are in lmdis_networks.py, warps around 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import tensorflow as tf
 
@@ -28,7 +28,7 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.layers import soft_argmax
 from tf_landmarks.losses import likelihood, optical_flow, structure
 from tf_landmarks.methods import base, lmdis_networks, lmdis_warps, optimizers, schedules
-from tf_landmarks.methods.lmdis_networks import ARCHITECTURES
+from tf_landmarks.methods.lmdis_networks import ARCHITECTURES, Detection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,8 @@ class LmdisOptions(optimizers.OptimizerOptions):
     norm_momentum: float = base.option(0.9997, "of the moving averages of batch normalisation")
     bn_reestimation_batches: int = base.option(
         500,
-        "batches on which its statistics are measured before each evaluation; 0: moving averages",
+        "batches on which its statistics are measured at the end, and before an evaluation or a checkpoint up to one "
+        "for every ten steps since the last; 0: moving averages",
     )
     weight_decay: float = base.option(1e-6, "c of c * 1/2 |W|^2 on kernels")
     schedule: schedules.Schedule = base.option(
@@ -120,20 +121,6 @@ class LmdisOptions(optimizers.OptimizerOptions):
     )
     learning_rate_step_1: int = base.option(100_000, "first step of the schedule of steps")
     learning_rate_step_2: int = base.option(200_000, "second step of the schedule of steps")
-
-
-class Detection(NamedTuple):
-    """Landmarks, and the maps that they were read off.
-
-    Attributes:
-        landmarks_edge: `[B, K, 2]` (y, x), edge convention of the canvas.
-        variances: `[B, K, 2]` along y and x, in that unit squared.
-        maps: `[B, m, m, K + 1]` float32, 1 at each pixel over all maps; the last is the background.
-    """
-
-    landmarks_edge: tf.Tensor
-    variances: tf.Tensor
-    maps: tf.Tensor
 
 
 class Lmdis(base.LandmarkModel):
@@ -281,20 +268,24 @@ class Lmdis(base.LandmarkModel):
             mean, variance = soft_argmax.moments(marginal, cells)
             means.append(mean)
             variances.append(variance)
-        return Detection(tf.stack(means, axis=-1), tf.stack(variances, axis=-1), maps)
+        return Detection(tf.stack(means, axis=-1), tf.stack(variances, axis=-1), maps, scores)
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
-        """See the base class; heatmaps are what of the maps lies in the image."""
+        """See the base class; maps are what of the canvas' maps lies in the image."""
         detection = self.detect(self.canvases(images), training)
         points = coordinates.corner_from_edge(
             detection.landmarks_edge * self.padding, (self.spec.image_size,) * 2
         )
         cells = detection.maps.shape[1]
         margin = round(cells * (1 - 1 / self.padding) / 2)
-        inside = detection.maps[:, margin : cells - margin, margin : cells - margin, :-1]
+        inside, scores = (
+            maps[:, margin : cells - margin, margin : cells - margin, :-1]
+            for maps in (detection.maps, detection.scores)
+        )
         total = tf.reduce_sum(inside, axis=[1, 2], keepdims=True)
         variance = tf.reduce_sum(detection.variances, axis=-1) * self.padding**2
-        return base.Landmarks(points, inside / (total + 1e-12), soft_argmax.confidence_of(variance))
+        confidence = soft_argmax.confidence_of(variance)
+        return base.Landmarks(points, inside / (total + 1e-12), scores, confidence)
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""
@@ -331,7 +322,9 @@ class Lmdis(base.LandmarkModel):
             # By the batch's statistics, as all of the step: moving ones depend on when a run was evaluated.
             return self.detect(canvas, training).landmarks_edge
 
-        return lmdis_warps.warped_source(padded, batch, self._landmark_share(), detect)
+        is_shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        together = self.spec.sync_batch_norm and is_shared
+        return lmdis_warps.warped_source(padded, batch, self._landmark_share(), detect, together)
 
     def _describe(self, padded: tf.Tensor, maps: tf.Tensor, training: bool) -> tf.Tensor | None:
         if not self.has_descriptors:

@@ -6,6 +6,7 @@ width of 32. Landmarks are in the edge convention of the canvas, as in lmdis.py.
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -123,6 +124,22 @@ def check_sizes(name: str, image_size: int, canvas_size: int) -> None:
         raise UserError(
             f"--lmdis_canvas_size={canvas_size} must exceed --image_size={image_size} by an even number"
         )
+
+
+class Detection(NamedTuple):
+    """Landmarks, and the maps that they were read off.
+
+    Attributes:
+        landmarks_edge: `[B, K, 2]` (y, x), edge convention of the canvas.
+        variances: `[B, K, 2]` along y and x, in that unit squared.
+        maps: `[B, m, m, K + 1]` float32, 1 at each pixel over all maps; the last is the background.
+        scores: `[B, m, m, K + 1]` float32, what the maps were made of.
+    """
+
+    landmarks_edge: tf.Tensor
+    variances: tf.Tensor
+    maps: tf.Tensor
+    scores: tf.Tensor
 
 
 class Detector(tf.keras.layers.Layer):

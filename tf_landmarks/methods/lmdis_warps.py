@@ -19,6 +19,7 @@ def warped_source(
     batch: Batch,
     share: tf.Tensor,
     detect: Callable[[tf.Tensor], tf.Tensor],
+    always_detect: bool = False,
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Replaces some of a batch's sources by warps of the canvas around its landmarks.
 
@@ -27,6 +28,8 @@ def warped_source(
         batch: See `padded_pairs.PaddedPair`.
         share: The probability that a warp is around landmarks.
         detect: Finds landmarks `[B, K, 2]` (edge convention) on a canvas.
+        always_detect: Do so even where no warp of the batch is around landmarks: replicas that normalise together
+            have to, since another one's batch may have such a warp.
 
     Returns:
         The source `[B, P, P, 3]`, without gradient, and the warp that moves points `[B, P, 2]` of the source
@@ -50,7 +53,11 @@ def warped_source(
     def of_grid():
         return batch["source"], tf.zeros_like(batch["landmark_shifts"]), tf.zeros_like(is_drawn)
 
-    source, landmarks_edge, is_warped = tf.cond(tf.reduce_any(is_drawn), around_landmarks, of_grid)
+    source, landmarks_edge, is_warped = (
+        around_landmarks()
+        if always_detect
+        else tf.cond(tf.reduce_any(is_drawn), around_landmarks, of_grid)
+    )
     # Coinciding landmarks, as those of the other branch, make no spline worth solving.
     count = batch["landmark_shifts"].shape[1]
     is_warped_point = is_warped[:, tf.newaxis, tf.newaxis]

@@ -135,6 +135,11 @@ class StagedModel(tf.keras.Model):
         self._means = {name: tf.keras.metrics.Mean(name) for name in ("loss", *names)}
 
     @property
+    def progress(self) -> tuple[tf.Variable, tf.Variable, tf.Variable]:
+        """The current stage's place among the stages, the steps done before it, and the steps done in all."""
+        return self.stage_number, self.stage_start, self.steps_done
+
+    @property
     def stage(self) -> Stage | None:
         """The stage that was started last."""
         return self._stage

@@ -147,9 +147,10 @@ class LandmarkModule(ServingModule):
         return self.model.represent(inputs).points
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns `heatmaps [B, h, w, K]` of `images [B, H, W, 3]` uint8, over the network's input."""
+        """Returns `heatmaps` and `score_maps`, `[B, h, w, K]`, of `images [B, H, W, 3]` uint8, over the network's input."""
         inputs, count = _at_least_one(self._to_input(images))
-        return {"heatmaps": self.model.represent(inputs).heatmaps[:count]}
+        found = self.model.represent(inputs)
+        return {"heatmaps": found.heatmaps[:count], "score_maps": found.score_maps[:count]}
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> dict[str, tf.Tensor]:
         """Draws the objects of images with other landmarks.

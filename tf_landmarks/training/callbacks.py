@@ -9,7 +9,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +16,9 @@ from absl import logging
 
 from tf_landmarks import run_directory
 from tf_landmarks.data.unreadable import BadFiles
-from tf_landmarks.methods.base import Model
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import strategy
+from tf_landmarks.training.batch_norm import BatchNormReestimation
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.monitor import Monitor
 from tf_landmarks.training.preemption import Interruption
@@ -159,14 +158,18 @@ class ReestimateBatchNorm(_StepCallback):
         run: Says when evaluations and checkpoints are due.
     """
 
-    def __init__(self, span: Span, reestimation: Callable[[Model], None], run: RunOptions):
+    def __init__(self, span: Span, reestimation: BatchNormReestimation, run: RunOptions):
         super().__init__(span)
         self._reestimation, self._run = reestimation, run
 
     def on_step(self, step, logs):
         """Estimates where it is due."""
-        if any(self._span.is_due(step, n) for n in (self._run.eval_every, self._run.save_every)):
+        intervals = (self._run.eval_every, self._run.save_every)
+        if step == self._span.end:
             self._reestimation(self.model)
+        elif any(self._span.is_due(step, every) for every in intervals):
+            before = max((step - 1) // every * every for every in intervals)
+            self._reestimation(self.model, step - before)
 
 
 class Evaluate(_StepCallback):

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -21,7 +22,9 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import Model
 
 KEPT = 3
-_STAGE_NUMBER = "model/stage_number/.ATTRIBUTES/VARIABLE_VALUE"
+# How a checkpoint names the variables of the model: by their paths, between these two.
+_MODEL, _VALUE = "model/", "/.ATTRIBUTES/VARIABLE_VALUE"
+_STAGE_NUMBER = f"{_MODEL}stage_number{_VALUE}"
 
 
 class Checkpoints:
@@ -142,6 +145,26 @@ def load_latest(folder: str, model: Model, best: bool = False) -> int:
     if not _read_newest(folder, lambda path: read_weights(path, model)):
         raise UserError(f"{folder} holds no checkpoint; train first")
     return int(model.steps_done.numpy())
+
+
+def latest_values(folder: str, best: bool = False) -> dict[str, np.ndarray]:
+    """The values that `load_latest` would read, by the paths of their variables in the model.
+
+    Raises:
+        UserError: If there is no checkpoint that can be read.
+    """
+    values: dict[str, np.ndarray] = {}
+
+    def read(path: str) -> None:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            if name.startswith(_MODEL) and name.endswith(_VALUE):
+                path_in_model = name.removeprefix(_MODEL).removesuffix(_VALUE)
+                values[path_in_model] = reader.get_tensor(name)
+
+    if not (best and _read_newest(folder, read, "best")) and not _read_newest(folder, read):
+        raise UserError(f"{folder} holds no checkpoint; train first")
+    return values
 
 
 def read_weights(path: str, model: Model) -> None:

@@ -15,6 +15,7 @@ from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.augment import sampling
 from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import NOT_FINITE, FeatureModel, LandmarkModel, Model, Stage
+from tf_landmarks.methods.schedules import LearningRate
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import (
     callbacks,
@@ -112,6 +113,30 @@ def plan(run: RunOptions, model: Model) -> list[PlannedStage]:
     return [PlannedStage(stage, stage.steps or run.steps) for stage in model.stages]
 
 
+def changed_rates(stage: Stage, steps: tuple[int, int], done: int) -> list[str]:
+    """Says which learning rates jump where a stage that has begun is made longer or shorter.
+
+    Args:
+        stage: Which one.
+        steps: Its steps before, and now.
+        done: How many of them are made.
+    """
+    lines = []
+    for player in stage.players:
+        old, new = (float(_rate_at(player.schedule(count), done)) for count in steps)
+        if abs(new - old) > 1e-3 * max(new, old):
+            whose = f" of {player.name}" if len(stage.players) > 1 else ""
+            lines.append(
+                f"--steps was {steps[0]} and is {steps[1]}: the learning rate{whose} goes by it and jumps from "
+                f"{old:.3g} to {new:.3g}; the loss may rise before it falls"
+            )
+    return lines
+
+
+def _rate_at(rate: LearningRate, step: int) -> tf.Tensor | float:
+    return rate(step) if callable(rate) else rate
+
+
 def make_strategy(run: RunOptions) -> tf.distribute.Strategy:
     """Makes a run's strategy; see `strategy.make_strategy`.
 
@@ -152,6 +177,7 @@ class _Training:
     def prepare(self, is_new: bool) -> None:
         """Restores the last checkpoint, or writes down what a new run begins with."""
         start = self._saved.restore(self._start_stage)
+        changes = self._changed_rates() if start else []
         flags.write(os.path.join(self._output, run_directory.FLAGS), self._run, self._options)
         _write_image_lists(self._output, self._data)
         if is_new and not start and isinstance(self._model, LandmarkModel | FeatureModel):
@@ -163,6 +189,17 @@ class _Training:
             warm_start.load_weights(self._run, self._model)
         if start:
             logging.info("resumes at step %d of %d", start, self._total)
+            for line in changes:
+                logging.warning("%s", line)
+
+    def _changed_rates(self) -> list[str]:
+        """What another number of steps than before does to the learning rates of the current stage, if anything."""
+        before, _ = flags.read(os.path.join(self._run.run_dir, run_directory.FLAGS))
+        number, first, done = (int(v.numpy()) for v in self._model.progress)
+        stage, steps = self._plan[number]
+        if stage.steps or done >= first + steps:
+            return []
+        return changed_rates(stage, (before.steps, self._run.steps), done - first)
 
     def run_stages(self) -> None:
         """Runs what is left of the stages."""
@@ -181,9 +218,7 @@ class _Training:
     def _next_span(self) -> Span | None:
         """The steps to make next: what is left of the current stage, or the next one; None at the end."""
         model = self._model
-        number, first, done = (
-            int(v.numpy()) for v in (model.stage_number, model.stage_start, model.steps_done)
-        )
+        number, first, done = (int(v.numpy()) for v in model.progress)
         if done >= first + self._plan[number].steps:
             number, first = number + 1, done
             if number == len(self._plan):

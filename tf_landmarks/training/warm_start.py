@@ -12,7 +12,7 @@ from tf_landmarks import flags, run_directory
 from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import Model
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import models
+from tf_landmarks.training import checkpoints, models
 
 
 def check(run: RunOptions) -> None:
@@ -38,7 +38,8 @@ def load_weights(run: RunOptions, model: Model) -> None:
     """Puts the latest weights of `run.init_from` into a new model, by their paths in its checkpoint.
 
     Where the model has more landmarks, the first ones are those of the other run, and the rest stay as
-    they were drawn. The step and the optimizers' state are not taken over.
+    they were drawn. What only losses need (running means, an opponent) is taken over where both runs have it, so that
+    one may go on with another loss. The step and the optimizers' state are not taken over.
 
     Args:
         run: The run's options, see `check`.
@@ -56,6 +57,19 @@ def load_weights(run: RunOptions, model: Model) -> None:
     for path, value in new.items():
         _take(run, path, old[path], value, more if getattr(model, "can_grow", False) else 0)
     logging.info("weights are those of %s at step %d", run.init_from, source.step)
+    _take_loss_layers(run.init_from, source.run.keep_best, model)
+
+
+def _take_loss_layers(run_dir: str, best: bool, model: Model) -> None:
+    """Puts in what the losses of the other run learned or measured, a layer at a time."""
+    saved = checkpoints.latest_values(os.path.join(run_dir, run_directory.CHECKPOINTS), best)
+    for layer in model.loss_layers:
+        own = {p: v for p, v in model.loss_variables.items() if p.split("/")[0] == layer}
+        if all(path in saved and saved[path].shape == value.shape for path, value in own.items()):
+            for path, value in own.items():
+                value.assign(saved[path])
+        elif own:
+            logging.info("%s begins anew: the other run has none, or another", layer)
 
 
 def _take(run: RunOptions, path: str, old: tf.Variable, new: tf.Variable, more: int) -> None:
