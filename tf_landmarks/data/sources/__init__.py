@@ -13,6 +13,7 @@ from tf_landmarks.data.sources.frame_pattern import (
 )
 from tf_landmarks.data.sources.idx import IdxFiles
 from tf_landmarks.data.sources.synthetic import MADE_FACES, SyntheticFaces
+from tf_landmarks.data.sources.tfds import TfdsImages
 from tf_landmarks.data.sources.tfrecord import RecordFiles
 from tf_landmarks.data.sources.video import VideoFolder
 from tf_landmarks.errors import UserError
@@ -26,6 +27,7 @@ __all__ = [
 SOURCES: tuple[type[Source], ...] = (
     IdxFiles,
     RecordFiles,
+    TfdsImages,
     SyntheticFaces,
     VideoFolder,
     ImageFolder,
