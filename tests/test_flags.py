@@ -56,6 +56,13 @@ def test_every_option_is_a_flag_with_its_help_text(name, field):
     assert field.metadata["help"] in defined()[name].help
 
 
+def test_a_run_keeps_paths_of_any_bytes(tmp_path):
+    run = RunOptions(data="caf\udce9/\u2028 [1]", frames="0:9:2")
+    path = str(tmp_path / "flags.cfg")
+    flags.write(path, run, ImmOptions())
+    assert flags.read(path)[0] == run
+
+
 def test_the_options_are_all_the_flags_and_methods_prefix_theirs():
     absl_own = set(absl_flags.FlagValues()) | {"flagfile", "undefok"}
     options = {name for name, *_ in every_option()}

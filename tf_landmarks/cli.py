@@ -4,12 +4,13 @@ import contextlib
 import dataclasses
 import logging as python_logging
 import os
+import re
 import sys
 import traceback
 import typing
 from collections.abc import Callable, Iterator
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from tf_landmarks.errors import UserError
 from tf_landmarks.training.preemption import EXIT_CODE, InterruptedTraining, WorkerLostError
@@ -24,6 +25,7 @@ def run(main: Callable) -> None:
     def start(argv: list[str]) -> None:
         if len(argv) > 1:  # without its --data= a folder would be passed over without a word
             raise app.UsageError(f"not a flag: {' '.join(argv[1:])}")
+        expand_home(flags.FLAGS)
         main(argv)
 
     sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold any bytes
@@ -35,6 +37,25 @@ def run(main: Callable) -> None:
     handler.setFormatter(python_logging.Formatter("%(message)s"))
     logging.set_verbosity(logging.INFO)
     app.run(start)
+
+
+def expand_home(values: flags.FlagValues) -> None:
+    """Puts the home folder for `~` in front of the paths that flags hold: shells leave `--data=~/x` as it is.
+
+    What begins with `~/`, or `~name/`, is a path, but for patterns.
+    """
+
+    def expand(value):
+        if isinstance(value, list):
+            return [expand(inner) for inner in value]
+        is_path = isinstance(value, str) and re.match(r"~\w*(/|$)", value)
+        return os.path.expanduser(value) if is_path else value
+
+    for name in values:
+        before = values[name].value
+        after = before if name.endswith("pattern") else expand(before)
+        if after != before:
+            values[name].value = after
 
 
 @contextlib.contextmanager
@@ -85,7 +106,9 @@ def _default_run_dir(method: str, data: str) -> str:
     prefix = "--flagfile="
     files = [a.removeprefix(prefix) for a in sys.argv if a.startswith(prefix)]
     name = os.path.splitext(os.path.basename(files[-1]))[0] if files else method
-    return os.path.join("runs", f"{name}_{os.path.basename(os.path.normpath(data))}")
+    # TensorFlow writes into no folder whose name is not UTF-8.
+    of = os.fsencode(os.path.basename(os.path.normpath(data))).decode("utf-8", "replace")
+    return os.path.join("runs", f"{name}_{of}")
 
 
 def _is_worth_showing(record: python_logging.LogRecord) -> bool:

@@ -13,7 +13,7 @@ import os
 import cv2
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, run_directory
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
@@ -83,7 +83,7 @@ def main(_) -> None:
             logging.info("%s", line)
         folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
         folder = os.path.normpath(folder)
-        os.makedirs(folder, exist_ok=True)
+        run_directory.make_folder(folder)
         with open(os.path.join(folder, "metrics.json"), "w", encoding="utf-8") as file:
             json.dump(result.metrics, file, indent=1)
         path = os.path.join(folder, "report.html")

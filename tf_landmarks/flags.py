@@ -49,7 +49,10 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     values = flags.FlagValues()
     define(values)
     try:
-        _, *rest = values(["tf_landmarks", f"--flagfile={path}"])
+        # Not as a --flagfile, which absl reads as UTF-8: paths may be any bytes.
+        lines = [line.strip() for line in run_directory.read_lines(path)]
+        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+        _, *rest = values(["tf_landmarks", *lines])
     except flags.Error as error:
         raise UserError(f"{path}: {error}") from error
     if rest:  # absl would pass over it

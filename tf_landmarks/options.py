@@ -37,11 +37,17 @@ class RunOptions:
     method: str = option("imm", "which method trains")
     data: str = option(
         "made_faces",
-        "what to train on: made_faces (drawn, needs no files), a folder of images, a video or a folder of videos; of a folder with train/ inside, that part; a folder of idx files (MNIST), of which the training part",
+        "what to train on: made_faces (drawn, needs no files); an image, a video, a folder of images or of videos at any depth, a pattern such as 'walks/*.png', or a .txt that lists paths; "
+        "of a folder with train/ inside, that part; a folder of idx files (MNIST), of which the training part; tfrecord:PATTERN; tfds:NAME[:SPLIT], a set of tensorflow-datasets",
         may_change=True,
     )
     classes: str = option(
-        "", "of idx files, the labels to take, for instance 3 or 2,9; all if empty"
+        "",
+        "of idx files and sets of tfds:, the labels to take, for instance 3 or 2,9; all if empty",
+    )
+    frames: str = option(
+        "",
+        "of each video or stack, the frames to take, start:stop:step as in Python: 0:500:5 is every fifth of the first 500; all if empty",
     )
     frame_pattern: str = option(
         "",
@@ -143,6 +149,7 @@ class RunOptions:
             raise UserError(f"--max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
         if self.max_gap < self.min_gap:
             raise UserError(f"--max_gap={self.max_gap} must be at least --min_gap={self.min_gap}")
+        sources.parse_frames(self.frames)
         if self.frame_pattern:
             sources.compile_frame_pattern(self.frame_pattern)
         _ = self.geometry

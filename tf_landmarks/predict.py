@@ -13,7 +13,14 @@ from tf_landmarks import cli
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _INPUT = flags.DEFINE_string(
-    "input", None, "a folder of images, a video or a folder of videos", required=True
+    "input",
+    None,
+    "an image, a video, a folder of images or of videos, a pattern such as 'walks/*.png', or a .txt that "
+    "lists paths",
+    required=True,
+)
+_FRAMES = flags.DEFINE_string(
+    "frames", "", "of each video or stack, the frames to take, start:stop:step; all if empty"
 )
 _OUTPUT = flags.DEFINE_string("output", None, "where to write", required=True)
 _FORMATS = flags.DEFINE_list("format", ["csv"], "any of csv, json, coco, overlay")
@@ -27,9 +34,12 @@ def main(_) -> None:
 
         writers.check_formats(_FORMATS.value)
         model = ExportedModel(_MODEL.value)
-        found, failed = batch.predict_folder(model, _INPUT.value, _OUTPUT.value, _FORMATS.value)
+        found, failed = batch.predict_folder(
+            model, _INPUT.value, _OUTPUT.value, _FORMATS.value, _FRAMES.value
+        )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
-        logging.info("wrote %s", ", ".join(sorted(os.listdir(_OUTPUT.value))))
+        written = sorted(name for name in os.listdir(_OUTPUT.value) if not name.startswith("."))
+        logging.info("wrote %s", ", ".join(written))
 
 
 if __name__ == "__main__":

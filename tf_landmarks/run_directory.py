@@ -7,7 +7,9 @@ export/<step>/assets.extra/     facts.json, flags.cfg, metrics.jsonl, the lists 
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from tf_landmarks.errors import UserError
@@ -23,6 +25,11 @@ LOSS_NETWORK_METRICS = "loss_network.json"
 EXTRA = "assets.extra"
 FACTS = "facts.json"
 UNTRAINED = "untrained"
+#: How text that may hold names of files is read and written: these may be any bytes, and hold any line
+#: break but the one that ends a line.
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
+#: Marks a folder that this project made, whose pictures are no input.
+MARKER = ".tf_landmarks"
 
 
 def find_version(path: str) -> str:
@@ -51,17 +58,54 @@ def find_version(path: str) -> str:
 
 
 @contextlib.contextmanager
+def plain_path(path: str) -> Iterator[str]:
+    """Yields a name for a folder or file that libraries can use.
+
+    TensorFlow looks checkpoints up as patterns, and so finds none in `mice [day 1]`; and neither it nor
+    OpenCV takes names that are not UTF-8. Such a path is reached by a link.
+    """
+    if not re.search(r"[*?\[\\\udc80-\udcff]", path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = os.path.join(folder, "link")
+        os.symlink(os.path.abspath(path), link)
+        yield link
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder for results; one that is new or empty is marked, so that no source reads it."""
+    os.makedirs(path, exist_ok=True)
+    if not os.listdir(path):
+        with open(os.path.join(path, MARKER), "w", encoding="utf-8") as file:
+            file.write(
+                "Written by tf_landmarks: left out where a folder above is read for images.\n"
+            )
+
+
+def is_output(names: Iterable[str]) -> bool:
+    """Returns whether a folder that holds these files is of this project's results, or a run."""
+    return not {MARKER, FLAGS}.isdisjoint(names)
+
+
+def read_lines(path: str) -> list[str]:
+    """Reads the lines of a text file of names; a name that holds a line break is two of them."""
+    with open(path, **TEXT) as file:
+        return file.read().removesuffix("\n").split("\n")
+
+
+@contextlib.contextmanager
 def open_whole(path: str, mode: str = "w") -> Iterator[IO]:
     """Opens a file that takes its name once it is whole: whoever is killed leaves the old one, or none.
 
     Args:
         path: The file.
-        mode: "w" (UTF-8 text) or "wb".
+        mode: "w" (text, see `TEXT`) or "wb".
 
     Yields:
         The file to write to, `<path>.part`.
     """
     part = f"{path}.part"
-    with open(part, mode, encoding=None if "b" in mode else "utf-8") as file:
+    with open(part, mode, **({} if "b" in mode else TEXT)) as file:
         yield file
     os.replace(part, path)

@@ -12,7 +12,7 @@ import os
 
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, run_directory
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
 _DATA = flags.DEFINE_string(
@@ -57,7 +57,7 @@ def main(_) -> None:
             low, high = results[name].metrics["nme_interval_percent"]
             score = results[name].metrics["nme_percent"]
             logging.info("%s: %.2f %% (95 %% interval %.2f to %.2f)", name, score, low, high)
-        os.makedirs(_OUTPUT.value, exist_ok=True)
+        run_directory.make_folder(_OUTPUT.value)
         path = os.path.join(_OUTPUT.value, "compare")
         with open(f"{path}.json", "w", encoding="utf-8") as file:
             json.dump({name: result.metrics for name, result in results.items()}, file, indent=1)

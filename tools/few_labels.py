@@ -14,7 +14,7 @@ import os
 
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, run_directory
 from tf_landmarks.errors import UserError
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
@@ -67,7 +67,7 @@ def main(_) -> None:
                 rival, train, test, models[0].geometry, yardstick, counts, repeats, _SEED.value
             ).few_labels
             _log(rival.title, scores[rival.title])
-        os.makedirs(_OUTPUT.value, exist_ok=True)
+        run_directory.make_folder(_OUTPUT.value)
         path = os.path.join(_OUTPUT.value, "few_labels")
         with open(f"{path}.json", "w", encoding="utf-8") as file:
             rows = {k: [dataclasses.asdict(s) for s in v] for k, v in scores.items()}

@@ -13,7 +13,7 @@ import os
 import cv2
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, run_directory
 
 _MODEL = flags.DEFINE_string(
     "model", None, "an export folder, or a run folder; of a method with a generator", required=True
@@ -51,7 +51,7 @@ def main(_) -> None:
             )
             for name in _IMAGE.value
         ]  # fmt: skip
-        os.makedirs(_OUTPUT.value, exist_ok=True)
+        run_directory.make_folder(_OUTPUT.value)
         sheet = os.path.join(_OUTPUT.value, "sheet.png")
         cv2.imwrite(sheet, manipulation.draw_sheet(model, edits, alphas)[..., ::-1])
         video = os.path.join(_OUTPUT.value, "motion.mp4")

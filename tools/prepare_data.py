@@ -10,6 +10,7 @@ command again goes on where it stopped. Files that cannot be read are named and 
 import io
 import json
 import os
+import shlex
 
 import numpy as np
 from absl import flags, logging
@@ -32,6 +33,9 @@ _QUALITY = flags.DEFINE_integer("quality", 95, "of JPEG, where images are encode
 _FRAME_PATTERN = flags.DEFINE_string(
     "frame_pattern", "", "finds sequence and frame in the names of stills, as in training"
 )
+_FRAMES = flags.DEFINE_string(
+    "frames", "", "of each video or stack, the frames to take, start:stop:step; all if empty"
+)
 _MAX_BAD = flags.DEFINE_float("max_bad_fraction", 0.01, "share of unreadable files to tolerate")
 
 
@@ -40,7 +44,9 @@ def main(_) -> None:
     with cli.plain_errors():
         from tf_landmarks.data import sources, tfrecords
 
-        source = sources.open_source(_DATA.value, frame_pattern=_FRAME_PATTERN.value)
+        source = sources.open_source(
+            _DATA.value, frame_pattern=_FRAME_PATTERN.value, frames=_FRAMES.value
+        )
         os.makedirs(os.path.dirname(os.path.abspath(_OUTPUT.value)), exist_ok=True)
         _check_plan(source)
         bad = unreadable.BadFiles(len(source), _MAX_BAD.value)
@@ -52,9 +58,10 @@ def main(_) -> None:
                 continue
             _write_shard(tfrecords.ShardWriter(path), source, indices, bad)
             logging.info("wrote %s, %d of %d", path, indices[-1] + 1, len(source))
+        pattern = shlex.quote(f"tfrecord:{_OUTPUT.value}-*.tfrecord")
         logging.info(
-            "%d images in %d shards; train with --data=tfrecord:%s-*.tfrecord",
-            len(source) - len(bad), len(parts), _OUTPUT.value,
+            "%d images in %d shards; train with --data=%s",
+            len(source) - len(bad), len(parts), pattern,
         )  # fmt: skip
 
 

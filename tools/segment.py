@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, run_directory
 from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "a run of FSE", required=True)
@@ -58,7 +58,7 @@ def main(_) -> None:
             found[mode] = segmentation.predict(model, test)
             accuracies[mode] = segmentation.pixel_accuracy(found[mode], test.labels)
             logging.info("%s: %.2f %% of pixels", mode, accuracies[mode])
-        os.makedirs(_OUTPUT.value, exist_ok=True)
+        run_directory.make_folder(_OUTPUT.value)
         with open(os.path.join(_OUTPUT.value, "segmentation.json"), "w", encoding="utf-8") as file:
             facts = {"epochs": how.epochs, "num_train": len(train), "num_test": len(test)}
             json.dump({"pixel_accuracy_percent": accuracies, **facts}, file, indent=1)

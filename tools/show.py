@@ -12,12 +12,15 @@ import cv2
 import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, run_directory
 from tf_landmarks.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
     "data", None, "images, videos or idx files, as for training; a file or a folder", required=True
+)
+_FRAMES = flags.DEFINE_string(
+    "frames", "", "of each video or stack, the frames to take, start:stop:step; all if empty"
 )
 _CLASSES = flags.DEFINE_string("classes", "", "of idx files, the labels to show")
 _COUNT = flags.DEFINE_integer("count", 32, "pictures on the sheet of landmarks", lower_bound=1)
@@ -34,7 +37,9 @@ def main(_) -> None:
         from tf_landmarks.inference.exported import ExportedModel
 
         model = ExportedModel(_MODEL.value)
-        source = sources.open_source(_DATA.value, prefer_train=False, classes=_CLASSES.value)
+        source = sources.open_source(
+            _DATA.value, prefer_train=False, classes=_CLASSES.value, frames=_FRAMES.value
+        )
         spread = np.linspace(0, len(source) - 1, min(_COUNT.value, len(source)))
         images = []
         for index in spread.round().astype(int):
@@ -52,7 +57,7 @@ def main(_) -> None:
         }
         if model.has_generator:
             drawn["redrawn"] = model_grids.redrawn(model, images[:16])
-        os.makedirs(_OUTPUT.value, exist_ok=True)
+        run_directory.make_folder(_OUTPUT.value)
         for name, picture in drawn.items():
             path = os.path.join(_OUTPUT.value, f"{name}.png")
             cv2.imwrite(path, picture[..., ::-1])

@@ -122,7 +122,7 @@ def test_an_export_repeats_the_model(case, folder, tmp_path):
 @each_case
 def test_the_loss_falls_on_four_real_images(case, photographs):
     case = case.of_stills
-    source = sources.ImageFolder(str(photographs / "faces" / "train"))
+    source = sources.open_source(str(photographs / "faces" / "train"))
     frames = ImageSet(source, np.arange(4), Geometry(case.image_size), BadFiles(4, 0.0), 100.0)
     tf.keras.utils.set_random_seed(0)
     model = case.model()

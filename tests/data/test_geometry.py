@@ -46,6 +46,21 @@ def centroid(image) -> np.ndarray:
     return (image[..., np.newaxis] * grid).sum((0, 1)) / image.sum()
 
 
+# --- Panoramas --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(20, 210), (210, 20), (50, 71), (3, 9, 40)])
+def test_what_is_shrunk_before_it_is_padded_looks_the_same(size, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    geometry = Geometry(48, crop_fraction=0.8)
+    want = geometry.load(tf.constant(images)).numpy()
+    monkeypatch.setattr("tf_landmarks.data.geometry.MOST_PADDING", 0)
+    got = geometry.load(tf.constant(images)).numpy()
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    load = tf.function(geometry.load)
+    np.testing.assert_allclose(load(tf.constant(images)), got, atol=1e-6)
+
+
 # --- Sizes ------------------------------------------------------------------------------------
 
 

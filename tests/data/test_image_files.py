@@ -48,6 +48,11 @@ def sixteen_bits(channels: np.ndarray) -> np.ndarray:
     return (channels.astype(np.uint16) * 256 + noise).astype(">u2").reshape(HEIGHT, -1)
 
 
+def stored(values: np.ndarray) -> np.ndarray:
+    """Rows of a PNG of 16 bits with these values."""
+    return values.astype(">u2").reshape(HEIGHT, -1)
+
+
 def indexed(colors: int) -> Image.Image:
     """An image of `colors` colours, in stripes."""
     image = Image.fromarray((X % colors).astype(np.uint8), "P")
@@ -113,6 +118,17 @@ def make_cases() -> dict[str, tuple[bytes, np.ndarray, int]]:
             0,
         ),
         "png_16_bits_grey": (png(16, 0, sixteen_bits(GREY)), repeated(GREY), 0),
+        "png_12_of_16_bits": (png(16, 0, stored(16 * GREY.astype(int) + 7)), repeated(GREY), 0),
+        "png_6_of_16_bits": (
+            png(16, 0, stored(GREY >> 2)),
+            repeated(np.rint((GREY >> 2) * (255 / (GREY >> 2).max()))),
+            0,
+        ),
+        "png_12_of_16_bits_rgb": (
+            png(16, 2, stored(16 * RGB.astype(int))),
+            RGB,
+            0,
+        ),
         "png_16_bits_rgb": (png(16, 2, sixteen_bits(RGB)), RGB, 0),
         "png_16_bits_rgba": (
             png(16, 6, sixteen_bits(np.dstack([RGB, ALPHA]))),
@@ -308,11 +324,130 @@ def test_a_file_without_permission_is_refused_with_the_systems_words(tmp_path):
         image_files.read_image(str(path))
 
 
-def test_tiff_is_read_in_colour_and_with_16_bits(tmp_path):
-    colors = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
-    Image.fromarray(colors).save(tmp_path / "rgb.tif", compression="tiff_lzw")
-    np.testing.assert_array_equal(image_files.read_image(tmp_path / "rgb.tif"), colors)
-    deep = np.array([[0, 256], [40000, 65535]], np.uint16)
-    Image.fromarray(deep).save(tmp_path / "deep.tif")
-    found = image_files.read_image(tmp_path / "deep.tif")
-    np.testing.assert_array_equal(found, np.repeat(deep[..., np.newaxis] >> 8, 3, axis=2))
+def tiff(values: np.ndarray, orientation: int = 1, photometric: int | None = None) -> bytes:
+    """A TIFF by hand, for the kinds that Pillow does not write; `values [H, W]` or `[H, W, C]`."""
+    height, width, channels = (*values.shape, 1)[:3]
+    data = values.tobytes()
+    photometric = (2 if channels in (3, 4) else 1) if photometric is None else photometric
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    entries = [
+        *[(256, width), (257, height), (258, [8 * values.dtype.itemsize] * channels), (259, 1)],
+        *[(262, photometric), (273, 8), (274, orientation), (277, channels), (278, height)],
+        *[(279, len(data)), (339, [kind] * channels)],
+    ]
+    start = 8 + len(data)
+    head, behind = b"II*\0" + struct.pack("<I", start), b""
+    directory = struct.pack("<H", len(entries))
+    for tag, value in entries:
+        numbers = struct.pack(f"<{len(value)}H", *value) if isinstance(value, list) else b""
+        if len(numbers) > 4:
+            place = struct.pack("<I", start + 2 + 12 * len(entries) + 4 + len(behind))
+            behind += numbers
+        else:
+            place = numbers.ljust(4, b"\0") if numbers else struct.pack("<I", value)
+        count = len(value) if isinstance(value, list) else 1
+        directory += struct.pack("<HHI", tag, 3 if numbers else 4, count) + place
+    return head + data + directory + b"\0\0\0\0" + behind
+
+
+RAMP = np.linspace(0.0, 1.0, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+WITH_HOLES = (4000 * RAMP).astype(np.float32)
+WITH_HOLES[0, :3] = np.nan, -np.inf, 0
+WITH_HOLES[-1, -2:] = np.inf, 4000
+
+
+@pytest.mark.parametrize(
+    ("values", "largest"),
+    [
+        ((65535 * RAMP).astype(np.uint16), 255),
+        ((16383 * RAMP).astype(np.uint16), 255),
+        ((4095 * RAMP).astype(np.uint16), 255),
+        ((3000 * RAMP).astype(np.uint16), 187),
+        ((1023 * RAMP).astype(np.uint16), 255),
+        ((40 * RAMP).astype(np.uint16), 255),
+        ((4000 * RAMP - 1000).astype(np.int16), 255),
+        ((100 * RAMP - 50).astype(np.int8), 255),
+        ((255 * RAMP).astype(np.int32), 255),
+        ((100_000 * RAMP).astype(np.int32), 255),
+        ((4e9 * RAMP).astype(np.uint32), 255),
+        (RAMP.astype(np.float32), 255),
+        ((0.5 * RAMP).astype(np.float32), 128),
+        ((0.01 * RAMP).astype(np.float32), 255),
+        ((255 * RAMP).astype(np.float32), 255),
+        ((4080 * RAMP).astype(np.float32), 255),
+        ((8 * RAMP - 4).astype(np.float32), 255),
+        ((255 * RAMP).astype(np.float64), 255),
+        (WITH_HOLES, 250),
+        *[
+            ((factor * np.dstack([RAMP, RAMP**2, 1 - RAMP])).astype(dtype), 255)
+            for factor, dtype in ((65535, np.uint16), (4095, np.uint16), (1, np.float32))
+        ],
+    ],
+    ids=lambda value: f"{value.dtype}_{value.ndim}" if isinstance(value, np.ndarray) else "",
+)
+def test_a_tiff_of_any_depth_fills_black_to_white(values, largest):
+    got = image_files.decode_image(tiff(values)).astype(float)
+    want = RAMP if values.ndim == 2 else np.dstack([RAMP, RAMP**2, 1 - RAMP])
+    want = largest * want if values.ndim == 3 else repeated(largest * want)
+    if values is WITH_HOLES:
+        assert (got[-1, -2] == 255).all() and (got[0, :2] == 0).all()
+        got[-1, -2] = want[-1, -2]
+    # Whole numbers are cut where they are coarse.
+    np.testing.assert_allclose(got, want, atol=7 if values.max() < 64 else 2)
+
+
+def test_grey_that_counts_from_white_is_turned():
+    values = (4095 * RAMP).astype(np.uint16)
+    got = image_files.decode_image(tiff(values, photometric=0))
+    np.testing.assert_array_equal(got, 255 - image_files.decode_image(tiff(values)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tiff_is_turned_upright_once(dtype, channels):
+    values = np.zeros((20, 30, channels), dtype)
+    values[:5, :5] = 255
+    got = image_files.decode_image(tiff(values[..., 0] if channels == 1 else values, 6))
+    assert got.shape == (30, 20, 3)
+    np.testing.assert_array_equal(np.argwhere(got[..., 0] > 200)[[0, -1]], [[0, 15], [4, 19]])
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (
+            np.dstack([RAMP] * 5).astype(np.uint16),
+            r"^a TIFF of 5 x 16 bits a pixel.*save it with 1",
+        ),
+        (np.dstack([RAMP] * 2).astype(np.uint16), r"^a TIFF of 2 x 16 bits a pixel"),
+        (RAMP.astype(np.float16), r"^a TIFF of 1 x 16 bits a pixel, float"),
+        (np.full((9, 9), np.nan, np.float32), "^none of its values is a finite number$"),
+    ],
+)
+def test_a_tiff_of_another_kind_is_refused_with_a_remedy(values, reason):
+    with pytest.raises(image_files.UnreadableImageError, match=reason):
+        image_files.decode_image(tiff(values))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(99), "^HEIC, which is not read; convert it to JPEG$"),
+        (b"\0\0\0\x18ftypisom" + bytes(99), "^a video by its content"),
+        (b"%PDF-1.4" + bytes(99), "^a PDF"),
+    ],
+)
+def test_what_a_file_is_instead_is_said(data, reason):
+    with pytest.raises(image_files.UnreadableImageError, match=reason):
+        image_files.decode_image(data)
+
+
+@pytest.mark.parametrize("ending", image_files.EXTENSIONS)
+def test_every_ending_is_of_a_kind_that_is_read(ending, tmp_path):
+    Image.init()
+    kind = Image.registered_extensions()[ending]
+    picture = Image.new(
+        "1" if ending == ".pbm" else "F" if ending == ".pfm" else "RGB", (32, 32), 1
+    )
+    picture.save(tmp_path / f"a{ending}", kind)
+    assert image_files.read_image(str(tmp_path / f"a{ending}")).shape == (32, 32, 3)

@@ -1,5 +1,6 @@
 """What `--data` finds, what it refuses and in which words, and how a set is split."""
 
+import logging
 import os
 import sys
 
@@ -8,7 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tf_landmarks import run_directory
 from tf_landmarks.data import image_files, samplers, sources
+from tf_landmarks.errors import UserError
 
 pytestmark = pytest.mark.core
 
@@ -82,27 +85,27 @@ def test_a_link_to_a_folder_above_does_not_repeat_the_images(tmp_path):
     assert sources.open_source(str(tmp_path)).names == ["a/b/c.png"]
 
 
-def test_a_missing_folder_is_refused(tmp_path):
-    path = tmp_path / "none"
-    with pytest.raises(
-        ValueError, match=r"does not exist; it takes a folder of images, a video, .*or made_f"
-    ):
-        sources.open_source(str(path))
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("none", "does not exist"), ("n*.png", "matches no file"), ("[1]/a.png", "matches no file")],
+)
+def test_what_is_not_there_is_refused(tmp_path, name, words):
+    with pytest.raises(UserError, match=rf" {words}; it takes an image, a video, .*or made_f"):
+        sources.open_source(str(tmp_path / name))
 
 
-def test_a_file_is_refused(tmp_path):
-    fill(tmp_path, "a.png")
-    with pytest.raises(ValueError, match=r"a\.png is a file; it takes the folder that holds"):
-        sources.open_source(str(tmp_path / "a.png"))
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    fill(tmp_path, "a.docx")
+    with pytest.raises(UserError, match=r"a\.docx is a file, and neither an image nor a video"):
+        sources.open_source(str(tmp_path / "a.docx"))
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(UserError) as refused:
         sources.open_source(str(tmp_path))
     assert str(refused.value) == (
-        f"--data={tmp_path} holds no image or video (found: nothing); it should hold "
-        ".jpg, .jpeg, .png, .gif, .bmp, .webp, .tif, .tiff files, "
-        "or .mp4, .avi, .mov, .mkv, .webm, .m4v, .mpg, at any depth"
+        f"--data={tmp_path} holds no image or video (found: nothing); it should hold files such as "
+        ".jpg, .png or .tif, or videos such as .mp4, at any depth"
     )
 
 
@@ -275,3 +278,161 @@ def test_the_first_kind_that_matches_is_opened(monkeypatch):
         sources.open_source("every:thing", classes="1")
     with pytest.raises(ValueError, match="--data=nothing does not exist"):
         sources.open_source("nothing")
+
+
+# --- What is named, and what is passed over -----------------------------------------------------
+
+
+def said(caplog, data: str, **options) -> tuple[sources.Source, list[str]]:
+    """Opens a source; the lines that it logs."""
+    with caplog.at_level(logging.INFO):
+        source = sources.open_source(data, **options)
+    return source, [record.getMessage() for record in caplog.records]
+
+
+def test_what_is_not_used_is_counted_by_its_ending(tmp_path, caplog):
+    others = ["i1.HEIC", "b/i2.HEIC", "i3.heic", "notes.txt", "README"]
+    quiet = [
+        *(
+            "landmarks.csv",
+            "Thumbs.db",
+            "desktop.ini",
+            "coco.json",
+            "CollectedData_me.h5",
+            ".DS_Store",
+        ),
+        "._a.jpg",
+    ]
+    fill(tmp_path, "a.jfif", "b.JPE", *others, *quiet)
+    source, lines = said(caplog, str(tmp_path))
+    assert source.names == ["a.jfif", "b.JPE"]
+    assert lines == [f"--data={tmp_path}: passed over: 3 .HEIC, 1 no ending, 1 .txt"]
+
+
+def test_nothing_is_said_where_all_is_used(tmp_path, caplog):
+    fill(tmp_path, "a.png", "landmarks.csv")
+    assert said(caplog, str(tmp_path))[1] == []
+
+
+def test_a_folder_of_our_own_results_is_left_out_but_can_be_named(tmp_path, caplog):
+    fill(tmp_path, "a.png")
+    run_directory.make_folder(str(tmp_path / "found" / "overlays"))
+    fill(tmp_path / "found" / "overlays", "a.png.png")
+    fill(tmp_path / "run", "flags.cfg", "checkpoints/x", "pictures/b.png")
+    source, lines = said(caplog, str(tmp_path))
+    assert source.names == ["a.png"]
+    assert "found/overlays/ (written by tf_landmarks)" in lines[0]
+    assert "run/ (written by tf_landmarks)" in lines[0]
+    assert sources.open_source(str(tmp_path / "found" / "overlays")).names == ["a.png.png"]
+
+
+def test_a_folder_that_holds_the_users_files_is_never_marked(tmp_path):
+    fill(tmp_path, "data/a.png", "data/below/b.png")
+    run_directory.make_folder(str(tmp_path / "data"))
+    assert len(sources.open_source(str(tmp_path))) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, caplog):
+    fill(tmp_path, "a.png", "private/b.png")
+    (tmp_path / "private").chmod(0)
+    assert "private/ (Permission denied)" in said(caplog, str(tmp_path))[1][0]
+
+
+def test_one_image_file_is_a_source(tmp_path, monkeypatch):
+    source = sources.open_source(fill(tmp_path, "x.png", "a [1].PNG") + "/a [1].PNG")
+    assert source.names == ["a [1].PNG"] and source.root == str(tmp_path)
+    assert source.read(0)[0, 0, 0] == 1
+    monkeypatch.chdir(tmp_path)
+    assert sources.open_source("x.png").read(0).shape == (3, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.png", ["a.png", "b.png"]),
+        ("day [1]/*.png", ["c.png"]),
+        ("day [1]/**/*.png", ["below/d.png", "c.png"]),
+        ("*/c.png", ["day [1]/c.png"]),
+        ("day*", ["day [1]/below/d.png", "day [1]/c.png"]),
+        ("[ab].p?g", ["a.png", "b.png"]),
+    ],
+)
+def test_a_pattern_names_files_and_folders(tmp_path, pattern, names):
+    fill(tmp_path, "a.png", "b.png", "day [1]/c.png", "day [1]/below/d.png", "e.jpg")
+    source = sources.open_source(os.path.join(tmp_path, pattern))
+    assert source.names == names
+    assert all(source.read(index).shape == (3, 4, 3) for index in range(len(source)))
+
+
+def test_a_list_names_files_in_its_own_order(tmp_path, caplog):
+    fill(tmp_path, "one/a.png", "one/b.png", "two/c d.png", "two/caf\u00e9.png")
+    lines = [
+        "\ufeffb.png",
+        "",
+        "../two/c d.png",
+        "a.png",
+        "a.png",
+        "gone.png",
+        str(tmp_path / "two/cafe\u0301.png"),
+    ]
+    (tmp_path / "one" / "list.TXT").write_text("\r\n".join([*lines, "x.doc"]), encoding="utf-8")
+    source, said_lines = said(caplog, str(tmp_path / "one" / "list.TXT"))
+    assert source.root == str(tmp_path)
+    assert source.names == [
+        *("one/b.png", "two/c d.png", "one/a.png", "one/gone.png", "two/caf\u00e9.png")
+    ]
+    assert source.read(2)[0, 0, 0] == 0 and source.read(4)[0, 0, 0] == 3
+    assert said_lines[0].endswith("passed over: 1 .doc, 1 named twice")
+    with pytest.raises(image_files.UnreadableImageError, match="No such file"):
+        source.read(3)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take text alone")
+def test_a_list_names_files_of_any_bytes(tmp_path):
+    for name in (b"caf\xe9.png", "u\u2028.png".encode()):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            Image.new("RGB", (4, 3)).save(file, "PNG")
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9.png\nu\xe2\x80\xa8.png\n")
+    assert sources.open_source(str(tmp_path / "list.txt")).names == ["caf\udce9.png", "u\u2028.png"]
+
+
+# --- Frames -----------------------------------------------------------------------------------
+
+
+def stack(path, count: int) -> None:
+    first, *rest = [Image.new("L", (4, 3), number) for number in range(count)]
+    first.save(path, save_all=True, append_images=rest)
+
+
+@pytest.mark.parametrize(
+    ("frames", "kept"),
+    [
+        ("", range(12)),
+        ("0:5", range(5)),
+        ("2:9:3", [2, 5, 8]),
+        ("-3:", [9, 10, 11]),
+        ("::5", [0, 5, 10]),
+    ],
+)
+def test_frames_of_a_stack_can_be_chosen(tmp_path, frames, kept):
+    stack(tmp_path / "a.tif", 12)
+    source = sources.open_source(str(tmp_path), frames=frames)
+    assert source.frame_numbers.tolist() == list(kept)
+    assert [source.read(index)[0, 0, 0] for index in range(len(source))] == list(kept)
+
+
+@pytest.mark.parametrize("frames", ["7", "a:b", "0:5:0", "0:5:-1", "1:2:3:4", "0 5", "1.5:3"])
+def test_frames_that_are_no_slice_are_refused(tmp_path, frames):
+    with pytest.raises(UserError, match=f"^--frames={frames} "):
+        sources.open_source(str(tmp_path), frames=frames)
+
+
+def test_frames_are_refused_where_there_are_none(tmp_path):
+    for data in (fill(tmp_path, "a.png"), sources.MADE_FACES):
+        with pytest.raises(UserError, match=r"^--frames=0:5 chooses frames of videos and pages"):
+            sources.open_source(data, frames="0:5")
+    stack(tmp_path / "b.tif", 3)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(UserError, match=r"^--frames=5: leaves no page of --data=.*longest has 3$"):
+        sources.open_source(str(tmp_path), frames="5:")

@@ -143,7 +143,7 @@ def test_the_tool_writes_goes_on_where_it_stopped_and_refuses_another_plan(tmp_p
     (folder / "bad.png").write_bytes(b"no image")
     done = prepare(tmp_path, "--max_bad_fraction=0.2")
     assert done.returncode == 0, done.stderr
-    assert "4 images in 2 shards; train with --data=tfrecord:" in done.stdout
+    assert "4 images in 2 shards; train with --data='tfrecord:" in done.stdout
     assert "skipped bad.png" in done.stdout
     first, second = sorted((tmp_path / "out").glob("*.tfrecord"))
     assert first.name == "mine-00000-of-00002.tfrecord"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.data.video_files import B_FRAMES, assert_exact, encode, in_order, number, picture
 from tf_landmarks.data import image_files, sources, videos
+from tf_landmarks.errors import UserError
 
 pytestmark = pytest.mark.core
 
@@ -78,17 +79,6 @@ def test_of_several_videos_the_first_is_read_and_a_cover_is_none(tmp_path, monke
         assert said == ([] if cover else [f"{path} holds 2 videos; the first is read"])
 
 
-def test_names_of_frames_and_back(tmp_path):
-    assert videos.frame_name("walks/fly.mp4", 12) == "walks/fly.mp4#000012"
-    assert videos.split_name("walks/fly#1.MP4#000012") == ("walks/fly#1.MP4", 12)
-    for name in ("a.png", "a#000012", "a.png#000012", "fly.mp4", "fly.mp4#12"):
-        assert videos.split_name(name) == (name, None)
-    (tmp_path / "pool.mp4").write_text("")
-    (tmp_path / "link.mp4").symlink_to(tmp_path / "pool.mp4")
-    real = videos.real_path(str(tmp_path / "link.mp4#000003"))
-    assert real == str((tmp_path / "pool.mp4").resolve()) + "#000003"
-
-
 def test_a_folder_of_videos_is_a_sequence_of_all_frames(tmp_path):
     encode(tmp_path / "train" / "b.mp4", count=12)
     encode(tmp_path / "train" / "a" / "c.AVI", "mpeg4", 15)
@@ -111,6 +101,25 @@ def test_a_video_file_is_a_source(tmp_path, monkeypatch):
     assert source.names == [f"a.mp4#00000{n}" for n in range(4)] and source.root == str(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert sources.open_source("a.mp4").read(1).shape == (48, 64, 3)
+
+
+def test_frames_of_each_video_can_be_chosen(tmp_path):
+    encode(tmp_path / "a.mp4", count=12)
+    encode(tmp_path / "b.mp4", count=5)
+    (tmp_path / "c.mp4").write_text("not a video")
+    source = sources.open_source(str(tmp_path), frames="1:9:4")
+    assert source.names == ["a.mp4#000001", "a.mp4#000005", "b.mp4#000001", "c.mp4"]
+    assert source.frame_numbers.tolist() == [1, 5, 1, 0]
+    np.testing.assert_array_equal(source.read(1), in_order(str(tmp_path / "a.mp4"))[5])
+    listed = tmp_path / "list.txt"
+    listed.write_text("b.mp4\na.mp4\n")
+    names = sources.open_source(str(listed), frames="-1:").names
+    assert names == ["b.mp4#000004", "a.mp4#000011"]
+    assert len(sources.open_source(f"{tmp_path}/[ab].mp4")) == 17
+    with pytest.raises(
+        UserError, match=r"^--frames=20: leaves no frame of --data=.*longest has 12"
+    ):
+        sources.open_source(str(listed), frames="20:")
 
 
 def test_broken_videos_are_one_unreadable_element_each(tmp_path):

@@ -61,6 +61,15 @@ def test_images_of_one_size_are_run_together_wherever_they_stand():
     assert sorted(shape[0] for shape in run.batches) == [8, 8, 8, 32, 32, 32]
 
 
+def test_large_images_are_run_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(exported, "BATCH_BYTES", 2 * 3 * 20 * 10)
+    images, run = Images([(20, 10)] * 7 + [(60, 40)] * 5), Signature()
+    found = exported._predict(run, images, 1)
+    np.testing.assert_array_equal(found.landmarks[:, 0, 0], np.arange(12))
+    assert [shape[0] for shape in run.batches] == [2, 2, 2, 1, 1, 1, 1, 1, 1]
+    assert images.most <= 3
+
+
 def test_images_of_many_sizes_do_not_pile_up(monkeypatch):
     monkeypatch.setattr(exported, "_WAITING_BYTES", 20 * 3 * 20 * 20)
     shapes = [(20, 20 + row % 50) for row in range(200)]

@@ -34,6 +34,18 @@ def test_prediction_fills_the_rows_that_have_an_image(tmp_path):
     assert bad == read[1] and rows.predict(SizeModel(), [read[1]]) == [read[1]]
 
 
+def test_rows_are_read_in_lists_of_so_many_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "BATCH_BYTES", 2 * 3 * 8 * 8)
+    for number in range(5):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"none")
+    Image.new("RGB", (30, 20)).save(tmp_path / "5.png")
+    batches = [
+        [r.file[0] for r in b] for b in rows.read_in_batches(sources.open_source(str(tmp_path)))
+    ]
+    assert batches == [["0", "1"], ["2", "3", "4"], ["5"]]
+
+
 def test_a_source_says_which_frame_of_which_file_an_image_is(tmp_path):
     writer = cv2.VideoWriter(
         str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (16, 16)

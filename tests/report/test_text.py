@@ -23,6 +23,7 @@ def result(warnings=(), rivals=()) -> Result:
         untrained=3 * errors,
         few_labels=[FewLabelScore(5, 25.04, 1.06, (25.04,), 1.0)],
         rivals=rivals,
+        groups=np.arange(2),
         reversed=np.array([True, False]),
         health={"warnings": list(warnings)},
         protocol=protocols.PROTOCOLS["imm"],
@@ -41,7 +42,7 @@ def test_a_line_for_each_point_and_one_for_all():
         ["all", "20.00", "40.00", "60.00"],
     ]
     assert len({len(line) for line in lines[:4]}) == 1
-    assert lines[4] == "95 % interval of the model's: 10.00 to 30.00"
+    assert lines[4] == "95 % interval of the model's: 10.00 to 30.00, over 2 test images"
     assert lines[5].split() == ["with", "n", "labels", "5"]
     assert lines[6].split() == ["model", "25.0"]
     assert lines[7].startswith(
@@ -72,9 +73,7 @@ def test_rivals_have_a_column_and_a_row_each():
         ["model", "25.0", "–"],
         ["pixels", "40.0", "25.0"],
     ]
-    assert lines[-1].endswith(
-        "not clearly better than the mean shape or the ridge on 16 x 16 pixels."
-    )
+    assert lines[-1].endswith("but not clearly better than the ridge on 16 x 16 pixels.")
 
 
 def test_each_warning_has_its_line():

@@ -12,6 +12,9 @@ import tensorflow as tf
 
 from tf_landmarks.errors import UserError
 
+#: More pixels than these are not added to an image to make it a square: a panorama is shrunk first.
+MOST_PADDING = 2**25
+
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
@@ -80,13 +83,26 @@ class Geometry:
         return self.load_size - 2 * self.border
 
     def _resize(self, images: tf.Tensor) -> tf.Tensor:
-        if self.keep_aspect:
-            height, width = tf.shape(images)[-3], tf.shape(images)[-2]
-            longer = tf.maximum(height, width)
-            for axis, length in ((-3, height), (-2, width)):
-                inside = tf.range(longer) - (longer - length) // 2
-                images = tf.gather(images, tf.clip_by_value(inside, 0, length - 1), axis=axis)
-        return tf.image.resize(images, [self._inner_size] * 2, antialias=True)
+        size = [self._inner_size] * 2
+        if not self.keep_aspect:
+            return tf.image.resize(images, size, antialias=True)
+        lengths = tf.cast(tf.shape(images)[-3:-1], tf.int64)
+        longer, shorter = tf.reduce_max(lengths), tf.reduce_min(lengths)
+
+        def pad_first() -> tf.Tensor:
+            square = _pad(_pad(images, -3, longer), -2, longer)
+            return tf.image.resize(square, size, antialias=True)
+
+        def shrink_first() -> tf.Tensor:
+            # The longer side first, which needs no padding; so the same but for rounding.
+            axes = [*range(images.shape.rank - 3), *(images.shape.rank - k for k in (2, 3, 1))]
+            is_wide = lengths[1] > lengths[0]
+            upright = tf.cond(is_wide, lambda: tf.transpose(images, axes), lambda: images)
+            low = tf.image.resize(upright, [size[0], tf.cast(shorter, tf.int32)], antialias=True)
+            low = tf.image.resize(_pad(low, -2, longer), size, antialias=True)
+            return tf.cond(is_wide, lambda: tf.transpose(low, axes), lambda: low)
+
+        return tf.cond((longer - shorter) * longer > MOST_PADDING, shrink_first, pad_first)
 
     def centre(self, images: tf.Tensor) -> tf.Tensor:
         """Cuts `[..., load_size, load_size, C]` to what the network sees, `[..., size, size, C]`."""
@@ -124,3 +140,10 @@ class Geometry:
         if tf.is_tensor(points):
             return tf.cast(scale, points.dtype), tf.cast(offset, points.dtype)
         return scale.numpy(), offset.numpy()
+
+
+def _pad(images: tf.Tensor, axis: int, length: tf.Tensor) -> tf.Tensor:
+    """Continues the edges of images along an axis, the same at both ends, up to a length."""
+    before = tf.cast(tf.shape(images)[axis], tf.int64)
+    inside = tf.range(length) - (length - before) // 2
+    return tf.gather(images, tf.clip_by_value(inside, 0, before - 1), axis=axis)

@@ -14,8 +14,17 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import annotations, image_files, sources, videos
+from tf_landmarks.data import (
+    annotations,
+    frame_names,
+    groups,
+    image_files,
+    sources,
+    stacks,
+    videos,
+)  # fmt: skip
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.image_files import UnreadableImageError
 from tf_landmarks.data.skeletons import Skeleton
 from tf_landmarks.errors import UserError
 
@@ -96,8 +105,13 @@ class LabelledImages:
     def among(self, paths: Collection[str]) -> np.ndarray:
         """`[N]` bool: which images are among these files."""
         # Both sides are resolved: data folders often hold links to a common pool of files.
-        resolved = {videos.real_path(path) for path in paths}
-        return np.array([videos.real_path(path) in resolved for path in self.paths], bool)
+        resolved = {frame_names.real_path(path) for path in paths}
+        return np.array([frame_names.real_path(path) in resolved for path in self.paths], bool)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """`[N]` int: which of them belong together, see `groups.group`."""
+        return groups.group(self.paths)
 
     def to_network(self, geometry: Geometry, points: np.ndarray) -> np.ndarray:
         """Maps `[N, P, 2]` (x, y) pixels of each image to (x, y) pixels of a network's input."""
@@ -202,14 +216,14 @@ def _in_order_of(train: LabelledImages, test: LabelledImages) -> LabelledImages:
 
 
 class _Files(sources.Source):
-    """Image files and frames of videos by their paths; videos stay open."""
+    """Image files, frames of videos and pages of stacks by their paths; files of many stay open."""
 
     def __init__(self, paths: list[str]):
         self.names, self.root = paths, ""
-        self._videos: dict[str, videos.Video | image_files.UnreadableImageError] = {}
+        self._opened: dict[str, videos.Video | stacks.Stack | UnreadableImageError] = {}
 
     def frame_of(self, index: int) -> tuple[str, int | None]:
-        return videos.split_name(self.names[index])
+        return frame_names.split_name(self.names[index])
 
     def read(self, index: int) -> np.ndarray:
         file, frame = self.frame_of(index)
@@ -217,17 +231,18 @@ class _Files(sources.Source):
             return image_files.read_image(file)
         return self._open(file).read(frame)
 
-    def _open(self, path: str) -> videos.Video:
-        """The video, opened once; one that cannot be opened says so again for each of its frames."""
-        if path not in self._videos:
+    def _open(self, path: str) -> videos.Video | stacks.Stack:
+        """The file, opened once; one that cannot be opened says so again for each of its frames."""
+        if path not in self._opened:
+            kind = videos.Video if videos.is_video(path) else stacks.Stack
             try:
-                self._videos[path] = videos.Video(path)
-            except image_files.UnreadableImageError as error:
-                self._videos[path] = error
-        video = self._videos[path]
-        if isinstance(video, Exception):
-            raise video
-        return video
+                self._opened[path] = kind(path)
+            except UnreadableImageError as error:
+                self._opened[path] = error
+        opened = self._opened[path]
+        if isinstance(opened, Exception):
+            raise opened
+        return opened
 
 
 def _read_sizes(source: sources.Source, folder: str) -> np.ndarray:
@@ -241,7 +256,7 @@ def _read_sizes(source: sources.Source, folder: str) -> np.ndarray:
     for row, name in enumerate(source.names):
         try:
             sizes[row] = source.read(row).shape[:2]
-        except image_files.UnreadableImageError as error:
+        except UnreadableImageError as error:
             why.setdefault(str(error), []).append(name)
     for reason, names in why.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -8,7 +8,6 @@ give another frame for the one asked for. Files whose packets do not tell are de
 
 import itertools
 import os
-import re
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -221,25 +220,6 @@ class _Reader:
             return True
         key = self.index.key(frame)
         return key < 0 or self.index.keys[key] <= self._position
-
-
-def frame_name(video: str, frame: int) -> str:
-    """Returns the name of a video's frame: `walks/fly.mp4#000012`."""
-    return f"{video}#{frame:06d}"
-
-
-def split_name(name: str) -> tuple[str, int | None]:
-    """Splits a frame's name into video and number; the name and None where it is no frame's."""
-    video, _, frame = name.rpartition("#")
-    if is_video(video) and re.fullmatch(r"[0-9]{6,}", frame):
-        return video, int(frame)
-    return name, None
-
-
-def real_path(path: str) -> str:
-    """Returns `os.path.realpath` of an image, or of the video of a frame."""
-    video, frame = split_name(path)
-    return os.path.realpath(path) if frame is None else frame_name(os.path.realpath(video), frame)
 
 
 def is_video(name: str) -> bool:

@@ -109,6 +109,7 @@ def evaluate(
             rivals.measure(rival, train, test, model.geometry, yardstick, seed=seed)
             for rival in others
         ],
+        groups=test.groups,
         reversed=landmark_errors.reversed_images(trained.predicted, yardstick.points),
         health=measure_health(model, test, seed),
         protocol=protocol,

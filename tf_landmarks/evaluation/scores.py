@@ -59,6 +59,7 @@ class Scores:
         untrained: `[N, A]` the same of the network before training.
         few_labels: By the number of labels.
         rivals: What learns from the same labels without the model.
+        groups: `[N]` int: which images belong together, and are drawn anew together for the interval.
         reversed: `[N]` bool: images in which the object looks reversed, see
             `landmark_errors.reversed_images`.
         health: Of the landmarks, see `advice.to_json`.
@@ -73,6 +74,7 @@ class Scores:
     untrained: np.ndarray
     few_labels: Sequence[FewLabelScore]
     rivals: Sequence[RivalScore]
+    groups: np.ndarray
     reversed: np.ndarray
     health: dict
     protocol: Protocol
@@ -88,11 +90,16 @@ class Scores:
         }
         whole = {key: landmark_errors.nme_percent(errors) for key, errors in columns.items()}
         each = [landmark_errors.nme_percent(errors, axis=0).tolist() for errors in columns.values()]
-        interval = list(landmark_errors.bootstrap_interval(self.errors, seed=self.setting.seed))
+        interval = list(
+            landmark_errors.bootstrap_interval(
+                self.errors, seed=self.setting.seed, groups=self.groups
+            )
+        )
         return _without_nan(
             {
                 "nme_percent": whole.pop("nme_percent"),
                 "nme_interval_percent": interval,
+                "num_groups": len(np.unique(self.groups)),
                 **whole,
                 **self._typical(),
                 "per_landmark": {

@@ -1,24 +1,25 @@
 """Landmarks of all images of a folder, or of all frames of its videos, into files."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 
+from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.inference import rows, writers
-from tf_landmarks.inference.exported import BATCH, ExportedModel
+from tf_landmarks.inference.exported import ExportedModel
 
 
 def predict_folder(
-    model: ExportedModel, folder: str, output: str, formats: Sequence[str]
+    model: ExportedModel, folder: str, output: str, formats: Sequence[str], frames: str = ""
 ) -> tuple[int, int]:
     """Predicts all images of a folder, or all frames of videos, and writes what is asked for.
 
     Args:
         model: An export.
-        folder: Holds images at any depth, or videos; or is a video. EXIF rotation is applied.
+        folder: What `--input` names, see `sources.open_source`. EXIF rotation is applied.
         output: `landmarks.csv`, `landmarks.json`, `coco.json`, `overlays/` go there.
         formats: See `writers.FORMATS`.
+        frames: Frames of each video or stack to take.
 
     Returns:
         How many images were read, and how many could not be.
@@ -27,16 +28,15 @@ def predict_folder(
         UserError: If there is no image, or a format is unknown.
     """
     writers.check_formats(formats)
-    source = sources.open_source(folder, flag="--input", prefer_train=False)
-    os.makedirs(output, exist_ok=True)
+    source = sources.open_source(folder, flag="--input", prefer_train=False, frames=frames)
+    run_directory.make_folder(output)
     num_found = 0
     with contextlib.ExitStack() as stack:
         writes = [
             stack.enter_context(writers.WRITERS[name](output, model.num_landmarks, source))
             for name in formats
         ]
-        for start in range(0, len(source), BATCH):
-            batch = rows.read(source, range(start, min(start + BATCH, len(source))))
+        for batch in rows.read_in_batches(source):
             for row in rows.predict(model, batch):
                 num_found += row.landmarks is not None
                 for write in writes:

@@ -14,6 +14,8 @@ from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data.geometry import Geometry
 
 BATCH = 32
+# What is run together takes up to so many bytes, or is a single image.
+BATCH_BYTES = 64 << 20
 # Images of a size wait for others of the same size, to be run together, up to so many bytes.
 _WAITING_BYTES = 256 << 20
 
@@ -46,7 +48,7 @@ class ExportedModel:
         with open(os.path.join(self._extra, run_directory.FACTS), encoding="utf-8") as file:
             self.facts: dict = json.load(file)
         self.geometry = Geometry(**self.facts["geometry"])
-        self._model = tf.saved_model.load(self.path)
+        self._model = _load(self.path)
         self._signatures = self._model.signatures
 
     @property
@@ -70,9 +72,8 @@ class ExportedModel:
 
     def image_list(self, split: str) -> set[str]:
         """The paths of the images of the training or the validation split."""
-        path = os.path.join(self._extra, f"{split}_images.txt")
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return set(file.read().splitlines())
+        lines = run_directory.read_lines(os.path.join(self._extra, f"{split}_images.txt"))
+        return {line for line in lines if line}
 
     def predict(self, images: Iterable[np.ndarray]) -> Prediction:
         """Finds landmarks.
@@ -170,7 +171,12 @@ class ExportedModel:
 
     @functools.cached_property
     def _untrained(self):
-        return tf.saved_model.load(os.path.join(self._extra, run_directory.UNTRAINED))
+        return _load(os.path.join(self._extra, run_directory.UNTRAINED))
+
+
+def _load(path: str):
+    with run_directory.plain_path(path) as plain:
+        return tf.saved_model.load(plain)
 
 
 def _predict(run, images: Iterable[np.ndarray], num_landmarks: int) -> Prediction:
@@ -188,7 +194,7 @@ def _predict(run, images: Iterable[np.ndarray], num_landmarks: int) -> Predictio
 
 
 def _batches(images: Iterable[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Yields rows and `[N, H, W, 3]` images of one size, N up to `BATCH`, as soon as there are so many.
+    """Yields rows and `[N, H, W, 3]` images of one size as soon as there are `BATCH`, or `BATCH_BYTES` of them.
 
     Where sizes are many, those that wait for company are bounded by `_WAITING_BYTES`: of the size that
     holds most of them, as many are yielded as there are.
@@ -199,7 +205,8 @@ def _batches(images: Iterable[np.ndarray]) -> Iterator[tuple[list[int], np.ndarr
         image = _check(image, row)
         waiting[image.shape][row] = image
         num_bytes[image.shape] += image.nbytes
-        full = image.shape if len(waiting[image.shape]) == BATCH else None
+        is_full = len(waiting[image.shape]) == BATCH or num_bytes[image.shape] >= BATCH_BYTES
+        full = image.shape if is_full else None
         if full is None and num_bytes.total() > _WAITING_BYTES:
             full = max(waiting, key=num_bytes.__getitem__)
         if full is not None:

@@ -1,13 +1,13 @@
 """One image, one row: its landmarks, or why there are none."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
 from tf_landmarks.data import image_files, sources
-from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.inference.exported import BATCH, BATCH_BYTES, ExportedModel
 
 
 class PredictionRow(NamedTuple):
@@ -46,6 +46,19 @@ def read(source: sources.Source, indices: Iterable[int]) -> list[PredictionRow]:
             logging.warning("cannot read %s: %s", source.names[index], error)
             rows.append(row._replace(error=str(error)))
     return rows
+
+
+def read_in_batches(source: sources.Source) -> Iterator[list[PredictionRow]]:
+    """Reads all images of a source, as `read` does, in lists of up to `BATCH`, or of `BATCH_BYTES`."""
+    batch, num_bytes = [], 0
+    for index in range(len(source)):
+        batch += read(source, [index])
+        num_bytes += 0 if batch[-1].image is None else batch[-1].image.nbytes
+        if len(batch) == BATCH or num_bytes >= BATCH_BYTES:
+            yield batch
+            batch, num_bytes = [], 0
+    if batch:
+        yield batch
 
 
 def predict(model: ExportedModel, rows: Sequence[PredictionRow]) -> list[PredictionRow]:

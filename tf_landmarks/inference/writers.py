@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from tf_landmarks.data import sources, videos
+from tf_landmarks import run_directory
+from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, video_writer
@@ -34,7 +35,8 @@ def _csv(output: str, num_landmarks: int, source: sources.Source):
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
     """
-    with open(os.path.join(output, "landmarks.csv"), "w", newline="", encoding="utf-8") as file:
+    path = os.path.join(output, "landmarks.csv")
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
         columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
         table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
@@ -84,7 +86,7 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
     def write(row: PredictionRow) -> None:
         height, width = row.size
         number = len(images) + 1
-        name = row.file if row.frame is None else videos.frame_name(row.file, row.frame)
+        name = row.file if row.frame is None else frame_names.frame_name(row.file, row.frame)
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         if row.landmarks is None:
             images[-1]["error"] = row.error
@@ -118,6 +120,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
     Of a video `overlays/<file>.mp4`, with as many frames: where one could not be read, the last
     picture stays.
     """
+    run_directory.make_folder(os.path.join(output, "overlays"))
 
     def write(row: PredictionRow) -> None:
         picture = None
@@ -129,7 +132,8 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
             film.write(path + ".mp4", source.fps(row.file), picture)
         elif picture is not None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            cv2.imwrite(path + ".png", picture[..., ::-1])
+            with open(path + ".png", "wb") as file:  # cv2 takes no name that is not UTF-8
+                file.write(cv2.imencode(".png", picture[..., ::-1])[1])
 
     with video_writer.VideoWriter("take another --format") as film:
         yield write

@@ -75,6 +75,7 @@ def context(model: ExportedModel, result: Result) -> dict:
         ),
         "baselines": scores.baseline_errors(metrics),
         "typical": scores.typical(metrics),
+        "drawn": scores.drawn(metrics),
         "warnings": scores.warnings(metrics["protocol"]),
         "health": health.verdict(metrics["health"]),
         "panels": [panel for panel in shown if panel],

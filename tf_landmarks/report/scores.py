@@ -107,6 +107,14 @@ def verdict(error: float, high: float, baselines: dict[str, float]) -> Verdict:
     )
 
 
+def drawn(metrics: dict) -> str:
+    """Returns what the interval was drawn over, in words."""
+    count, images = metrics["num_groups"], metrics["protocol"]["num_test"]
+    if count == images:
+        return quantity(count, "test image")
+    return f"{quantity(count, 'group')} of neighbouring test images"
+
+
 def typical(metrics: dict) -> str:
     """Returns what a mean hides: the middle, how many are near, how many are the wrong way round."""
     shares = ", ".join(

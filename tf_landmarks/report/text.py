@@ -24,7 +24,7 @@ def table(result: Result) -> list[str]:
             _line(name, [or_dash(column[row], "{:.2f}") for column in columns.values()], width)
             for row, name in enumerate(names)
         ),
-        f"95 % interval of the model's: {low:.2f} to {high:.2f}",
+        f"95 % interval of the model's: {low:.2f} to {high:.2f}, over {scores.drawn(metrics)}",
         *_few_labels(metrics, width),
         scores.typical(metrics),
         f"protocol {protocol['name']}: {bias} bias, ridge {protocol['ridge']}, origin "

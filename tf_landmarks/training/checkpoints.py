@@ -146,7 +146,9 @@ def load_latest(folder: str, model: Model, best: bool = False) -> int:
 
 def read_weights(path: str, model: Model) -> None:
     """Puts the weights of one checkpoint into a model, without an optimizer."""
-    status = tf.train.Checkpoint(model=model).read(path)
+    folder, name = os.path.split(path)
+    with run_directory.plain_path(folder) as plain:
+        status = tf.train.Checkpoint(model=model).read(os.path.join(plain, name))
     status.expect_partial()  # the optimizer's state is left behind
     status.assert_existing_objects_matched()
 
@@ -157,7 +159,8 @@ def _read_newest(folder: str, read: Callable[[str], None], kind: str = "ckpt") -
     failed = ""
     for _, path in found:
         try:
-            read(path)
+            with run_directory.plain_path(folder) as plain:
+                read(os.path.join(plain, os.path.basename(path)))
         except AssertionError:  # it is whole, and of another model
             raise
         except Exception as error:  # whatever readers make of damaged bytes

@@ -41,7 +41,7 @@ class RunData:
     def __init__(self, run: RunOptions, check: Callable[[Iterable[np.ndarray], str], None]):
         self._run = run
         self.source = sources.open_source(
-            run.data, frame_pattern=run.frame_pattern, classes=run.classes
+            run.data, frame_pattern=run.frame_pattern, classes=run.classes, frames=run.frames
         )
         check(self._look(), f"--data={run.data}")
         training, held_out = sources.split(

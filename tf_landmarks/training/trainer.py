@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -50,6 +51,10 @@ def check(run: RunOptions, options) -> None:
     if os.path.exists(run.run_dir) and not os.path.isdir(run.run_dir):
         raise UserError(
             f"--run_dir={run.run_dir} is a file; give a folder, or a name not yet taken"
+        )
+    if re.search("[\udc80-\udcff]", run.run_dir):
+        raise UserError(
+            f"--run_dir={run.run_dir!a} is not UTF-8, which TensorFlow needs; take another"
         )
     methods.MODELS[run.method].check(models.model_spec(run), options)
     models.check_frozen(run.method, options)
@@ -313,9 +318,9 @@ def _check_same_images(run: RunOptions, data: RunData) -> None:
     path = os.path.join(run.run_dir, f"{run_directory.SPLITS[0]}_images.txt")
     if not os.path.exists(path):
         return
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        before = [os.path.basename(line) for line in file.read().splitlines()]
-    now = [os.path.basename(name) for name in data.training.names]
+    before = [os.path.basename(line) for line in run_directory.read_lines(path)]
+    lines = "\n".join(data.training.names).split("\n")  # names may hold line breaks
+    now = [os.path.basename(line) for line in lines]
     if before != now:
         raise UserError(
             f"{run.run_dir} was trained on {len(before)} images that are not the {len(now)} of "
@@ -330,5 +335,5 @@ def _write_image_lists(folder: str, data: RunData) -> None:
     for split, images in zip(run_directory.SPLITS, (data.training, data.held_out), strict=True):
         names = [os.path.join(root, name) for name in (images.names if images else [])]
         path = os.path.join(folder, f"{split}_images.txt")
-        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, "w", **run_directory.TEXT) as file:
             file.writelines(f"{name}\n" for name in names)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_landmarks.data import sources
+from tf_landmarks.data.sources import listing
 from tf_landmarks.errors import UserError
 
 
@@ -60,7 +60,7 @@ def shown(text: object) -> str:
 
 def files_below(folder: str | Path) -> list[str]:
     """The visible files below a folder, relative to it, in the order of their names."""
-    return sources.base.list_files(str(folder))
+    return list(listing.list_folder(str(folder)).names)
 
 
 def normal_file(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from absl import logging
 
-from tf_landmarks.data import videos
+from tf_landmarks.data import frame_names, videos
 from tf_landmarks.data.annotations import coco, on_disk, reading, tables, wide
 from tf_landmarks.data.annotations.base import Annotations, files_below, shown
 from tf_landmarks.errors import UserError
@@ -189,7 +189,7 @@ def _find_video_tables(listing: _Listing) -> list[Found]:
                 "its frames in a first column `frame`, or call it landmarks.csv if it belongs to images."
             )
         known = known.select(known.labelled())
-        frames = [videos.frame_name(str(video), int(frame)) for frame in known.frames]
+        frames = [frame_names.frame_name(str(video), int(frame)) for frame in known.frames]
         found.append((known, frames))
     for path in listing.below:
         if path.suffix.lower() in _TABLES and path not in claimed:

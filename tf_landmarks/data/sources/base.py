@@ -4,10 +4,14 @@ import dataclasses
 import functools
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+from absl import logging
 
+from tf_landmarks.data import groups
+from tf_landmarks.data.sources import listing
+from tf_landmarks.data.sources.frame_slice import parse_frames
 from tf_landmarks.errors import UserError
 
 
@@ -21,6 +25,7 @@ class Request:
         prefer_train: Of a folder with a `train/` inside, or of idx files, take the training split.
         frame_pattern: Finds sequence and frame in the names of images, see frame_pattern.py; none if empty.
         classes: Labels of images to take from idx files, with commas; all if empty.
+        frames: Which frames of each video or stack to take, see frame_slice.py; all if empty.
     """
 
     data: str
@@ -28,22 +33,28 @@ class Request:
     prefer_train: bool = True
     frame_pattern: str = ""
     classes: str = ""
+    frames: str = ""
 
     @property
     def is_file(self) -> bool:
         """Whether it names a file."""
         return os.path.isfile(self.data)
 
-    @property
-    def folder(self) -> str:
-        """The file or folder to read: `train/` inside the folder, where that is preferred and there."""
-        train = os.path.join(self.data, "train")
-        return train if self.prefer_train and os.path.isdir(train) else self.data
-
     @functools.cached_property
-    def files(self) -> tuple[str, ...]:
-        """The file, or all files below the folder."""
-        return (self.data,) if self.is_file else tuple(list_files(self.folder))
+    def listing(self) -> listing.Listing | None:
+        """The files that it names; None where nothing is called so."""
+        return listing.find(self.data, self.prefer_train)
+
+    @property
+    def frame_slice(self) -> slice:
+        """The frames to take."""
+        return parse_frames(self.frames)
+
+    def say_passed_over(self, used: Iterable[str]) -> None:
+        """Logs which of its files are not used, in one line, if there are any."""
+        words = self.listing.passed_over(used)
+        if words:
+            logging.info("%s=%s: passed over: %s", self.flag, self.data, words)
 
     def refuse_frame_pattern(self) -> None:
         """Raises UserError if there is a pattern, for sources that know their frames without one."""
@@ -51,6 +62,14 @@ class Request:
             raise UserError(
                 f"{self.flag}={self.data} numbers its frames itself; leave "
                 f"--frame_pattern={self.frame_pattern} out"
+            )
+
+    def refuse_frames(self) -> None:
+        """Raises UserError if some frames are asked for, for sources that hold no videos or stacks."""
+        if self.frames:
+            raise UserError(
+                f"--frames={self.frames} chooses frames of videos and pages of stacks, and "
+                f"{self.flag}={self.data} holds none; leave it out"
             )
 
 
@@ -116,13 +135,14 @@ def split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits images into those to train on and those to tune on.
 
-    Neighbours in name order stay together: frames of a video are often numbered, and a frame between
-    two training frames would be no test of anything.
+    Where there are several videos, or series of pictures, whole ones are held out (see data/groups.py); of
+    fewer, neighbours in name order stay together: a frame between two training frames would be no test of
+    anything.
 
     Args:
         names: Names in order.
         validation_fraction: Share for validation, in [0, 1).
-        seed: The split is a pure function of it and the number of names.
+        seed: The split is a pure function of it and the names.
         neighbours: How many in a row go the same way, at least.
 
     Returns:
@@ -133,7 +153,13 @@ def split(
     """
     if not 0.0 <= validation_fraction < 1.0:
         raise UserError(f"--validation_fraction={validation_fraction} must be in [0, 1)")
-    blocks = np.array_split(np.arange(len(names)), max(1, len(names) // neighbours))
+    series = groups.series(names)
+    order = np.argsort(series, kind="stable")
+    blocks = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
+    if not groups.LEAST <= len(blocks) <= len(names) / 2:
+        # One series, or pictures that have nothing in common, are cut through.
+        wholes = blocks if len(blocks) < groups.LEAST else [np.arange(len(names))]
+        blocks = [b for w in wholes for b in np.array_split(w, max(1, len(w) // neighbours))]
     order = np.random.default_rng(seed).permutation(len(blocks))
     num_held_out = round(validation_fraction * len(blocks))
     if validation_fraction and not 0 < num_held_out < len(blocks):
@@ -143,24 +169,6 @@ def split(
         )
     held_out = set(order[:num_held_out].tolist())
     splits = [[b for i, b in enumerate(blocks) if (i in held_out) == h] for h in (False, True)]
-    return tuple(np.concatenate([*rows, np.zeros(0, int)]).astype(np.int64) for rows in splits)
-
-
-def list_files(root: str) -> list[str]:
-    """Lists all files below a folder, relative to it, in the order of their names; no hidden ones."""
-    names, seen = [], set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above would lead round in circles
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = (name for name in files if not name.startswith("."))
-        names += [os.path.relpath(os.path.join(folder, name), root) for name in visible]
-    return sorted(names)
-
-
-def ending(name: str) -> str:
-    """Returns the ending of a file's name in lower case: `.jpg`."""
-    return os.path.splitext(name)[1].lower()
+    return tuple(
+        np.sort(np.concatenate([*rows, np.zeros(0, int)])).astype(np.int64) for rows in splits
+    )

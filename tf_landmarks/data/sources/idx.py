@@ -32,6 +32,7 @@ class IdxFiles(base.Source):
     @classmethod
     def open(cls, request: base.Request) -> "IdxFiles":
         """Reads the file, or those of the folder that are asked for."""
+        request.refuse_frames()
         folder = os.path.dirname(request.data) if request.is_file else request.data
         return cls(_paths(request), folder or os.curdir, request.flag, request.classes)
 

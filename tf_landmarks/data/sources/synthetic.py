@@ -24,8 +24,9 @@ class SyntheticFaces(base.Source):
 
     @classmethod
     def open(cls, request: base.Request) -> "SyntheticFaces":
-        """Refuses a pattern for frames."""
+        """Refuses a pattern or a choice of frames."""
         request.refuse_frame_pattern()
+        request.refuse_frames()
         return cls()
 
     def __init__(self, num_faces: int = 2000, size: int = 64, seed: int = 0):

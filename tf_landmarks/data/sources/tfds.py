@@ -61,6 +61,7 @@ class TfdsImages(base.Source):
                 f"{request.flag}={request.data} must be {PREFIX}NAME or {PREFIX}NAME:SPLIT, for instance "
                 f"{PREFIX}svhn_cropped:test"
             )
+        request.refuse_frames()
         if request.frame_pattern:
             raise UserError(
                 f"{request.flag}={request.data} has no file names for "

@@ -1,11 +1,11 @@
 """TFRecord files."""
 
-import glob
+import os
 
 import numpy as np
 
 from tf_landmarks.data import image_files, tfrecords
-from tf_landmarks.data.sources import base
+from tf_landmarks.data.sources import base, listing
 from tf_landmarks.errors import UserError
 
 
@@ -28,11 +28,13 @@ class RecordFiles(base.Source):
     @classmethod
     def open(cls, request: base.Request) -> "RecordFiles":
         """Opens the files; sequences and frames are those that were written into them."""
+        request.refuse_frames()
         return cls(request.data.removeprefix(tfrecords.PREFIX), request.flag)
 
     def __init__(self, pattern: str, flag: str = "--data"):
         self.root = tfrecords.PREFIX + pattern
-        paths = sorted(p for p in glob.glob(pattern) if not p.endswith((".npz", ".part")))
+        folder, names = listing.expand(os.path.expanduser(pattern))
+        paths = [os.path.join(folder, n) for n in names if not n.endswith((".npz", ".part"))]
         if not paths:
             raise UserError(
                 f"{flag}={self.root} matches no file; write them with tools/prepare_data.py "

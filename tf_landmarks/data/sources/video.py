@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from tf_landmarks.data import image_files, videos
+from tf_landmarks.data import frame_names, image_files, videos
 from tf_landmarks.data.sources import base
 from tf_landmarks.errors import UserError
 
@@ -17,7 +17,10 @@ class VideoFolder(base.Source):
     of one that is cut short.
 
     Args:
-        path: The file or folder.
+        request: What is asked for, some of which are videos.
+
+    Raises:
+        UserError: If none of the frames asked for is there.
     """
 
     neighbours = 50
@@ -25,27 +28,27 @@ class VideoFolder(base.Source):
 
     @classmethod
     def matches(cls, request: base.Request) -> bool:
-        """Takes a video, or a folder that holds some."""
-        return any(videos.is_video(name) for name in request.files)
+        """Takes a video, or a folder, list or pattern of some."""
+        return bool(request.listing) and any(map(videos.is_video, request.listing.names))
 
     @classmethod
     def open(cls, request: base.Request) -> "VideoFolder":
-        """Refuses a folder that holds images too, and a pattern for frames."""
-        num_videos = sum(videos.is_video(name) for name in request.files)
-        num_images = sum(base.ending(name) in image_files.EXTENSIONS for name in request.files)
+        """Refuses what holds images too, and a pattern for frames."""
+        num_videos = sum(map(videos.is_video, request.listing.names))
+        num_images = sum(map(image_files.is_image, request.listing.names))
         if num_images:
             raise UserError(
-                f"{request.flag}={request.folder} holds {num_images} images and {num_videos} videos; give "
-                "a folder that holds one of the two"
+                f"{request.flag}={request.data} holds {num_images} images and {num_videos} videos; give "
+                "a folder that holds one of the two, or a pattern such as FOLDER/*.mp4"
             )
         request.refuse_frame_pattern()
-        return cls(request.folder)
+        return cls(request)
 
-    def __init__(self, path: str):
-        single = os.path.isfile(path)
-        self.root = (os.path.dirname(path) or os.curdir) if single else path
-        files = [os.path.basename(path)] if single else base.list_files(path)
-        files = [name for name in files if videos.is_video(name)]
+    def __init__(self, request: base.Request):
+        self.root = request.listing.root
+        files = [name for name in request.listing.names if videos.is_video(name)]
+        request.say_passed_over(files)
+        chosen = request.frame_slice
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             opened = list(pool.map(self._open, files))
         #: The videos that can be read, by name.
@@ -54,16 +57,24 @@ class VideoFolder(base.Source):
         self._files, places = files, []
         for number, (name, (video, flaw)) in enumerate(zip(files, opened, strict=True)):
             if video:
-                self.names += [videos.frame_name(name, frame) for frame in range(len(video))]
-                places += [(number, frame) for frame in range(len(video))]
-            if flaw:
+                frames = range(len(video))[chosen]
+                self.names += [frame_names.frame_name(name, frame) for frame in frames]
+                places += [(number, frame) for frame in frames]
+            # What is missing at its end is no loss where only frames before that are asked for.
+            ends = chosen.stop is not None and 0 <= chosen.stop <= (len(video) if video else 0)
+            if flaw and not ends:
                 self.unreadable[len(self.names)] = flaw
                 self.names.append(name)
                 places.append((-1 - number, 0))  # alone in its sequence
+        if not self.names:
+            raise UserError(
+                f"--frames={request.frames} leaves no frame of {request.flag}={request.data}, of whose "
+                f"videos the longest has {max(map(len, self.videos.values()), default=0)}"
+            )
         self.sequences, self.frame_numbers = np.array(places, np.int64).T
 
     def frame_of(self, index: int) -> tuple[str, int | None]:
-        return videos.split_name(self.names[index])
+        return frame_names.split_name(self.names[index])
 
     def fps(self, file: str) -> float:
         return self.videos[file].fps
