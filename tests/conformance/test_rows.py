@@ -24,9 +24,9 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 ROWS = [p for p in sorted(CONFIGS.glob("*.cfg")) if not re.match("cpu_|quickstart", p.name)]
 #: A row of each kind of pairs and losses, and those that start from its run.
 STEPPED = {
-    "imm": ["imm_celeba_selfsup_k10", "imm_aflw_selfsup_k10", "imm_smallnorb_k20"],
+    "imm": ["imm_celeba_selfsup_k10", "imm_aflw_selfsup_k10"],
     "fse": ["fse_celeba_k10", "fse_yaleb_k10"],
-    "lmdis": ["lmdis_celeba_k10", "generation_celeba_k10", "lmdis_human36m_k16"],
+    "lmdis": ["lmdis_celeba_k10", "generation_celeba_k10"],
 }
 # Networks so narrow that a step takes no time; sizes of images, pairs, warps and losses stay the row's.
 NARROW = {
@@ -129,7 +129,6 @@ def test_the_loss_network_of_a_balanced_loss_is_named(row, place):
 
 
 @pytest.mark.system
-@pytest.mark.core
 @each_row
 def test_commands_find_their_data_samples_and_annotations(row, place, monkeypatch):
     monkeypatch.setattr(
@@ -193,6 +192,7 @@ def step(command: dict[str, str]) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.long
 @pytest.mark.parametrize("method", STEPPED)
 def test_commands_make_a_step_each_from_what_the_one_before_left(method, place):
     for row in STEPPED[method]:
