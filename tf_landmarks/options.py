@@ -38,11 +38,12 @@ class RunOptions:
     data: str = option(
         "made_faces",
         "what to train on: made_faces (drawn, needs no files); an image, a video, a folder of images or of videos at any depth, a pattern such as 'walks/*.png', or a .txt that lists paths; "
-        "of a folder with train/ inside, that part; a folder of idx files (MNIST), of which the training part; tfrecord:PATTERN",
+        "of a folder with train/ inside, that part; a folder of idx files (MNIST), of which the training part; tfrecord:PATTERN; tfds:NAME[:SPLIT], a set of tensorflow-datasets",
         may_change=True,
     )
     classes: str = option(
-        "", "of idx files, the labels to take, for instance 3 or 2,9; all if empty"
+        "",
+        "of idx files and sets of tfds:, the labels to take, for instance 3 or 2,9; all if empty",
     )
     frames: str = option(
         "",

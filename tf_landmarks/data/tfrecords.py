@@ -58,15 +58,24 @@ class Shard:
         Raises:
             DamagedRecordError: If the checksum does not fit, or there is no `image/encoded`.
         """
-        offset, length, checksum = (int(self.index[field][number]) for field in FIELDS[:3])
-        data = os.pread(self._file, length, offset)
-        if checksum >= 0 and zlib.crc32(data) != checksum:
-            raise DamagedRecordError("the record is damaged: its checksum does not fit")
+        data = self.read_record(number)
         try:
             features = tf.train.Example.FromString(data).features.feature
             return features["image/encoded"].bytes_list.value[0]
         except Exception as error:  # what a parser makes of damaged bytes
             raise DamagedRecordError("the record holds no image/encoded") from error
+
+    def read_record(self, number: int) -> bytes:
+        """Reads a record as it is.
+
+        Raises:
+            DamagedRecordError: If the checksum does not fit.
+        """
+        offset, length, checksum = (int(self.index[field][number]) for field in FIELDS[:3])
+        data = os.pread(self._file, length, offset)
+        if checksum >= 0 and zlib.crc32(data) != checksum:
+            raise DamagedRecordError("the record is damaged: its checksum does not fit")
+        return data
 
 
 class ShardWriter:

@@ -17,6 +17,7 @@ from tf_landmarks.data.sources.frame_slice import parse_frames
 from tf_landmarks.data.sources.idx import IdxFiles
 from tf_landmarks.data.sources.listing import LIST
 from tf_landmarks.data.sources.synthetic import MADE_FACES, SyntheticFaces
+from tf_landmarks.data.sources.tfds import TfdsImages
 from tf_landmarks.data.sources.tfrecord import RecordFiles
 from tf_landmarks.data.sources.video import VideoFolder
 from tf_landmarks.errors import UserError
@@ -30,6 +31,7 @@ __all__ = [
 SOURCES: tuple[type[Source], ...] = (
     IdxFiles,
     RecordFiles,
+    TfdsImages,
     SyntheticFaces,
     VideoFolder,
     ImageFolder,
@@ -45,7 +47,7 @@ def open_source(
     frames: str = "",
 ) -> Source:
     """Opens what `--data` names: `made_faces`; an image, a video or an idx file, a folder of them, a pattern
-    (`walks/*.png`) or a list of paths (`.txt`); or `tfrecord:PATTERN`.
+    (`walks/*.png`) or a list of paths (`.txt`); `tfrecord:PATTERN`; or `tfds:NAME[:SPLIT]`.
 
     Args:
         data: See `Request`, as for the others.
@@ -66,12 +68,12 @@ def open_source(
     kind = next((kind for kind in SOURCES if kind.matches(request)), None)
     if classes and not (kind and kind.has_classes):
         raise UserError(
-            f"--classes={classes} is for idx files with labels, and {flag}={data} is none; leave it out"
+            f"--classes={classes} is for idx files with labels and sets of tfds:, and {flag}={data} is none; leave it out"
         )
     if kind is None:
         missing = "matches no file" if glob.has_magic(data) else "does not exist"
         raise UserError(
             f"{flag}={data} {missing}; it takes an image, a video, a folder of images, of videos or of idx "
-            f"files, a pattern or a {LIST} of paths, or {MADE_FACES} for drawn faces that need no files"
+            f"files, a pattern or a {LIST} of paths, tfds:NAME, or {MADE_FACES} for drawn faces that need no files"
         )
     return kind.open(request)
