@@ -48,7 +48,12 @@ def fingerprint(image: np.ndarray) -> str:
 
 
 def of_source(source: Source, indices: np.ndarray) -> list[str]:
-    """Takes the fingerprints of images of a source, read once more; of those that can be read."""
+    """Takes the fingerprints of images of a source, read once more; of those that can be read.
+
+    Images that are drawn as they are read have none: to draw them all takes longer than it tells.
+    """
+    if not source.is_stored:
+        return []
 
     def take(index: int) -> str | None:
         with contextlib.suppress(UnreadableImageError):

@@ -84,6 +84,7 @@ class Source:
         unreadable: What is known to be unreadable before it is read: reasons by index.
         neighbours: How many images in a row stay together when some are held out.
         of_videos: Whether the images are frames of videos.
+        is_stored: Whether its images lie somewhere, so that there can be copies of them.
         has_classes: Whether images of some labels can be asked for, see `Request.classes`.
     """
 
@@ -94,6 +95,7 @@ class Source:
     unreadable: Mapping[int, str] = types.MappingProxyType({})
     neighbours: int = 10
     of_videos: bool = False
+    is_stored: bool = True
     has_classes: bool = False
 
     @classmethod

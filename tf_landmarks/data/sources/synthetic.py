@@ -17,6 +17,8 @@ class SyntheticFaces(base.Source):
         seed: Another one gives other faces.
     """
 
+    is_stored = False
+
     @classmethod
     def matches(cls, request: base.Request) -> bool:
         """Takes `made_faces`."""
