@@ -113,24 +113,38 @@ def test_two_replicas_with_the_same_batch_have_one_replicas_gradients(name, grad
     assert_same(one[name], two[name])
 
 
-@pytest.mark.parametrize(
-    "case", [cases.CASES[1], cases.LMDIS_AROUND_LANDMARKS], ids=["imm", "lmdis"]
-)
-def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_the_whole(
-    case, tmp_path_factory
-):
+def halves_of_a_batch(case: cases.Case) -> dict[str, tuple]:
+    """A job of two replicas, each with half of a batch."""
     batch = case.batch(8, seed=2)
     halves = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
-    jobs = {"halves": (case, 0, halves)}
+    return {"halves": (case, 0, halves)}
+
+
+def test_with_synchronized_batch_norm_halves_of_a_batch_have_the_gradients_of_the_whole(
+    tmp_path_factory,
+):
+    jobs = halves_of_a_batch(cases.CASES[1])
 
     def run(*arguments):
         return run_replicas(tmp_path_factory.mktemp("halves"), jobs, *arguments)["halves"]
 
     one = run("one", "sync")
     assert_same(one, run("mirrored", "sync"))
-    if case.method == "imm":
-        with pytest.raises(AssertionError):
-            assert_same(one, run("mirrored"))
+    with pytest.raises(AssertionError):
+        assert_same(one, run("mirrored"))
+
+
+@pytest.mark.long
+def test_with_synchronized_batch_norm_lmdis_warps_around_landmarks(tmp_path_factory):
+    jobs = halves_of_a_batch(cases.LMDIS_AROUND_LANDMARKS)
+    one, two = (
+        run_replicas(tmp_path_factory.mktemp(kind), jobs, kind, "sync")["halves"]
+        for kind in ("one", "mirrored")
+    )
+    assert one.keys() == two.keys()
+    # Its gradients hang on rounding: the same batch in another order changes them by some per cent.
+    one, two = (np.concatenate([g.ravel() for g in found.values()]) for found in (one, two))
+    assert one @ two > 0.99 * np.linalg.norm(one) * np.linalg.norm(two)
 
 
 def test_the_command_trains_replicas_with_a_loss_network(tmp_path):
