@@ -495,11 +495,13 @@ def test_the_cpp_loader_computes_the_same_without_python(export, exported, signa
     np.testing.assert_allclose(
         got["represent/heatmaps"], exported.heatmaps(list(images)), atol=1e-5
     )
+    scores = exported.score_maps(list(images))
+    np.testing.assert_allclose(got["represent/score_maps"], scores, rtol=1e-4, atol=1e-4)
     rendered = exported.render(list(images), want.landmarks)
     assert got["render/rendered"].dtype == np.uint8
     np.testing.assert_allclose(got["render/rendered"].astype(int), rendered, atol=1)
     empty = {key: value for key, value in got.items() if key.endswith("/empty")}
-    assert len(empty) == 8
+    assert len(empty) == 9
     for key, value in empty.items():
         assert value.shape == EMPTY_OUTPUTS[key.split("/")[1]]
 
