@@ -142,7 +142,8 @@ def test_gradients_are_finite_differences(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_heatmaps_sum_to_one_and_have_the_landmark_as_mean(kind):
     logits = np.random.default_rng(6).normal(size=(2, 16, 12, 3)).astype(np.float32)
-    landmarks, heatmaps = soft_argmax.soft_argmax(tf.constant(logits), kind)
+    landmarks, heatmaps, scores = soft_argmax.soft_argmax(tf.constant(logits), kind)
+    np.testing.assert_array_equal(scores, logits)
     np.testing.assert_allclose(tf.reduce_sum(heatmaps, [1, 2]), np.ones((2, 3)), rtol=1e-5)
     y = np.einsum("bijk,i->bk", heatmaps, AXIS)
     x = np.einsum("bijk,j->bk", heatmaps, np.linspace(-1, 1, 12))
