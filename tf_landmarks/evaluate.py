@@ -48,7 +48,7 @@ _FLIP_PAIRS = flags.DEFINE_string(
 _SUPERVISED = flags.DEFINE_list(
     "supervised", [],
     "networks to train from scratch on the same labels, beside the ridges that are always shown: unet (the "
-    "strongest rival, about a minute on one core), A, B",
+    "strongest rival, minutes on one core), A, B",
 )  # fmt: skip
 _SUPERVISED_ROTATION = flags.DEFINE_float(
     "supervised_rotation", None,

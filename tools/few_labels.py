@@ -4,8 +4,8 @@
         --normalizer=nose,tail --supervised=unet --output=runs/few_labels
 
 All get the same labelled images. A model needs them for a linear map alone; a ridge reads its map off the
-image itself; a supervised network is trained from scratch on them, warped at random (about a minute each on
-one core). Writes few_labels.png and few_labels.json.
+image itself; a supervised network is trained from scratch on them, warped at random (minutes each on one
+core). Writes few_labels.png and few_labels.json.
 """
 
 import dataclasses

@@ -22,7 +22,7 @@ from tf_landmarks.data import (
     sources,
     stacks,
     videos,
-)  # fmt: skip
+)
 from tf_landmarks.data.fingerprints import NONE, KnownImages, fingerprint
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.image_files import UnreadableImageError

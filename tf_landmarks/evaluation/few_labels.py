@@ -91,8 +91,8 @@ def measure(
     Raises:
         ValueError: If there is no labelled row, or a count below 1.
     """
-    labelled = np.flatnonzero((~np.isnan(labels).any(axis=-1)).any(axis=-1))
-    total = len(labelled)
+    labelled = np.flatnonzero(landmark_errors.labelled_images(labels))
+    total, num_points = len(labelled), max(yardstick.num_points, 1)
     sizes = {total if count == "all" else int(count) for count in counts}
     if not total or min(sizes) < 1:
         raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
@@ -103,7 +103,7 @@ def measure(
             rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
             errors = yardstick.errors(predict(rows, repeat), few=True)
             draws.append(landmark_errors.nme_percent(errors))
-            shares.append(np.isfinite(errors).sum() / max(yardstick.num_points, 1))
+            shares.append(np.isfinite(errors).sum() / num_points)
         spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
         scores.append(
             FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares)))

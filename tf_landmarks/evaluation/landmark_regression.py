@@ -115,25 +115,36 @@ def evaluate(
         reversed=landmark_errors.reversed_images(trained.predicted, yardstick.points),
         health=measure_health(model, test, seed),
         protocol=protocol,
-        setting=Setting(
-            ridge_chosen=trained.regressor.ridges,
-            normalizer=normalizer,
-            flip_pairs=protocol.flip_words,
-            train=train.title,
-            test=test.title,
-            image_size=model.geometry.size,
-            num_train=len(train),
-            num_test=len(test),
-            num_trained_on=int(trained_on.sum()),
-            num_skipped=int(
-                landmark_errors.skipped_images(yardstick.points, yardstick.lengths).sum()
-            ),
-            num_unreadable=train.num_bad + test.num_bad,
-            seed=seed,
-        ),
+        setting=_setting(trained, yardstick, train, test, normalizer, int(trained_on.sum()), seed),
         model=model.facts,
     )
     return _result(model, test, trained, scores)
+
+
+def _setting(
+    trained: "_Regression",
+    yardstick: Yardstick,
+    train: LabelledImages,
+    test: LabelledImages,
+    normalizer: str,
+    num_trained_on: int,
+    seed: int,
+) -> Setting:
+    """What was fitted and measured, and how."""
+    return Setting(
+        ridge_chosen=trained.regressor.ridges,
+        normalizer=normalizer,
+        flip_pairs=yardstick.protocol.flip_words,
+        train=train.title,
+        test=test.title,
+        image_size=trained.test.size,
+        num_train=len(train),
+        num_test=len(test),
+        num_trained_on=num_trained_on,
+        num_skipped=yardstick.num_skipped,
+        num_unreadable=train.num_bad + test.num_bad,
+        seed=seed,
+    )
 
 
 def measure_few_labels(
@@ -152,10 +163,8 @@ def measure_few_labels(
         UserError: As `check_splits`.
     """
     check_splits(model, train, test)
-    examples, measured = (
-        _examples(model, images, model.predict(images.images), _warps(model, images))
-        for images in (train, test)
-    )
+    examples = _examples(model, train, model.predict(train.images), _warps(model, train))
+    measured = _examples(model, test, model.predict(test.images))
     yardstick = make_yardstick(model, test, normalizer, protocol)
     return few_labels.curve(
         protocol, examples, measured.landmarks, yardstick, counts, repeats, seed

@@ -67,9 +67,7 @@ def fit_linear(x, y, *, bias: bool, ridge: float | str, allow_missing=False) -> 
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     _check(x, y, ridge)
     present = ~np.isnan(y).any(axis=-1)
-    unlabelled = np.flatnonzero(~present.any(axis=0))
-    if unlabelled.size and not allow_missing:
-        raise ValueError(f"Landmark {unlabelled[0]} has no label in any of the {len(x)} rows.")
+    _check_labelled(~present.any(axis=0), len(x), allow_missing)
     weights = np.full((x.shape[1], *y.shape[1:]), np.nan)
     intercept = np.full(y.shape[1:], np.nan)
     ridges = np.full(y.shape[1], np.nan)
@@ -119,10 +117,7 @@ def fit_by_gradient(
         _check(x, y, 0.0)
     count, (landmarks, _) = len(rounds[0][0]), rounds[0][1].shape[1:]
     never = np.all([np.isnan(y).any(-1).all(0) for _, y in rounds], axis=0)
-    if never.any() and not allow_missing:
-        raise ValueError(
-            f"Landmark {np.flatnonzero(never)[0]} has no label in any of {count} rows."
-        )
+    _check_labelled(never, count, allow_missing)
     if bias:
         rounds = [(np.concatenate([x, np.ones((count, 1))], axis=1), y) for x, y in rounds]
     decays = np.full((rounds[0][0].shape[1], 1), weight_decay)
@@ -300,6 +295,14 @@ def _left_out_errors_of_many(u, s, targets, bias: bool, ridges, num_blocks: int)
 def _diagonals(values: np.ndarray) -> np.ndarray:
     """`[R, r]` -> `[R, r, r]`, diagonal matrices."""
     return values[..., np.newaxis] * np.eye(values.shape[-1])
+
+
+def _check_labelled(never: np.ndarray, count: int, allow_missing: bool) -> None:
+    """Raises ValueError if a landmark is never labelled, `never [A]`, unless that is allowed."""
+    if never.any() and not allow_missing:
+        raise ValueError(
+            f"Landmark {np.flatnonzero(never)[0]} has no label in any of the {count} rows."
+        )
 
 
 def _check(x: np.ndarray, y: np.ndarray, ridge: float | str) -> None:

@@ -20,6 +20,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.evaluation import few_labels, protocols
 from tf_landmarks.evaluation.yardstick import Yardstick
+from tf_landmarks.metrics import landmark_errors
 
 #: Learns from some rows of the training images, `(rows [n], repeat) -> [M, A, 2]`: the points of all test
 #: images, (x, y) in pixels of each, NaN for points without a label in these rows.
@@ -178,7 +179,7 @@ def measure(
     sides = yardstick.protocol.flip_words
     linear = protocols.PROTOCOLS["linear"].with_flip_pairs(sides, train.names)
     learn = rival.learner(train, test, linear, seed)
-    labelled = np.flatnonzero((~np.isnan(train.points).any(axis=-1)).any(axis=-1))
+    labelled = np.flatnonzero(landmark_errors.labelled_images(train.points))
     by_all = test.to_network(geometry, learn(labelled, 0))
 
     def predict(rows: np.ndarray, repeat: int) -> np.ndarray:

@@ -25,8 +25,13 @@ class Yardstick:
     @property
     def num_points(self) -> int:
         """How many points can be measured."""
-        usable = ~landmark_errors.skipped_images(self.points, self.lengths)[:, np.newaxis]
+        usable = ~self._skipped[:, np.newaxis]
         return int((usable & ~np.isnan(self.points).any(axis=-1)).sum())
+
+    @property
+    def num_skipped(self) -> int:
+        """How many labelled images have no length to divide by."""
+        return int(self._skipped.sum())
 
     def errors(self, predicted: np.ndarray, few: bool = False) -> np.ndarray:
         """Errors `[M, A]` of predictions `[M, A, 2]`, see `Protocol.errors`."""
@@ -35,3 +40,7 @@ class Yardstick:
     def errors_of_shape(self, shape: np.ndarray) -> np.ndarray:
         """Errors `[M, A]` where the same points `[A, 2]` are predicted in every image."""
         return self.errors(np.tile(shape, (len(self.points), 1, 1)))
+
+    @property
+    def _skipped(self) -> np.ndarray:
+        return landmark_errors.skipped_images(self.points, self.lengths)

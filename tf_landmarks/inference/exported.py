@@ -105,19 +105,15 @@ class ExportedModel:
 
     def heatmaps(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Returns `[N, h, w, K]` float32, the distributions whose means the landmarks are."""
-        run = self._signatures["represent"]
-        return np.concatenate([run(images=image[np.newaxis])["heatmaps"] for image in images])
+        return self._represent(images)["heatmaps"]
 
     def score_maps(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Returns `[N, h, w, K]` float32, what the network says of each place before any softmax."""
-        run = self._signatures["represent"]
-        return np.concatenate([run(images=image[np.newaxis])["score_maps"] for image in images])
+        return self._represent(images)["score_maps"]
 
     def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the levels of a feature model by name, `[N, h, w, D]` float32 each."""
-        run = self._signatures["represent"]
-        of_each = [run(images=image[np.newaxis]) for image in images]
-        return {name: np.concatenate([f[name] for f in of_each]) for name in of_each[0]}
+        return self._represent(images)
 
     def render(self, images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
         """Draws each image's object with other landmarks.
@@ -181,6 +177,12 @@ class ExportedModel:
         """
         points = tf.constant(landmarks, tf.float32)
         return self._model.render_inputs(tf.constant(inputs, tf.float32), points).numpy()
+
+    def _represent(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """All that the signature yields, by name."""
+        run = self._signatures["represent"]
+        of_each = [run(images=image[np.newaxis]) for image in images]
+        return {name: np.concatenate([f[name] for f in of_each]) for name in of_each[0]}
 
     @functools.cached_property
     def _untrained(self):

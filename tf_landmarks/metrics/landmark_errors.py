@@ -80,10 +80,14 @@ def normalizer_lengths(annotated, normalizer, image_sizes=None) -> np.ndarray:
     return np.hypot(*(ends[0] - ends[1]).T)
 
 
+def labelled_images(annotated) -> np.ndarray:
+    """`[N]` bool: images with at least one labelled point of `[N, A, 2]`."""
+    return (~np.isnan(annotated).any(axis=-1)).any(axis=-1)
+
+
 def skipped_images(annotated, lengths) -> np.ndarray:
     """`[N]` bool: labelled images whose length is zero or missing, which no score counts."""
-    labelled = (~np.isnan(annotated).any(axis=-1)).any(axis=-1)
-    return labelled & ~(np.asarray(lengths) > 0)
+    return labelled_images(annotated) & ~(np.asarray(lengths) > 0)
 
 
 def normalized_errors(
