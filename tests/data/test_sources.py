@@ -1,6 +1,5 @@
 """What `--data` finds, what it refuses and in which words, and how a set is split."""
 
-import logging
 import os
 import sys
 
@@ -285,7 +284,7 @@ def test_the_first_kind_that_matches_is_opened(monkeypatch):
 
 def said(caplog, data: str, **options) -> tuple[sources.Source, list[str]]:
     """Opens a source; the lines that it logs."""
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level("INFO", "absl"):
         source = sources.open_source(data, **options)
     return source, [record.getMessage() for record in caplog.records]
 

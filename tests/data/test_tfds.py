@@ -159,10 +159,10 @@ def test_names_of_files_are_no_business_of_a_set():
 
 
 def test_size_and_place_are_said_before_the_download(caplog):
-    with caplog.at_level("INFO"), pytest.raises(UserError):
+    with caplog.at_level("INFO", "absl"), pytest.raises(UserError):
         sources.open_source("tfds:far_away")
     assert "downloads an unknown number of bytes to " in caplog.text
-    with caplog.at_level("INFO"), tfds.testing.mock_data(num_examples=1):
+    with caplog.at_level("INFO", "absl"), tfds.testing.mock_data(num_examples=1):
         sources.open_source("tfds:mnist")
     assert "downloads up to 11 MiB to " in caplog.text
 
