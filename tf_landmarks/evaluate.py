@@ -7,13 +7,11 @@
 overview.png.
 """
 
-import json
 import os
 
-import cv2
 from absl import flags, logging
 
-from tf_landmarks import cli, run_directory
+from tf_landmarks import cli, results
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
@@ -71,6 +69,10 @@ def main(_) -> None:
             supervised.make(name, rotation=_SUPERVISED_ROTATION.value) for name in _SUPERVISED.value
         ]
         model = ExportedModel(_MODEL.value)
+        folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
+        output = results.ResultFolder(
+            os.path.normpath(folder), ["metrics.json", "report.html", "overview.png"]
+        )
         train, test = labelled.read_splits(
             _DATA.value, _SPLIT.value, model.known_images("validation")
         )
@@ -81,16 +83,10 @@ def main(_) -> None:
         )  # fmt: skip
         for line in text.table(result):
             logging.info("%s", line)
-        folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
-        folder = os.path.normpath(folder)
-        run_directory.make_folder(folder)
-        with open(os.path.join(folder, "metrics.json"), "w", encoding="utf-8") as file:
-            json.dump(result.metrics, file, indent=1)
-        path = os.path.join(folder, "report.html")
-        report.write(path, model, result)
-        overview = panels.overview(result)
-        cv2.imwrite(os.path.join(folder, "overview.png"), overview[..., ::-1])
-        logging.info("wrote %s, metrics.json and overview.png", path)
+        output.write_json("metrics.json", result.metrics)
+        output.write_text("report.html", report.render(model, result))
+        output.write_picture("overview.png", panels.overview(result))
+        output.log()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, results
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _INPUT = flags.DEFINE_string(
@@ -33,6 +33,7 @@ def main(_) -> None:
         from tf_landmarks.inference.exported import ExportedModel
 
         writers.check_formats(_FORMATS.value)
+        results.ResultFolder(_OUTPUT.value, [writers.FILES[name] for name in _FORMATS.value])
         model = ExportedModel(_MODEL.value)
         found, failed = batch.predict_folder(
             model, _INPUT.value, _OUTPUT.value, _FORMATS.value, _FRAMES.value

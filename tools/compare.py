@@ -7,12 +7,9 @@ Each is measured as by tools/evaluate.py. Writes compare.png (landmarks found; b
 red dots, predicted ones as rings in the colour of their error) and compare.json.
 """
 
-import json
-import os
-
 from absl import flags, logging
 
-from tf_landmarks import cli, run_directory
+from tf_landmarks import cli, results
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
 _DATA = flags.DEFINE_string(
@@ -40,29 +37,27 @@ def main(_) -> None:
         from tf_landmarks.inference.exported import ExportedModel
 
         protocol = protocols.resolve(_PROTOCOL.value)
+        output = results.ResultFolder(_OUTPUT.value, ["compare.json", "compare.png"])
         models = [ExportedModel(path) for path in _MODELS.value]
         train, test = labelled.read_splits(_DATA.value, "test")
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         limbs = skeletons.parse_limbs(_LIMBS.value, test.names)
-        results = {}
+        found = {}
         for model in models:
             facts = model.facts
             name = (
                 f"{facts['method'].upper()}, {model.num_landmarks} landmarks, step {facts['step']}"
             )
-            name += f" ({len(results) + 1})" * (name in results)
-            results[name] = landmark_regression.evaluate(
+            name += f" ({len(found) + 1})" * (name in found)
+            found[name] = landmark_regression.evaluate(
                 model, train, test, _NORMALIZER.value, protocol, _SEED.value
             )
-            low, high = results[name].metrics["nme_interval_percent"]
-            score = results[name].metrics["nme_percent"]
+            low, high = found[name].metrics["nme_interval_percent"]
+            score = found[name].metrics["nme_percent"]
             logging.info("%s: %.2f %% (95 %% interval %.2f to %.2f)", name, score, low, high)
-        run_directory.make_folder(_OUTPUT.value)
-        path = os.path.join(_OUTPUT.value, "compare")
-        with open(f"{path}.json", "w", encoding="utf-8") as file:
-            json.dump({name: result.metrics for name, result in results.items()}, file, indent=1)
-        comparison.draw(results, limbs, _COLUMNS.value).savefig(f"{path}.png")
-        logging.info("wrote %s.png and compare.json", path)
+        output.write_json("compare.json", {name: result.metrics for name, result in found.items()})
+        comparison.draw(found, limbs, _COLUMNS.value).savefig(output.path_of("compare.png"))
+        output.log()
 
 
 if __name__ == "__main__":

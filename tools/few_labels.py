@@ -9,12 +9,10 @@ core). Writes few_labels.png and few_labels.json.
 """
 
 import dataclasses
-import json
-import os
 
 from absl import flags, logging
 
-from tf_landmarks import cli, run_directory
+from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
@@ -45,6 +43,7 @@ def main(_) -> None:
         from tf_landmarks.visualize import charts
 
         protocol = protocols.resolve(_PROTOCOL.value)
+        output = results.ResultFolder(_OUTPUT.value, ["few_labels.json", "few_labels.png"])
         if not all(c == "all" or (c.isdecimal() and int(c)) for c in _COUNTS.value):
             raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
         networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
@@ -67,19 +66,16 @@ def main(_) -> None:
                 rival, train, test, models[0].geometry, yardstick, counts, repeats, _SEED.value
             ).few_labels
             _log(rival.title, scores[rival.title])
-        run_directory.make_folder(_OUTPUT.value)
-        path = os.path.join(_OUTPUT.value, "few_labels")
-        with open(f"{path}.json", "w", encoding="utf-8") as file:
-            rows = {k: [dataclasses.asdict(s) for s in v] for k, v in scores.items()}
-            json.dump(rows, file, indent=1)
+        rows = {k: [dataclasses.asdict(s) for s in v] for k, v in scores.items()}
+        output.write_json("few_labels.json", rows)
         series = {
             name: tuple(zip(*((s.n, s.mean, s.std) for s in found), strict=True))
             for name, found in scores.items()
         }
         charts.means_with_spread(
             series, {}, "labelled images", f"error (NME), % of {_NORMALIZER.value}"
-        ).savefig(f"{path}.png", dpi=150)
-        logging.info("wrote %s.png and few_labels.json", path)
+        ).savefig(output.path_of("few_labels.png"), dpi=150)
+        output.log()
 
 
 def _log(name: str, scores: list) -> None:

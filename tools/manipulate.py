@@ -8,12 +8,9 @@ is the picture redrawn, 1 the targets reached, beyond that the motion goes on. `
 them alone. A table has the columns landmark, dx, dy (pixels of the picture) or landmark, x, y.
 """
 
-import os
+from absl import flags
 
-import cv2
-from absl import flags, logging
-
-from tf_landmarks import cli, run_directory
+from tf_landmarks import cli, results
 
 _MODEL = flags.DEFINE_string(
     "model", None, "an export folder, or a run folder; of a method with a generator", required=True
@@ -51,12 +48,10 @@ def main(_) -> None:
             )
             for name in _IMAGE.value
         ]  # fmt: skip
-        run_directory.make_folder(_OUTPUT.value)
-        sheet = os.path.join(_OUTPUT.value, "sheet.png")
-        cv2.imwrite(sheet, manipulation.draw_sheet(model, edits, alphas)[..., ::-1])
-        video = os.path.join(_OUTPUT.value, "motion.mp4")
-        manipulation.write_video(video, model, edits, alphas, _FRAMES.value)
-        logging.info("wrote %s and %s", sheet, video)
+        output = results.ResultFolder(_OUTPUT.value, ["sheet.png", "motion.mp4"])
+        output.write_picture("sheet.png", manipulation.draw_sheet(model, edits, alphas))
+        manipulation.write_video(output.path_of("motion.mp4"), model, edits, alphas, _FRAMES.value)
+        output.log()
 
 
 if __name__ == "__main__":

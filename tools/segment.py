@@ -7,14 +7,12 @@ for each pixel). Trains from scratch, with the first three convolutions frozen, 
 prints the share of pixels with the right class; writes segmentation.json and segmentation.png.
 """
 
-import json
 import os
 
-import cv2
 import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli, run_directory
+from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "a run of FSE", required=True)
@@ -35,6 +33,7 @@ def main(_) -> None:
         from tf_landmarks.evaluation import segmentation
         from tf_landmarks.visualize import grids, overlays
 
+        output = results.ResultFolder(_OUTPUT.value, ["segmentation.json", "segmentation.png"])
         merge = [tuple(map(int, _pair(word))) for word in _MERGE.value]
         train, test = (
             segmentation.read_split(os.path.join(_DATA.value, split), merge)
@@ -58,18 +57,16 @@ def main(_) -> None:
             found[mode] = segmentation.predict(model, test)
             accuracies[mode] = segmentation.pixel_accuracy(found[mode], test.labels)
             logging.info("%s: %.2f %% of pixels", mode, accuracies[mode])
-        run_directory.make_folder(_OUTPUT.value)
-        with open(os.path.join(_OUTPUT.value, "segmentation.json"), "w", encoding="utf-8") as file:
-            facts = {"epochs": how.epochs, "num_train": len(train), "num_test": len(test)}
-            json.dump({"pixel_accuracy_percent": accuracies, **facts}, file, indent=1)
+        facts = {"epochs": how.epochs, "num_train": len(train), "num_test": len(test)}
+        output.write_json("segmentation.json", {"pixel_accuracy_percent": accuracies, **facts})
         palette = np.array([overlays.color(k) for k in range(_CLASSES.value)], np.uint8)
         palette[0] = 255
         chosen = np.linspace(0, len(test) - 1, min(8, len(test))).round().astype(int)
         rows = [[test.images[i] for i in chosen], [palette[test.labels[i]] for i in chosen]]
         rows += [[palette[maps[i]] for i in chosen] for maps in found.values()]
-        path = os.path.join(_OUTPUT.value, "segmentation.png")
-        cv2.imwrite(path, grids.grid(rows)[..., ::-1])
-        logging.info("wrote %s (images, labels, %s) and segmentation.json", path, ", ".join(found))
+        output.write_picture("segmentation.png", grids.grid(rows))
+        output.log()
+        logging.info("rows of the picture: images, labels, %s", ", ".join(found))
 
 
 def _pair(word: str) -> list[str]:

@@ -6,13 +6,10 @@ Writes landmarks.png (pictures spread over the data), warps.png (the same ones t
 should stay on their places), heatmaps.png, and redrawn.png of a method with a generator.
 """
 
-import os
-
-import cv2
 import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli, run_directory
+from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
@@ -37,6 +34,8 @@ def main(_) -> None:
         from tf_landmarks.inference.exported import ExportedModel
 
         model = ExportedModel(_MODEL.value)
+        names = ("landmarks", "warps", "heatmaps", "redrawn")
+        output = results.ResultFolder(_OUTPUT.value, [f"{name}.png" for name in names])
         source = sources.open_source(
             _DATA.value, prefer_train=False, classes=_CLASSES.value, frames=_FRAMES.value
         )
@@ -57,11 +56,9 @@ def main(_) -> None:
         }
         if model.has_generator:
             drawn["redrawn"] = model_grids.redrawn(model, images[:16])
-        run_directory.make_folder(_OUTPUT.value)
         for name, picture in drawn.items():
-            path = os.path.join(_OUTPUT.value, f"{name}.png")
-            cv2.imwrite(path, picture[..., ::-1])
-            logging.info("wrote %s", path)
+            output.write_picture(f"{name}.png", picture)
+        output.log()
 
 
 if __name__ == "__main__":

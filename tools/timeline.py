@@ -1,9 +1,9 @@
 """How heatmaps and landmarks of a run changed over training, as one picture.
 
-    python tools/timeline.py --run_dir=runs/mine --output=timeline.png
+    python tools/timeline.py --run_dir=runs/mine --output=runs/mine/timeline
 
 Takes the pictures that a run keeps for TensorBoard at every evaluation (`--eval_every`): a row for each
-step, the oldest on top.
+step, the oldest on top. Writes timeline.png.
 """
 
 import os
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli
+from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "the run", required=True)
@@ -21,7 +21,7 @@ _PICTURE = flags.DEFINE_enum(
     "heatmaps of one image, a column each; or pairs of images with what was found and redrawn",
 )  # fmt: skip
 _ROWS = flags.DEFINE_integer("rows", 8, "steps shown, spread over the run", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", None, "the picture to write", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
 
 def main(_) -> None:
@@ -32,6 +32,7 @@ def main(_) -> None:
         from tf_landmarks import run_directory
         from tf_landmarks.visualize import grids
 
+        output = results.ResultFolder(_OUTPUT.value, ["timeline.png"])
         folder = os.path.join(_RUN_DIR.value, run_directory.TENSORBOARD)
         files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         pictures = {}
@@ -63,10 +64,9 @@ def main(_) -> None:
                 cv2.LINE_AA,
             )
             rows.append([np.concatenate([label, picture], axis=1)])
-        os.makedirs(os.path.dirname(os.path.abspath(_OUTPUT.value)), exist_ok=True)
-        if not cv2.imwrite(_OUTPUT.value, grids.grid(rows)[..., ::-1]):
-            raise OSError(f"--output={_OUTPUT.value} cannot be written")
-        logging.info("wrote %s, of steps %s", _OUTPUT.value, ", ".join(map(str, steps)))
+        output.write_picture("timeline.png", grids.grid(rows))
+        output.log()
+        logging.info("rows of the picture: steps %s", ", ".join(map(str, steps)))
 
 
 if __name__ == "__main__":

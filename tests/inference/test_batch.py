@@ -158,3 +158,31 @@ def test_an_unreadable_frame_keeps_its_row_and_its_place_in_the_overlay(films, m
     ]
     for name, count in (("a.avi", 40), ("below/c.avi", 5)):
         assert len(videos.Video(str(films / "out" / "overlays" / f"{name}.mp4"))) == count
+
+
+def test_an_output_that_fails_is_named_and_the_others_go_on(folder):
+    long = "x" * 250 + ".png"  # with .png once more it is longer than names may be
+    Image.new("RGB", (8, 12), "blue").save(folder / "in" / long)
+    (folder / "out" / "landmarks.json.part").mkdir(parents=True)
+    with pytest.raises(ValueError) as refused:
+        batch.predict_folder(
+            CornerModel(), str(folder / "in"), str(folder / "out"), ["overlay", "json", "csv"]
+        )
+    assert str(refused.value) == (
+        f"--format=overlay could not be written for {long}: File name too long; "
+        "--format=json could not be written: Is a directory"
+    )
+    overlays = {p.name for p in (folder / "out" / "overlays").rglob("*.png")}
+    assert overlays == {"a.png.png", "c.png.png"}
+    with open(folder / "out" / "landmarks.csv", newline="") as file:
+        assert [row["file"] for row in csv.DictReader(file)][-1] == long
+
+
+def test_where_nothing_can_be_read_it_is_an_error_after_the_table_is_written(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"\xff\xd8\xff no more")
+    with pytest.raises(ValueError, match=r"none of the 2 images could be read; a\.jpg: "):
+        batch.predict_folder(CornerModel(), str(tmp_path / "in"), str(tmp_path / "out"), ["csv"])
+    with open(tmp_path / "out" / "landmarks.csv", newline="") as file:
+        assert all(row["error"] for row in csv.DictReader(file))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
+from tf_landmarks.errors import UserError
 from tf_landmarks.inference import rows, writers
 from tf_landmarks.inference.exported import ExportedModel
 
@@ -25,20 +26,81 @@ def predict_folder(
         How many images were read, and how many could not be.
 
     Raises:
-        UserError: If there is no image, or a format is unknown.
+        UserError: If there is no image, or a format is unknown; and at the end, when all that could be written
+            is, if no image could be read or something could not be written.
     """
     writers.check_formats(formats)
     source = sources.open_source(folder, flag="--input", prefer_train=False, frames=frames)
     run_directory.make_folder(output)
-    num_found = 0
+    num_found, first_error = 0, ""
+    outputs = [
+        _Output(name, writers.WRITERS[name](output, model.num_landmarks, source))
+        for name in formats
+    ]
     with contextlib.ExitStack() as stack:
-        writes = [
-            stack.enter_context(writers.WRITERS[name](output, model.num_landmarks, source))
-            for name in formats
-        ]
+        for one in outputs:
+            stack.push(one.abandon)
         for batch in rows.read_in_batches(source):
             for row in rows.predict(model, batch):
                 num_found += row.landmarks is not None
-                for write in writes:
-                    write(row)
+                if row.error and not first_error:
+                    first_error = f"{row.file}: {row.error}"
+                for one in outputs:
+                    one.write(row)
+        for one in outputs:
+            one.close()
+    if missing := [line for one in outputs for line in one.missing()]:
+        raise UserError("; ".join(missing))
+    if not num_found:
+        raise UserError(f"none of the {len(source)} images could be read; {first_error}")
     return num_found, len(source) - num_found
+
+
+class _Output:
+    """What one format writes; where it fails, the others go on, and so does it with the next file.
+
+    Args:
+        name: The format.
+        writer: One of `writers.WRITERS`, called.
+    """
+
+    def __init__(self, name: str, writer: contextlib.AbstractContextManager):
+        self._name, self._writer = name, writer
+        self._reasons: dict[str, str] = {}  # by file; "" for all
+        self._write = None
+        with self._failing_for(""):
+            self._write = writer.__enter__()
+
+    def write(self, row: rows.PredictionRow) -> None:
+        """Writes a row, unless a row of the same file could not be written."""
+        if self._write is not None and row.file not in self._reasons:
+            with self._failing_for(row.file):
+                self._write(row)
+
+    def close(self) -> None:
+        """Ends the output."""
+        if self._write is not None:
+            self._write = None
+            with self._failing_for(""):
+                self._writer.__exit__(None, None, None)
+
+    def abandon(self, *error) -> None:
+        """Ends it with what interrupted the prediction; nothing, if it has ended."""
+        if self._write is not None:
+            self._writer.__exit__(*error)
+
+    def missing(self) -> list[str]:
+        """A line that says what could not be written, if there is such a thing."""
+        if not self._reasons:
+            return []
+        first, reason = next(iter(self._reasons.items()))
+        more = f" and {len(self._reasons) - 1} more" if len(self._reasons) > 1 else ""
+        of = f" for {first}{more}" if first else ""
+        return [f"--format={self._name} could not be written{of}: {reason}"]
+
+    @contextlib.contextmanager
+    def _failing_for(self, what: str):
+        try:
+            yield
+        except OSError as error:
+            self._reasons[what] = error.strerror or str(error)

@@ -19,7 +19,14 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, video_writer
 
-FORMATS = ("csv", "json", "coco", "overlay")
+#: What each format writes into the folder of results.
+FILES = {
+    "csv": "landmarks.csv",
+    "json": "landmarks.json",
+    "coco": "coco.json",
+    "overlay": "overlays/*",
+}
+FORMATS = tuple(FILES)
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -35,8 +42,7 @@ def _csv(output: str, num_landmarks: int, source: sources.Source):
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
     """
-    path = os.path.join(output, "landmarks.csv")
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with run_directory.open_whole(os.path.join(output, FILES["csv"])) as file:
         table = csv.writer(file)
         columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
         table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
@@ -72,7 +78,7 @@ def _json(output: str, num_landmarks: int, source: sources.Source):
         )
 
     yield write
-    _dump(output, "landmarks.json", rows)
+    _dump(output, FILES["json"], rows)
 
 
 @contextlib.contextmanager
@@ -110,7 +116,7 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
     names = [str(k) for k in range(num_landmarks)]
     categories = [{"id": 1, "name": "object", "keypoints": names, "skeleton": []}]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    _dump(output, "coco.json", content)
+    _dump(output, FILES["coco"], content)
 
 
 @contextlib.contextmanager
@@ -143,5 +149,5 @@ WRITERS = {"csv": _csv, "json": _json, "coco": _coco, "overlay": _overlay}
 
 
 def _dump(output: str, name: str, content) -> None:
-    with open(os.path.join(output, name), "w", encoding="utf-8") as file:
+    with run_directory.open_whole(os.path.join(output, name)) as file:
         json.dump(content, file, indent=1)

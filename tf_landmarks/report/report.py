@@ -5,8 +5,6 @@ it has nothing to show. The templates make the page of it: they alone hold marku
 word of file names and annotations, and a value that they miss is an error.
 """
 
-import pathlib
-
 import jinja2
 
 from tf_landmarks.evaluation.landmark_regression import Result
@@ -28,21 +26,13 @@ PANELS = (
 )
 
 
-def write(path: str, model: ExportedModel, result: Result) -> None:
-    """Writes the report.
+def render(model: ExportedModel, result: Result) -> str:
+    """Returns the page; the same one for the same result.
 
     Args:
-        path: The HTML file.
         model: What was evaluated.
         result: What `landmark_regression.evaluate` returned for it.
     """
-    page = render(model, result)
-    # File names may hold bytes that are no text.
-    pathlib.Path(path).write_text(page, encoding="utf-8", errors="backslashreplace")
-
-
-def render(model: ExportedModel, result: Result) -> str:
-    """Returns the page; the same one for the same result."""
     return environment().get_template("report.html.j2").render(context(model, result))
 
 
