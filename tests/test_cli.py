@@ -5,7 +5,8 @@ import os
 import pytest
 from absl import flags
 
-from tf_landmarks import cli
+from tf_landmarks import cli, results, train  # noqa: F401  (results defines --overwrite)
+from tf_landmarks import flags as our_flags
 
 pytestmark = pytest.mark.core
 
@@ -29,3 +30,18 @@ def test_the_default_run_folder_is_named_in_utf8(monkeypatch):
     monkeypatch.setattr("sys.argv", ["train", "--flagfile=configs/cpu_imm.cfg"])
     assert cli._default_run_dir("imm", "a/b [1]/") == os.path.join("runs", "cpu_imm_b [1]")
     assert cli._default_run_dir("imm", "caf\udce9") == os.path.join("runs", "cpu_imm_caf\ufffd")
+
+
+def test_help_of_many_flags_shows_those_that_matter_under_headings():
+    said = cli.grouped_help("Draws.\n", {"Results": ["overwrite"]}).splitlines()
+    assert said[:4] == [
+        "Draws.", "", "Results:", f"  --overwrite: {flags.FLAGS['overwrite'].help}"
+    ]  # fmt: skip
+    assert said[-1] == "--helpfull shows all flags, those of each method too."
+
+
+def test_help_of_training_shows_the_flags_that_matter():
+    values = flags.FlagValues()
+    our_flags.define(values)
+    names = {name for group in train.KEY_FLAGS.values() for name in group}
+    assert names - {"dry_run"} <= set(values) and len(names) <= 12

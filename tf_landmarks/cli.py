@@ -6,9 +6,10 @@ import logging as python_logging
 import os
 import re
 import sys
+import textwrap
 import traceback
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import app, flags, logging
 
@@ -19,8 +20,16 @@ if typing.TYPE_CHECKING:  # commands that take no such options start without Ten
     from tf_landmarks.options import RunOptions
 
 
-def run(main: Callable) -> None:
-    """Parses flags and runs a command's `main`, with log lines on standard output."""
+def run(main: Callable, groups: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Parses flags and runs a command's `main`, with log lines on standard output.
+
+    Args:
+        main: Takes what is left of the command line.
+        groups: What `--help` shows of a command with very many flags, by headings; else all flags of its module.
+    """
+    if groups and {"--help", "-help", "-h", "-?"} & set(sys.argv[1:]):
+        print(grouped_help(sys.modules["__main__"].__doc__, groups))
+        sys.exit(0)
 
     def start(argv: list[str]) -> None:
         if len(argv) > 1:  # without its --data= a folder would be passed over without a word
@@ -37,6 +46,25 @@ def run(main: Callable) -> None:
     handler.setFormatter(python_logging.Formatter("%(message)s"))
     logging.set_verbosity(logging.INFO)
     app.run(start)
+
+
+def grouped_help(about: str, groups: Mapping[str, Sequence[str]]) -> str:
+    """Returns what a command does, and its most important flags under headings, with their defaults."""
+    lines = [about.strip()]
+    for heading, names in groups.items():
+        lines += ["", f"{heading}:"]
+        for name in names:
+            flag = flags.FLAGS[name]
+            default = "" if flag.default in (None, "", False) else f" (default: {flag.default})"
+            lines.append(
+                textwrap.fill(
+                    f"--{name}: {flag.help}{default}",
+                    100,
+                    initial_indent="  ",
+                    subsequent_indent="      ",
+                )
+            )
+    return "\n".join([*lines, "", "--helpfull shows all flags, those of each method too."])
 
 
 def expand_home(values: flags.FlagValues) -> None:

@@ -16,6 +16,13 @@ _DRY_RUN = absl_flags.DEFINE_bool(
     False,
     "make a few steps, say what memory, time and space the run takes, write nothing",
 )
+#: What `--help` shows.
+KEY_FLAGS = {
+    "Images": ["data", "frames"],
+    "What is learned": ["method", "num_landmarks", "image_size"],
+    "How long": ["steps", "batch_size", "dry_run"],
+    "Results": ["run_dir", "validation_fraction", "save_every"],
+}
 
 
 def main(_) -> None:
@@ -26,6 +33,12 @@ def main(_) -> None:
 
         run, options = flags.build()
         run = cli.with_defaults(run)
+        if not absl_flags.FLAGS["data"].present:
+            logging.info(
+                "no --data is given: %s learns from faces that are drawn, %s steps of %d images of %d pixels; "
+                "--data=FOLDER takes your own images, --dry_run says how long it takes",
+                run.method, f"{run.steps:,}", run.batch_size, run.image_size,
+            )  # fmt: skip
         trainer.check(run, options)
         if _DRY_RUN.value:
             for line in dry_run.estimate(run, options):
@@ -39,4 +52,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     flags.define(absl_flags.FLAGS)
-    cli.run(main)
+    cli.run(main, KEY_FLAGS)

@@ -7,7 +7,6 @@ and before a checkpoint, and what an evaluation finds is saved with the checkpoi
 import dataclasses
 import json
 import os
-import sys
 import time
 
 import numpy as np
@@ -23,6 +22,7 @@ from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.monitor import Monitor
 from tf_landmarks.training.preemption import Interruption
 
+QUIET_SECONDS = 60.0  # a line is printed at least so often
 WARN_FROM = 1000  # steps: before that, landmarks that do not move yet are nothing to worry about
 
 
@@ -99,7 +99,9 @@ class _StepCallback(tf.keras.callbacks.Callback):
 
 
 class LogMetrics(_StepCallback):
-    """Logs running means of the losses: to metrics.jsonl, as lines or as a bar.
+    """Logs running means of the losses: to metrics.jsonl, and as lines.
+
+    Slow steps are printed, though not logged, every `QUIET_SECONDS`.
 
     Args:
         span: The steps.
@@ -109,36 +111,35 @@ class LogMetrics(_StepCallback):
 
     def __init__(self, span: Span, log: RunLog, every: int):
         super().__init__(span)
-        self._log, self._every, self._bar = log, every, None
+        self._log, self._every = log, every
 
     def on_train_begin(self, logs=None):
         """Starts the clock."""
         self._began = self._logged = (time.monotonic(), self._span.start)
-        if sys.stdout.isatty():
-            self._bar = tf.keras.utils.Progbar(self._span.total, stateful_metrics=["loss"])
+        self._printed = time.monotonic()
 
     def on_step(self, step, logs):
         """Logs where it is due, and after the first step."""
-        if step == self._span.start + 1 or self._span.is_due(step, self._every):
-            self._write(step, {name: float(value) for name, value in logs.items()})
-            self.model.reset_metrics()
-        elif self._bar:
-            self._bar.update(step)
-
-    def _write(self, step: int, values: dict[str, float]) -> None:
-        now, (then, before) = time.monotonic(), self._logged
-        self._logged = (now, step)
-        rate = (step - before) / max(now - then, 1e-9)
-        self._log.write(step, {**values, "steps_per_second": round(rate, 3)})
-        if self._bar:
-            self._bar.update(step, list(values.items()))
+        due = step == self._span.start + 1 or self._span.is_due(step, self._every)
+        if not due and time.monotonic() - self._printed < QUIET_SECONDS:
             return
+        values = {name: float(value) for name, value in logs.items()}
+        now, (then, before) = time.monotonic(), self._logged
+        rate = (step - before) / max(now - then, 1e-9)
+        self._print(step, values, now, rate)
+        if due:
+            self._log.write(step, {**values, "steps_per_second": round(rate, 3)})
+            self.model.reset_metrics()
+            self._logged = (now, step)
+
+    def _print(self, step: int, values: dict[str, float], now: float, rate: float) -> None:
+        self._printed = now
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         if self._span.stage:
             shown = f"{self._span.stage}  {shown}"
-        if before == self._span.start:
+        if step == self._span.start + 1:
             # The first step builds the graph; it says nothing about the time that is left.
-            self._began = self._logged
+            self._began = (now, step)
             logging.info("step %d/%d  %s", step, self._span.total, shown)
             return
         began, start = self._began
