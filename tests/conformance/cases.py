@@ -107,6 +107,9 @@ CASES = [
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""
 
+QUICK = next(case for case in CASES if case.method == "fse")
+"""The one whose training starts soonest, for tests that start many and ask nothing of the method."""
+
 LMDIS_AROUND_LANDMARKS = Case(
     "lmdis",
     # From the first step on.

@@ -1,10 +1,10 @@
 """Run as a script: one strategy's gradients on given batches, written to files.
 
-    python replicas.py FOLDER one|mirrored|multi_worker [sync]
+    python replicas.py FOLDER one|mirrored|multi_worker
 
 A process of its own, because TensorFlow takes only one set-up of logical devices in its lifetime, and
-a second MirroredStrategy over CPUs ends it. For each job of the folder, `NAME.json` states the case and
-the stage, and `NAME.npz` holds one array per key of a batch with a leading axis of replicas, as many for all;
+a second MirroredStrategy over CPUs ends it. For each job of the folder, `NAME.json` states the case, the
+stage and whether batch normalisation is synchronized, and `NAME.npz` holds one array per key of a batch with a leading axis of replicas, as many for all;
 "one" joins that axis to a single batch unless the replicas' are equal. Gradients go to `NAME.out.npz`.
 """
 
@@ -19,7 +19,7 @@ from tests.conformance import cases
 from tf_landmarks.training import strategy
 
 
-def main(folder: str, kind: str, sync: str = "") -> None:
+def main(folder: str, kind: str) -> None:
     """Computes and writes the gradients of all jobs."""
     jobs = sorted(pathlib.Path(folder).glob("*.json"))
     first = next(iter(np.load(jobs[0].with_suffix(".npz")).values()))
@@ -28,7 +28,7 @@ def main(folder: str, kind: str, sync: str = "") -> None:
         stated = json.loads(job.read_text())
         case = cases.Case(stated["method"], stated["options"])
         batches = dict(np.load(job.with_suffix(".npz")))
-        gradients = compute(chosen, kind, case, stated["stage"], batches, bool(sync))
+        gradients = compute(chosen, kind, case, stated["stage"], batches, stated["sync"])
         if strategy.is_chief():
             np.savez(job.with_suffix(".out.npz"), **gradients)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
 from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
@@ -59,52 +61,51 @@ def test_every_method_has_a_case():
 
 
 @pytest.mark.core
+@pytest.mark.long
 @with_toys
-def test_two_steps_resumed_for_two_more_equal_four(case, folder, tmp_path):
-    common = [
-        *case.flags,
-        PATTERN,
-        f"--data={folder}",
-        "--batch_size=4",
-        "--seed=3",
-        "--precision=float32",
-    ]
-    found = []
-    for name, lengths in (("whole", [4]), ("resumed", [2, 4])):
-        for steps in lengths:
-            run, options = parse([*common, f"--run_dir={tmp_path / name}", f"--steps={steps}"])
-            trainer.check(run, options)
-            trainer.train(run, options)
-        reader = tf.train.load_checkpoint(str(tmp_path / name / "checkpoints"))
-        found.append({key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()})
-    whole, resumed = found
-    assert whole.keys() == resumed.keys()
-    for key in whole:
+def test_a_run_that_lost_its_end_repeats_it_and_its_export_repeats_the_model(
+    case, folder, tmp_path
+):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    train(case, folder, whole)
+    shutil.copytree(whole, resumed)
+    last = pathlib.Path(tf.train.latest_checkpoint(str(resumed / "checkpoints")))
+    for path in last.parent.glob(f"{last.name}.*"):
+        path.unlink()
+    run, options = train(case, folder, resumed)
+    assert_same_checkpoints(whole, resumed)
+    assert_export_repeats_the_model(run, options, f"{folder}/0_3.png")
+
+
+def train(case: cases.Case, folder: str, run_dir: pathlib.Path) -> tuple:
+    """Trains a case for four steps, with a checkpoint after two; its options."""
+    run, options = parse(
+        [*case.flags, PATTERN, f"--data={folder}", "--batch_size=4", "--seed=3", "--precision=float32",
+         f"--run_dir={run_dir}", "--steps=4", "--save_every=2"]
+    )  # fmt: skip
+    trainer.check(run, options)
+    trainer.train(run, options)
+    return run, options
+
+
+def assert_same_checkpoints(one: pathlib.Path, two: pathlib.Path) -> None:
+    """Compares all that the last checkpoints of two runs hold, bit by bit."""
+    readers = [tf.train.load_checkpoint(str(run / "checkpoints")) for run in (one, two)]
+    keys, others = (reader.get_variable_to_shape_map().keys() for reader in readers)
+    assert keys == others
+    for key in keys:
         # save_counter counts files, and _CHECKPOINTABLE_OBJECT_GRAPH holds names alone.
         if "save_counter" not in key and "OBJECT_GRAPH" not in key:
-            np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
-    assert any("optimizer" in key for key in whole)
+            np.testing.assert_array_equal(*(r.get_tensor(key) for r in readers), err_msg=key)
+    assert any("optimizer" in key for key in keys)
 
 
-@pytest.mark.core
-@with_toys
-def test_an_export_repeats_the_model(case, folder, tmp_path):
-    run, options = parse(
-        [
-            *case.flags,
-            PATTERN,
-            f"--data={folder}",
-            "--batch_size=4",
-            f"--run_dir={tmp_path}",
-            "--steps=3",
-            "--precision=float32",
-        ]
-    )
-    trainer.train(run, options)
+def assert_export_repeats_the_model(run: RunOptions, options, path: str) -> None:
+    """Compares what a run's export says of an image with what its last checkpoint says."""
     exported = ExportedModel(saved_model.export_run(run.run_dir))
     model = models.make_float32_model(run, options)
-    checkpoints.load_latest(str(tmp_path / "checkpoints"), model)
-    image = image_files.read_image(f"{folder}/0_3.png")
+    checkpoints.load_latest(f"{run.run_dir}/checkpoints", model)
+    image = image_files.read_image(path)
     inputs = exported.geometry.centre(exported.geometry.load(tf.constant(image)))
     expected = model.represent(inputs[tf.newaxis])
     if isinstance(model, methods.FeatureModel):

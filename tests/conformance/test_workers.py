@@ -49,21 +49,19 @@ def start(command: list, count: int = 2) -> list[subprocess.Popen]:
 
 def train(run_dir, *arguments) -> list[subprocess.Popen]:
     fixed = ["--data=made_faces", "--cache_mib=0", "--batch_size=4", "--precision=float32"]
-    command = [sys.executable, "-m", "tf_landmarks.train", *cases.CASES[1].of_stills.flags, *fixed]
+    command = [sys.executable, "-m", "tf_landmarks.train", *cases.QUICK.flags, *fixed]
     return start([*command, "--strategy=multi_worker", f"--run_dir={run_dir}", *arguments])
 
 
 def test_two_workers_have_the_gradients_of_one_process(tmp_path):
     case = test_replicas.with_loss_network(tmp_path)
-    batch = case.batch(8, seed=2)
-    halves = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
-    jobs = {"halves": (case, 0, halves)}
+    jobs = {"halves": test_replicas.Job.of_halves(case)}
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
-    one = test_replicas.run_replicas(folders[0], jobs, "one", "sync")
+    one = test_replicas.run_replicas(folders[0], jobs, "one")
     test_replicas.write_jobs(folders[1], jobs)
-    command = [sys.executable, HERE / "replicas.py", folders[1], "multi_worker", "sync"]
+    command = [sys.executable, HERE / "replicas.py", folders[1], "multi_worker"]
     for worker in start(command):
         _, said = worker.communicate(timeout=180)
         assert worker.returncode == 0, said

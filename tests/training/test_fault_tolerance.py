@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -27,13 +28,23 @@ from tf_landmarks.training.input_pipeline import ImageSet
 
 ROOT = pathlib.Path(__file__).parents[2]
 CASE = cases.CASES[1].of_stills
+KEEP_BEST = [
+    *(
+        "--data=made_faces",
+        "--cache_mib=0",
+        "--batch_size=4",
+        "--precision=float32",
+        "--log_every=5",
+    ),
+    *("--eval_every=40", "--validation_fraction=0.1", "--keep_best"),
+]
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
 def command(run_dir, *arguments) -> list[str]:
     fixed = ["--data=made_faces", "--cache_mib=0", "--batch_size=4", "--precision=float32"]
-    start = [sys.executable, "-m", "tf_landmarks.train", *CASE.flags, *fixed]
+    start = [sys.executable, "-m", "tf_landmarks.train", *cases.QUICK.flags, *fixed]
     return [*start, f"--run_dir={run_dir}", *arguments]
 
 
@@ -52,7 +63,7 @@ def saved_steps(folder) -> list[str]:
 def test_three_kills_at_random_moments_change_nothing(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "tools/check_resume.py", "--kills=3", "--steps=90",
-         f"--output={tmp_path / 'runs'}"],
+         f"--output={tmp_path / 'runs'}", f"--flags={shlex.join([*cases.QUICK.flags, *KEEP_BEST])}"],
         capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -128,6 +139,7 @@ def out_of_space(folder) -> str:
     """Saves twice, the second time with room for no more than 1000 bytes a file; what is said."""
     script = f"""
 import resource
+import shlex
 from tests.training import test_fault_tolerance
 model, saved = test_fault_tolerance.started({str(folder)!r})
 model.steps_done.assign(1)
@@ -231,7 +243,7 @@ def test_the_names_of_a_batch_are_those_of_its_images():
 
 def test_a_run_with_a_loss_that_is_not_finite_stops_and_says_on_which_images(tmp_path):
     done = subprocess.run(
-        command(tmp_path, "--steps=9", "--save_every=1", "--imm_learning_rate=1e30"),
+        command(tmp_path, "--steps=9", "--save_every=1", "--fse_learning_rate=1e30"),
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2

@@ -224,7 +224,11 @@ def test_errors_of_the_code_keep_their_traceback_and_are_called_ours(fail, capsy
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--data=none/here"], 2, "error: --data=none/here does not exist; it takes an image, a video"),
+        (
+            ["--data=none/here"],
+            2,
+            "error: --data=none/here does not exist; it takes an image, a video",
+        ),
         (["--method=unknown"], 1, "flag --method=unknown: value should be one of <"),
         (["my_images"], 1, "not a flag: my_images"),
     ],
