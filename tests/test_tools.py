@@ -93,7 +93,15 @@ def test_show_draws_sheets(folder):
         f"--output={folder}/shown",
     )
     written = {path.name for path in (folder / "shown").glob("[!.]*")}
-    assert written == {"landmarks.png", "warps.png", "heatmaps.png", "redrawn.png"}
+    assert written == {
+        "landmarks.png",
+        "warps.png",
+        "heatmaps.png",
+        "redrawn.png",
+        "numbers.png",
+        "score_maps.png",
+        "report.html",
+    }
 
 
 def test_manipulate_writes_a_sheet_and_a_video(folder):

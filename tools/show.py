@@ -2,15 +2,16 @@
 
     python tools/show.py --model=runs/mine --data=my_data/test --output=runs/mine/pictures
 
-Writes landmarks.png (pictures spread over the data), warps.png (the same ones turned and bent: points
-should stay on their places), heatmaps.png, and redrawn.png of a method with a generator.
+Writes report.html (what is wrong with which points, and what to do next), numbers.png (the number of each
+point), landmarks.png (pictures spread over the data), warps.png (the same ones turned and bent: points should
+stay on their places), heatmaps.png, score_maps.png (the same before any softmax), and redrawn.png of a
+method with a generator.
 """
 
 import numpy as np
 from absl import flags, logging
 
 from tf_landmarks import cli, results
-from tf_landmarks.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
@@ -29,30 +30,34 @@ ROWS = 6  # of the other sheets
 def main(_) -> None:
     """Parses flags, draws, writes."""
     with cli.plain_errors():
-        from tf_landmarks.data import image_files, sources
+        from tf_landmarks.data import labelled, sources
+        from tf_landmarks.evaluation import discovery
         from tf_landmarks.figures import model_grids
         from tf_landmarks.inference.exported import ExportedModel
+        from tf_landmarks.report import report
 
         model = ExportedModel(_MODEL.value)
-        names = ("landmarks", "warps", "heatmaps", "redrawn")
-        output = results.ResultFolder(_OUTPUT.value, [f"{name}.png" for name in names])
+        names = ("numbers", "landmarks", "warps", "heatmaps", "score_maps", "redrawn")
+        files = ["report.html", *(f"{name}.png" for name in names)]
+        output = results.ResultFolder(_OUTPUT.value, files)
         source = sources.open_source(
             _DATA.value, prefer_train=False, classes=_CLASSES.value, frames=_FRAMES.value
         )
         spread = np.linspace(0, len(source) - 1, min(_COUNT.value, len(source)))
-        images = []
-        for index in spread.round().astype(int):
-            try:
-                images.append(source.read(int(index)))
-            except image_files.UnreadableImageError as error:
-                logging.warning("skipped %s: %s", source.names[index], error)
-        if not images:
-            raise UserError(f"--data={_DATA.value} holds no image that can be read")
+        found = discovery.discover(
+            model, labelled.open_unlabelled(source, spread.round().astype(int))
+        )
+        for line in found.health["warnings"] or ["nothing found wrong"]:
+            logging.info("health: %s", line)
+        output.write_text("report.html", report.render(model, found))
+        images = list(found.test.images)
         few = images[:: max(1, len(images) // ROWS)][:ROWS]
         drawn = {
+            "numbers": model_grids.numbers(model, few),
             "landmarks": model_grids.landmarks(model, images),
             "warps": model_grids.warps(model, few),
             "heatmaps": model_grids.maps(model, few),
+            "score_maps": model_grids.score_maps(model, few[0]),
         }
         if model.has_generator:
             drawn["redrawn"] = model_grids.redrawn(model, images[:16])

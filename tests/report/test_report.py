@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
-from tf_landmarks.data import labelled
-from tf_landmarks.evaluation import landmark_regression, protocols
+from tf_landmarks.data import labelled, sources
+from tf_landmarks.evaluation import discovery, landmark_regression, protocols
 from tf_landmarks.report import panels, report, scores
 
 pytestmark = pytest.mark.core
@@ -216,6 +216,20 @@ def test_a_value_that_a_template_misses_is_an_error(result):
     for name in context:
         with pytest.raises(jinja2.UndefinedError):
             template.render({key: value for key, value in context.items() if key != name})
+
+
+def test_what_is_found_without_annotations_has_a_page_too(folder, model):
+    source = sources.open_source(str(folder / "test"))
+    images = labelled.open_unlabelled(source, range(len(source)))
+    found = discovery.discover(model, images)
+    np.testing.assert_allclose(found.discovered, model.predict(list(images.images)).landmarks)
+    page = Page(report.render(model, found))
+    assert "without annotations" in page.words and "What to try next" in page.words
+    for warning in found.health["warnings"]:
+        assert warning[1:] in page.words
+    assert "error" not in page.words.lower().replace("squared error", "")
+    healthy = dataclasses.replace(found, health={**found.health, "warnings": []})
+    assert "annotate 20 to 100 images" in Page(report.render(model, healthy)).words
 
 
 def test_file_names_that_are_no_text_are_shown(result):

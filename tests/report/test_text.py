@@ -31,7 +31,7 @@ def result(warnings=(), rivals=()) -> Result:
         model={},
     )
     empty = np.zeros((2, 0, 2))
-    return Result(scores, None, empty, empty, empty, 100 * errors, empty)
+    return Result(None, empty, empty, scores.health, scores, empty, 100 * errors, empty)
 
 
 def test_a_line_for_each_point_and_one_for_all():

@@ -35,6 +35,24 @@ def test_points_far_outside_are_no_error():
     assert (overlays.draw_landmarks(image, far) == 0).all()
 
 
+def test_numbers_stand_beside_their_markers_inside_the_picture_and_apart():
+    image = np.zeros((60, 60, 3), np.uint8)
+    corners = np.array([[1.0, 1], [58, 1], [1, 58], [58, 58], [30, 30], [np.nan, 0]])
+    marked, numbered = (
+        draw(image, corners, 2) for draw in (overlays.draw_landmarks, overlays.draw_numbered)
+    )
+    changed = (marked != numbered).any(axis=-1)
+    found, areas = np.zeros(len(corners)), overlays.scale_points(corners, 2)
+    for y, x in np.argwhere(changed):
+        found[np.nanargmin(np.abs(areas - (x, y)).max(axis=1))] += 1
+    assert (found[:5] > 20).all() and not changed[:, -1].any() and not changed[-1].any()
+    near = np.array([[30.0, 30], [33, 30]])  # and no number hides the other's marker
+    both = overlays.draw_numbered(image, near, 2)
+    for index, point in enumerate(overlays.scale_points(near, 2)):
+        x, y = np.rint(point).astype(int)
+        assert np.abs(both[y, x].astype(int) - overlays.color(index)).max() < 20
+
+
 def test_markers_differ_within_the_scheme():
     pictures = {overlays.draw_marker(index, 24).tobytes() for index in range(56)}
     assert len(pictures) == 56

@@ -169,6 +169,37 @@ def read_split(folder: str) -> LabelledImages:
     )
 
 
+def open_unlabelled(source: sources.Source, rows: Sequence[int]) -> LabelledImages:
+    """Opens some images of a source whose labels nobody knows, as images of no landmark.
+
+    Args:
+        source: Where they are.
+        rows: Their indices in it; those that cannot be read are named and left out.
+
+    Raises:
+        UserError: If none can be read.
+    """
+    kept, sizes = [], []
+    for row in map(int, rows):
+        try:
+            sizes.append(source.read(row).shape[:2])
+            kept.append(row)
+        except UnreadableImageError as error:
+            logging.warning("skipped %s: %s", source.names[row], error)
+    if not kept:
+        raise UserError(f"{source.root} holds no image that can be read")
+    return LabelledImages(
+        [source.names[row] for row in kept],
+        Images(source, np.array(kept)),
+        np.array(sizes),
+        [""] * len(kept),
+        np.empty((len(kept), 0, 2)),
+        Skeleton(()),
+        len(rows) - len(kept),
+        os.path.basename(os.path.normpath(source.root)),
+    )
+
+
 def read_splits(
     data: str, split: str, held_out: KnownImages = NONE
 ) -> tuple[LabelledImages, LabelledImages]:

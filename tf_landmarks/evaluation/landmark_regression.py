@@ -21,37 +21,26 @@ from tf_landmarks.augment import annotated
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import attribution, few_labels, rivals
+from tf_landmarks.evaluation import attribution, discovery, few_labels, rivals
 from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.inference.exported import BATCH, ExportedModel, Prediction
-from tf_landmarks.methods import METHODS
-from tf_landmarks.methods.base import LandmarkModel
-from tf_landmarks.metrics import advice, landmark_errors, unsupervised
-
-# Images of the test split on which the health of the landmarks is measured.
-HEALTH_IMAGES = 256
+from tf_landmarks.metrics import landmark_errors
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Result:
-    """What an evaluation found.
+class Result(discovery.Discovery):
+    """What an evaluation found, beside what the model finds on the images measured on.
 
     Attributes:
         scores: Its numbers, and the protocol that made them.
-        test: The images measured on.
-        discovered: `[N, K, 2]` (x, y) in pixels of each image, as the model finds them.
-        confidence: `[N, K]` in (0, 1], as the model gives it.
         predicted: `[N, A, 2]` (x, y) in pixels of each image, as regressed.
         errors: `[N, A]` error of each point, percent; NaN where nothing could be measured.
         attribution: `[A, K]` how much each annotated point is read off each discovered landmark.
     """
 
     scores: Scores
-    test: LabelledImages
-    discovered: np.ndarray
-    confidence: np.ndarray
     predicted: np.ndarray
     errors: np.ndarray
     attribution: np.ndarray
@@ -113,7 +102,7 @@ def evaluate(
         ],
         groups=test.groups,
         reversed=landmark_errors.reversed_images(trained.predicted, yardstick.points),
-        health=measure_health(model, test, seed),
+        health=discovery.measure_health(model, test, seed),
         protocol=protocol,
         setting=_setting(trained, yardstick, train, test, normalizer, int(trained_on.sum()), seed),
         model=model.facts,
@@ -169,22 +158,6 @@ def measure_few_labels(
     return few_labels.curve(
         protocol, examples, measured.landmarks, yardstick, counts, repeats, seed
     )
-
-
-def measure_health(model: ExportedModel, images: LabelledImages, seed: int = 0) -> dict:
-    """The health of a model's landmarks on some of the images, see metrics/unsupervised.py."""
-    count = min(HEALTH_IMAGES, len(images))
-    rows = np.linspace(0, len(images) - 1, count).round().astype(int)
-    inputs = model.to_inputs(images.images[rows]) / np.float32(255)
-    found = unsupervised.measure(
-        inputs,
-        model.predict_inputs,
-        model.render_inputs if model.has_generator else None,
-        grid=model.heatmaps([images.images[0]]).shape[1],
-        seed=seed,
-    )
-    method = METHODS.get(model.facts["method"], LandmarkModel)
-    return advice.to_json(found, method.remedies)
 
 
 def check_splits(
@@ -275,10 +248,11 @@ def _result(
 ) -> Result:
     """Scores with what pictures need, in pixels of each image."""
     return Result(
-        scores,
         test,
         trained.found.landmarks,
         trained.found.confidence,
+        scores.health,
+        scores,
         test.to_image(model.geometry, trained.predicted),
         100 * scores.errors,
         attribution.strengths(trained.regressor.linear.weights),

@@ -1,13 +1,16 @@
 """Sheets of pictures of what an exported model finds, for data with or without annotations."""
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
+from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
-ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees (FSE, figure 3)
+ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees (FSE, figure 3 of the supplement)
+NUMBERED_SIDE = 384  # of a picture with numbers, pixels
 _SPLINE = tps.WarpStrength(0.0, 0.0, 0.0, 1e-3, 5e-3)
 _NUM_SPLINES = 3
 
@@ -16,6 +19,19 @@ def landmarks(model: ExportedModel, images: list[np.ndarray], columns: int = 8) 
     """Landmarks on pictures as the network sees them, one `[H, W, 3]` uint8 picture."""
     inputs = model.to_inputs(images)
     return grids.wrap(_drawn(model, inputs / np.float32(255)), columns)
+
+
+def numbers(model: ExportedModel, images: list[np.ndarray], columns: int = 3) -> np.ndarray:
+    """Landmarks with their numbers on large pictures, one `[H, W, 3]` uint8 picture."""
+    inputs = model.to_inputs(images)
+    points = model.predict_inputs(inputs / np.float32(255))
+    points = coordinates.swap_xy(coordinates.pixels_from_corner(points, inputs.shape[1:3]))
+    factor = overlays.enlargement(inputs[0], NUMBERED_SIDE)
+    drawn = [
+        overlays.draw_numbered(image, found, factor, 5)
+        for image, found in zip(inputs, points, strict=True)
+    ]
+    return grids.wrap(drawn, columns)
 
 
 def warps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
@@ -41,6 +57,18 @@ def maps(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
     columns = max(len(blended), 8)
     rows = [single[start : start + columns] for start in range(0, len(single), columns)]
     return grids.grid([blended, *rows])
+
+
+def score_maps(model: ExportedModel, image: np.ndarray, columns: int = 8) -> np.ndarray:
+    """A picture, then the scores of each landmark in it before any softmax, from the least (black) to the largest."""
+    scores = model.score_maps([image])[0]
+    low, high = scores.min(axis=(0, 1)), scores.max(axis=(0, 1))
+    scaled = overlays.to_uint8((scores - low) / np.maximum(high - low, 1e-9))
+    drawn = [
+        _enlarge(np.repeat(scaled[..., k, np.newaxis], 3, axis=-1)) for k in range(scores.shape[-1])
+    ]
+    shown = cv2.resize(model.to_inputs([image])[0], drawn[0].shape[1::-1])
+    return grids.wrap([shown, *drawn], columns)
 
 
 def redrawn(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:

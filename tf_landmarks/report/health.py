@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_landmarks.evaluation.landmark_regression import Result
+from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.metrics import unsupervised
 from tf_landmarks.report import curves, images
@@ -13,9 +13,9 @@ _ONE_TABLE = 8  # landmarks; more of them stand in two tables side by side
 _COLUMNS = ("moves", "misses", "contrast")
 
 
-def health(model: ExportedModel, result: Result) -> Panel:
+def health(model: ExportedModel, result: Discovery) -> Panel:
     """Shows whether landmarks move, follow and differ, and what a generator makes of them."""
-    measures = result.metrics["health"]
+    measures = result.health
     block = Health(
         verdict=verdict(measures),
         warnings=tuple(f"{words[0].upper()}{words[1:]}." for words in measures["warnings"]),
@@ -26,7 +26,7 @@ def health(model: ExportedModel, result: Result) -> Panel:
     over_training = curves.health_charts(model)
     return Panel(
         "Health",
-        f"Measured without annotations on {quantity(measures['num_images'], 'test image')}, each also warped "
+        f"Measured without annotations on {quantity(measures['num_images'], 'image')}, each also warped "
         "in a known way. Trust points that move from image to image and follow the warp: one that "
         "follows exactly misses 0 % of its shift, one that stays misses 100 %. Confidence says how "
         "narrow a point's heatmap is; contrast, how many places of the image show less than the "

@@ -5,13 +5,15 @@ import pathlib
 import numpy as np
 
 from tf_landmarks.evaluation import attribution
+from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.report import images
 from tf_landmarks.report.elements import Figure, Gallery, Legend, Matrix, Panel, Picture
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
-# Sides in pixels of the page: of a picture by itself, and of one in a table.
+# Sides in pixels of the page: of a picture with numbers, of one by itself, and of one in a table.
+NUMBERED = 360
 SIDE = 180
 CELL = 130
 
@@ -34,21 +36,27 @@ def overview(result: Result, count: int = 10) -> np.ndarray:
     return grids.grid(rows)
 
 
-def discovered(model: ExportedModel, result: Result) -> Panel:
-    """Shows discovered landmarks on pictures spread over the test split."""
+def discovered(model: ExportedModel, result: Discovery) -> Panel:
+    """Shows discovered landmarks, numbered, on pictures spread over the images."""
 
     def figure(i: int) -> Figure:
         image, name = result.test.images[i], _name(result, i)
         drawn = overlays.draw_landmarks(image, result.discovered[i], _factor(image, SIDE), 7)
         return Figure(images.photo(drawn, f"landmarks found on {name}"), name)
 
+    def numbered(i: int) -> Figure:
+        image, name = result.test.images[i], _name(result, i)
+        drawn = overlays.draw_numbered(image, result.discovered[i], _factor(image, NUMBERED), 8)
+        return Figure(images.photo(drawn, f"landmarks found on {name}, with their numbers"), name)
+
     return Panel(
         "Discovered landmarks",
-        "The points the model found without any label, each with the same marker in every picture: "
+        "The points the model found without any label, each with the same marker and number in every picture: "
         "look for markers that stay on the same part of the object, whatever its pose; of several on "
         "one spot only the last is seen, and the others add nothing.",
         (
             Legend(tuple(images.marker(k) for k in range(model.num_landmarks))),
+            Gallery(tuple(numbered(i) for i in _spread(len(result.test), 2))),
             Gallery(tuple(figure(i) for i in _spread(len(result.test), 18))),
         ),
     )
@@ -122,7 +130,7 @@ def correlations(model: ExportedModel, result: Result) -> Panel | None:
     )
 
 
-def blended_heatmaps(model: ExportedModel, result: Result) -> Panel:
+def blended_heatmaps(model: ExportedModel, result: Discovery) -> Panel:
     """Shows all heatmaps over some pictures, and one by one for the first of them."""
     indices = _spread(len(result.test), 6)
     pictures = [result.test.images[i] for i in indices]
@@ -155,7 +163,7 @@ def blended_heatmaps(model: ExportedModel, result: Result) -> Panel:
     )
 
 
-def reconstructions(model: ExportedModel, result: Result) -> Panel | None:
+def reconstructions(model: ExportedModel, result: Discovery) -> Panel | None:
     """Shows pictures, and the same drawn by the generator."""
     if not model.has_generator:
         return None
@@ -183,7 +191,7 @@ def reconstructions(model: ExportedModel, result: Result) -> Panel | None:
     )
 
 
-def swaps(model: ExportedModel, result: Result) -> Panel | None:
+def swaps(model: ExportedModel, result: Discovery) -> Panel | None:
     """Shows the look of some pictures with the landmarks of others."""
     if not model.has_generator:
         return None
@@ -226,7 +234,7 @@ def _spread(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
-def _name(result: Result, index: int) -> str:
+def _name(result: Discovery, index: int) -> str:
     return pathlib.PurePath(result.test.paths[index]).name
 
 

@@ -1,4 +1,4 @@
-"""report.html: what an evaluation found, in numbers and pictures, as one file that needs no other.
+"""report.html: what a model finds, and how well, in numbers and pictures, as one file that needs no other.
 
 A panel is a function of the model and the result that returns plain data (elements.py), or None where
 it has nothing to show. The templates make the page of it: they alone hold markup, they escape every
@@ -7,10 +7,20 @@ word of file names and annotations, and a value that they miss is an error.
 
 import jinja2
 
+from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.report import curves, formats, health, panels, scores
 
+# What needs no annotation.
+DISCOVERY_PANELS = (
+    panels.discovered,
+    health.health,
+    panels.blended_heatmaps,
+    panels.reconstructions,
+    panels.swaps,
+    curves.losses,
+)
 # From the top of the page down: what matters most comes first.
 PANELS = (
     scores.score,
@@ -26,14 +36,16 @@ PANELS = (
 )
 
 
-def render(model: ExportedModel, result: Result) -> str:
+def render(model: ExportedModel, result: Discovery) -> str:
     """Returns the page; the same one for the same result.
 
     Args:
-        model: What was evaluated.
-        result: What `landmark_regression.evaluate` returned for it.
+        model: What was looked at.
+        result: What `landmark_regression.evaluate` returned for it; or, without annotations,
+            `discovery.discover`.
     """
-    return environment().get_template("report.html.j2").render(context(model, result))
+    described = context if isinstance(result, Result) else discovery_context
+    return environment().get_template("report.html.j2").render(described(model, result))
 
 
 def environment() -> jinja2.Environment:
@@ -50,12 +62,28 @@ def environment() -> jinja2.Environment:
     return templates
 
 
+def discovery_context(model: ExportedModel, result: Discovery) -> dict:
+    """Returns what report.html.j2 shows where nothing is annotated, by the names it uses."""
+    shown = [panel(model, result) for panel in DISCOVERY_PANELS]
+    return {
+        "title": f"Landmarks on {result.test.title or 'images'}",
+        "summary": "discovery.html.j2",
+        "facts": model.facts,
+        "size": model.geometry.size,
+        "num_images": len(result.test),
+        "health": health.verdict(result.health),
+        "warnings": result.health["warnings"],
+        "panels": [panel for panel in shown if panel],
+    }
+
+
 def context(model: ExportedModel, result: Result) -> dict:
     """Returns what report.html.j2 shows, by the names it uses."""
     metrics = result.metrics
     shown = [panel(model, result) for panel in PANELS]
     return {
         "title": f"Landmarks on {result.test.title or 'test images'}",
+        "summary": "summary.html.j2",
         "facts": model.facts,
         "metrics": metrics,
         "verdict": scores.verdict(
@@ -67,6 +95,6 @@ def context(model: ExportedModel, result: Result) -> dict:
         "typical": scores.typical(metrics),
         "drawn": scores.drawn(metrics),
         "warnings": scores.warnings(metrics["protocol"]),
-        "health": health.verdict(metrics["health"]),
+        "health": health.verdict(result.health),
         "panels": [panel for panel in shown if panel],
     }

@@ -15,6 +15,8 @@ COLORS = (
     (102, 166, 30), (230, 171, 2), (166, 118, 29), (102, 102, 102),
 )  # fmt: skip
 SHAPES = ("circle", "square", "diamond", "up", "down", "star", "cross")
+# Where a number may stand around its marker.
+_AROUND = np.array([(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)])
 # cv2 draws at fractions of a pixel when coordinates are multiplied by 2^SHIFT.
 SHIFT = 4
 
@@ -55,6 +57,43 @@ def draw_landmarks(
     for index, point in enumerate(scale_points(landmarks, factor)):
         if np.isfinite(point).all():
             _outlined(canvas, point, index, radius)
+    return canvas
+
+
+def draw_numbered(
+    image: np.ndarray, landmarks: np.ndarray, factor: float = 1, radius: float = 4.0
+) -> np.ndarray:
+    """Draws landmarks with their numbers, each where it hides least of the others.
+
+    Args:
+        image: `[H, W, 3]` uint8 RGB.
+        landmarks: `[K, 2]` (x, y) in pixels of `image`; NaN is left out.
+        factor: Scale of the result.
+        radius: Radius of a marker, pixels of the result; numbers grow with it.
+
+    Returns:
+        `[factor H, factor W, 3]` uint8.
+    """
+    canvas = draw_landmarks(image, landmarks, factor, radius)
+    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.1 * radius)
+    points = scale_points(landmarks, factor)
+    taken = points[np.isfinite(points).all(axis=1)]
+    for index, point in enumerate(points):
+        if not np.isfinite(point).all():
+            continue
+        text = str(index)
+        (width, height), _ = cv2.getTextSize(text, *font, 1)
+        reach = np.array([width, height]) / 2 + 1.5 * radius
+        centres = point + reach * _AROUND
+        inside = (centres >= reach).all(axis=1) & (centres < canvas.shape[1::-1] - reach).all(
+            axis=1
+        )
+        room = np.abs((centres[:, np.newaxis] - taken) / reach).max(axis=2).min(axis=1)
+        centre = centres[np.argmax(np.where(inside, room, room - 1e3))]
+        taken = np.concatenate([taken, centre[np.newaxis]])
+        corner = tuple(np.rint(centre + np.array([-width, height]) / 2).astype(int).tolist())
+        for thickness, rgb in ((3, (255, 255, 255)), (1, (20, 20, 20))):
+            cv2.putText(canvas, text, corner, *font, rgb, thickness, cv2.LINE_AA)
     return canvas
 
 
