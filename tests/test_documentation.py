@@ -6,7 +6,8 @@ import re
 import pytest
 from absl import flags as absl_flags
 
-from tf_landmarks import flags
+from tf_landmarks import flags, methods
+from tf_landmarks.training import logged
 
 ROOT = pathlib.Path(__file__).parents[1]
 CITING = sorted(
@@ -97,3 +98,20 @@ def test_flags_that_are_named_exist(path):
         "all",
     }  # of other programs
     assert not {name for name in named - known if name.removeprefix("no") not in known}
+
+
+def test_every_logged_value_is_explained():
+    """The page is made of the words of the code; docs/logged_values.md is what this test says it must be."""
+    page = (ROOT / "docs" / "logged_values.md").read_text(encoding="utf-8")
+    for terms in (logged.COMMON, *(model.terms for model in methods.MODELS.values())):
+        assert terms
+        for name, words in terms.items():
+            assert f"| `{name}` | {words} |" in page
+
+
+def test_a_logged_value_is_described_by_its_name_or_pattern():
+    terms = methods.MODELS["imm"].terms
+    assert logged.describe("m_input", terms).startswith("mean squared error of the redrawn pixels")
+    assert logged.describe("m_conv2_2", terms).startswith("mean squared error of the features")
+    assert logged.describe("val_loss", {}).endswith(" (on held-out images)")
+    assert logged.describe("unheard_of", terms) == ""

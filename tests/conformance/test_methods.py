@@ -1,6 +1,7 @@
 """What every entry of METHODS promises: training, resuming, exporting, its flagfile."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
 
@@ -18,7 +19,7 @@ from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
-from tf_landmarks.training import checkpoints, models, trainer
+from tf_landmarks.training import checkpoints, logged, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
 pytestmark = pytest.mark.system
@@ -74,6 +75,11 @@ def test_a_run_that_lost_its_end_repeats_it_and_its_export_repeats_the_model(
         path.unlink()
     run, options = train(case, folder, resumed)
     assert_same_checkpoints(whole, resumed)
+    if case in cases.CASES:
+        rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+        names = {name for row in rows for name in row} - {"step"}
+        terms = methods.METHODS[case.method].terms
+        assert not [name for name in names if not logged.describe(name, terms)]
     assert_export_repeats_the_model(run, options, f"{folder}/0_3.png")
 
 

@@ -165,6 +165,8 @@ class Model(StagedModel):
     frozen_kinds: ClassVar[Mapping[str, Frozen]] = {}
     #: The layers, by attribute, that losses alone need: running means of errors, an opponent. No export has them.
     loss_layers: ClassVar[tuple[str, ...]] = ()
+    #: What the terms of its losses are, by name or by pattern (`m_*`), for whoever reads the log.
+    terms: ClassVar[Mapping[str, str]] = {}
     #: On how many training batches the statistics of batch normalisation are estimated again before each
     #: evaluation and at the end, see training/batch_norm.py; 0: moving averages are good enough.
     bn_reestimation_batches = 0

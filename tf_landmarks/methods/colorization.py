@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -180,6 +180,12 @@ class Colorizer(base.Model):
     """The network with its head; see the module's head."""
 
     options_class = ColorizationOptions
+    terms: ClassVar[Mapping[str, str]] = {
+        "hue_ce": "cross-entropy of the hue, nats; the network has learned where it is below hue_marginal",
+        "hue_marginal": "cross-entropy of the best constant answer to the hue",
+        "chroma_ce": "cross-entropy of the chroma, nats; the network has learned where it is below chroma_marginal",
+        "chroma_marginal": "cross-entropy of the best constant answer to the chroma",
+    }
 
     def __init__(self, spec: base.ModelSpec, options: ColorizationOptions, frozen=None, **kwargs):
         super().__init__(spec, options, frozen, **kwargs)

@@ -13,7 +13,8 @@ must stall for the learning rate to fall is the training loss, not one of held-o
 
 import dataclasses
 import functools
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import tensorflow as tf
 
@@ -75,6 +76,11 @@ class Fse(base.LandmarkModel, base.HasTrunk):
     """The model; see the module's head."""
 
     options_class = FseOptions
+    terms: ClassVar[Mapping[str, str]] = {
+        "align": "squared distance, in cells of the heatmap, between a landmark in a warped image and the warped "
+        "landmark; should fall",
+        "diversity": "how much the heatmaps of different landmarks overlap; 0 if they are apart",
+    }
     remedies = base.Remedies(
         dead="with stronger warps (--fse_second_warp_*)",
         spread="with a higher --fse_diversity_weight",

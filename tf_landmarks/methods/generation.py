@@ -170,6 +170,13 @@ class Generation(base.Model):
     """The game; see the module's head."""
 
     options_class = GenerationOptions
+    terms: ClassVar[Mapping[str, str]] = {
+        "real": "mean absolute error of the autoencoder on real images",
+        "drawn": "mean absolute error of the autoencoder on drawn images",
+        "landmarks": "how far the landmarks of a drawn image are from those asked for; should fall",
+        "k": "weight of drawn images in the autoencoder's loss, from 0 to 1",
+        "convergence": "how far the two players are from their balance; should fall",
+    }
     frozen_kinds: ClassVar = {"detector": base.Frozen(Lmdis)}
 
     def __init__(

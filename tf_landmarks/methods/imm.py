@@ -16,7 +16,7 @@ constants keep the published meaning.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import tensorflow as tf
@@ -236,6 +236,13 @@ class Imm(base.LandmarkModel):
         "loss_network": base.Frozen(frozen_network.FrozenNetwork, for_losses_only=True)
     }
     loss_layers = ("balance", "discriminator")
+    terms: ClassVar[Mapping[str, str]] = {
+        "m_input": "mean squared error of the redrawn pixels, colours from 0 to 255, where the mask counts; should fall",
+        "m_*": "mean squared error of the features of this level of the loss network; should fall",
+        "mse": "mean squared error of the redrawn pixels, colours from 0 to 1, over all of the image",
+        "adversarial": "how surely the discriminator calls the redrawn images drawn; pulls them towards real ones",
+        "discriminator": "loss of the discriminator that tells redrawn images from real ones",
+    }
     remedies = base.Remedies(
         dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
         spread="anew with a lower --imm_learning_rate or stronger warps (--imm_source_warp_*)",

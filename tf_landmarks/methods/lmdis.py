@@ -16,8 +16,8 @@ the published weights mean. The networks are in lmdis_networks.py, warps around 
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import tensorflow as tf
 
@@ -128,6 +128,15 @@ class Lmdis(base.LandmarkModel):
 
     options_class = LmdisOptions
     can_grow = False  # the last map is the background's
+    terms: ClassVar[Mapping[str, str]] = {
+        "recon": "error of the redrawn image, as the loss counts it; should fall",
+        "conc": "how wide the heatmaps are (sum of their variances); falls as landmarks become sure",
+        "sep": "how near landmarks are to each other; falls as they part",
+        "eqv": "squared distance between a landmark in a warped image and the warped landmark; should fall",
+        "mse": "mean squared error of the redrawn pixels, colours from 0 to 1",
+        "flow": "squared distance between a landmark in a later frame and where the optical flow brings it",
+        "prefer": "how little moves where landmarks are; falls as they sit on what moves",
+    }
     remedies = base.Remedies(
         dead="with a higher --lmdis_separation_weight or --lmdis_separation_width",
         spread="with a higher --lmdis_separation_weight or --lmdis_separation_width",

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.methods import METHODS
 from tf_landmarks.report import images
 from tf_landmarks.report.elements import Chart, Charts, Panel
+from tf_landmarks.training import logged
 from tf_landmarks.visualize import charts
 
 _NOT_LOSSES = ("step", "steps_per_second", "bad_files")
@@ -26,7 +28,8 @@ def losses(model: ExportedModel, result: Discovery) -> Panel | None:
         "Losses",
         "The loss and its terms over the steps of training, on logarithmic scales: look for curves that "
         "fall and level out; one that still falls at the end asks for more steps, and held-out images "
-        "on which it rises again ask for more images or an earlier end.",
+        "on which it rises again ask for more images or an earlier end. "
+        + _explained(model, names),
         (
             Charts(
                 tuple(
@@ -36,6 +39,13 @@ def losses(model: ExportedModel, result: Discovery) -> Panel | None:
             ),
         ),
     )
+
+
+def _explained(model: ExportedModel, names: Iterable[str]) -> str:
+    """What the terms are, in words; nothing of a method that this version does not know."""
+    method = METHODS.get(model.facts["method"])
+    words = {name: logged.describe(name, method.terms) for name in names} if method else {}
+    return " ".join(f"{name}: {text}." for name, text in words.items() if text)
 
 
 def health_charts(model: ExportedModel) -> Charts | None:

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ from absl import logging
 from tf_landmarks import run_directory
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.options import RunOptions
-from tf_landmarks.training import strategy
+from tf_landmarks.training import logged, strategy
 from tf_landmarks.training.batch_norm import BatchNormReestimation
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.monitor import Monitor
@@ -51,10 +52,11 @@ class RunLog:
         folder: Where to write.
         span: Rows behind its start are dropped: training goes back to a checkpoint.
         bad: The unreadable files met so far, counted in each row.
+        terms: What the terms of the losses are, in words.
     """
 
-    def __init__(self, folder: str, span: Span, bad: BadFiles):
-        self._bad, self._stage = bad, span.stage
+    def __init__(self, folder: str, span: Span, bad: BadFiles, terms: Mapping[str, str]):
+        self._bad, self._stage, self._terms = bad, span.stage, terms
         self._path = os.path.join(folder, run_directory.METRICS)
         _forget_after(self._path, span.start)
         self._writer = tf.summary.create_file_writer(
@@ -70,7 +72,7 @@ class RunLog:
             file.write(json.dumps(row) + "\n")
         with self._writer.as_default(step=step):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(name, value, description=logged.describe(name, self._terms))
         self._writer.flush()
 
     def show(self, step: int, name: str, picture: np.ndarray) -> None:

@@ -258,7 +258,7 @@ class _Training:
         """What happens as the steps of a span are made, in this order at each."""
         run, data = self._run, self._data
         stage = self._copy.stages[int(self._model.stage_number.numpy())]
-        log = callbacks.RunLog(self._output, span, data.bad)
+        log = callbacks.RunLog(self._output, span, data.bad, self._model.terms)
         monitor = Monitor(self._copy, stage, data) if strategy.is_chief() else None
         made = [callbacks.LogMetrics(span, log, run.log_every)]
         if self._model.bn_reestimation_batches:
