@@ -3,10 +3,14 @@
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-import tf_landmarks  # noqa: F401  (sets the Keras switch before any test imports TensorFlow)
+import tf_landmarks  # noqa: F401  (sets the Keras switch before TensorFlow is imported)
+
+# isort: split
+import tensorflow as tf
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -16,6 +20,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item.get_closest_marker("core") is not None]
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs `tf.function`s eagerly in modules that say `EAGER = True`, fixtures included.
+
+    Most tests make a step or two: eager ones compute the same, and cost less than to build their graph.
+    """
+    tf.config.run_functions_eagerly(getattr(request.module, "EAGER", False))
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(autouse=True)
+def _graph_of_one_test(request: pytest.FixtureRequest, _eager_module) -> Iterator[None]:
+    """Builds graphs after all where a test of such a module is marked `graph`: it makes many steps, or is about them."""
+    eager = tf.config.functions_run_eagerly()
+    if request.node.get_closest_marker("graph"):
+        tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(eager)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from tf_landmarks.training import strategy
 
 def main(folder: str, kind: str) -> None:
     """Computes and writes the gradients of all jobs."""
+    # One computation of each: to build its graph would take longer. Workers of several processes want graphs.
+    tf.config.run_functions_eagerly(kind != "multi_worker")
     jobs = sorted(pathlib.Path(folder).glob("*.json"))
     first = next(iter(np.load(jobs[0].with_suffix(".npz")).values()))
     chosen = strategy.make_strategy(kind, len(first), sum(len(rows) for rows in first))

@@ -22,6 +22,7 @@ from tf_landmarks.serving import saved_model
 from tf_landmarks.training import checkpoints, logged, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
+EAGER = True
 pytestmark = pytest.mark.system
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -127,6 +128,7 @@ def assert_export_repeats_the_model(run: RunOptions, options, path: str) -> None
     assert exported.predict([image]).landmarks.shape == (1, run.num_landmarks, 2)
 
 
+@pytest.mark.graph
 @each_case
 def test_the_loss_falls_on_four_real_images(case, photographs):
     case = case.of_stills

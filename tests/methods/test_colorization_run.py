@@ -28,6 +28,7 @@ from tf_landmarks.serving import saved_model
 from tf_landmarks.training import checkpoints, models, trainer
 from tf_landmarks.training.run_data import RunData
 
+EAGER = True
 ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ColorizationOptions(width=2, head_width=8, points=8)
 

@@ -13,6 +13,7 @@ from tf_landmarks.layers import soft_argmax
 from tf_landmarks.methods import MODELS, base
 from tf_landmarks.methods.fse import Fse, FseOptions
 
+EAGER = True
 pytestmark = pytest.mark.core
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -175,6 +176,7 @@ def test_the_correspondence_is_where_the_source_was_read():
     assert compared > 100
 
 
+@pytest.mark.graph
 def test_compiled_pairs_are_those_that_are_not(monkeypatch):
     monkeypatch.setattr(known_warp_pairs, "COMPILED_FROM", 32)
     geometry, model = Geometry(32, crop_fraction=0.8), make_model(32)

@@ -12,6 +12,7 @@ from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models
 
+EAGER = True
 pytestmark = pytest.mark.system
 
 OPTIONS = {"latent": 8, "width": 4, "code": 8, "control_rate": 0.5}

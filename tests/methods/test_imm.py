@@ -14,6 +14,7 @@ from tf_landmarks.methods.imm import Imm, ImmOptions, num_halvings
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models
 
+EAGER = True
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SMALL = {"width": 4, "renderer_width": 16, "renderer_min_width": 4}
 
@@ -444,6 +445,7 @@ def picture(cy: float, cx: float) -> np.ndarray:
     return (0.15 + blob * [0.8, 0.4, 0.1]).astype(np.float32)[np.newaxis]
 
 
+@pytest.mark.graph
 @pytest.mark.parametrize("affine", [True, False])
 def test_one_pair_is_learned_by_heart(affine):
     # The error falls more than 20 times; 500 steps are allowed (2000 without `output_affine`), 100

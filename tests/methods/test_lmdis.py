@@ -13,6 +13,7 @@ from tf_landmarks.methods import base, lmdis, lmdis_warps
 from tf_landmarks.methods.lmdis import Lmdis, LmdisOptions
 from tf_landmarks.training import batch_norm
 
+EAGER = True
 pytestmark = pytest.mark.core
 
 SMALL = {"width": 2, "norm_momentum": 0.9, "color_jitter": False}

@@ -18,6 +18,7 @@ from tf_landmarks.serving import saved_model
 from tf_landmarks.training import monitor, trainer
 from tf_landmarks.training.run_data import RunData
 
+EAGER = True
 CASE = cases.CASES[1].of_stills
 RUN = RunOptions(
     data="made_faces", batch_size=4, image_size=32, num_landmarks=4, precision="float32",

@@ -11,6 +11,7 @@ from tf_landmarks import flags
 from tf_landmarks.data import sources
 from tf_landmarks.training import checkpoints, models, trainer, warm_start
 
+EAGER = True
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
 FSE = next(case for case in cases.CASES if case.method == "fse").flags
