@@ -7,14 +7,14 @@ import io
 import pathlib
 import struct
 import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests import commands
+
 TINY = [
     *("--imm_width=4", "--imm_renderer_width=8", "--imm_renderer_min_width=4", "--image_size=32"),
     *("--num_landmarks=4", "--batch_size=20", "--steps=5", "--precision=float32"),
@@ -108,8 +108,8 @@ def broken_names(folder: pathlib.Path) -> list[str]:
 
 
 def train(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tf_landmarks.train", *TINY, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    command = commands.train(*TINY, *arguments)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=commands.ROOT)
 
 
 def reasons(text: str, names: list[str], before: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The commands one after the other, as README.md gives them: faces, training, measuring, predicting."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -9,22 +8,21 @@ import sys
 import cv2
 import pytest
 
+from tests import commands
 from tests.conformance import cases
 from tf_landmarks.data import videos
-
-ROOT = pathlib.Path(__file__).parents[1]
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
-def run(*arguments, code: int = 0, cwd: pathlib.Path = ROOT) -> str:
-    """Runs Python in a folder, with the project at hand, and returns what it says."""
+def run(*arguments, code: int = 0) -> str:
+    """Runs Python and returns what it says."""
+    return run_command([sys.executable, *map(str, arguments)], code)
+
+
+def run_command(command: list[str], code: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
+        command, cwd=commands.ROOT, env=commands.ENVIRONMENT, capture_output=True, text=True
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -38,7 +36,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     said = run("tools/synthetic_faces.py", f"--output={path}/faces", *sizes)
     assert "evaluate with --normalizer=left_eye,right_eye" in said
     common = [*cases.CASES[0].flags, "--batch_size=4", "--steps=2", "--validation_fraction=0.5"]
-    run("-m", "tf_landmarks.train", *common, f"--data={path}/faces", f"--run_dir={path}/run")
+    run_command(commands.train(*common, f"--data={path}/faces", f"--run_dir={path}/run"))
     return path
 
 

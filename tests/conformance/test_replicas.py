@@ -1,7 +1,6 @@
 """Every method's gradients are those of the global batch, however many replicas share it."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from tests import commands
 from tests.conformance import cases
 from tests.layers.test_pretrained import random_vgg
 from tf_landmarks import flags
@@ -21,7 +21,6 @@ from tf_landmarks.training import checkpoints
 pytestmark = pytest.mark.system
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 class Job(NamedTuple):
@@ -73,7 +72,7 @@ def run_replicas(folder, jobs: dict[str, Job], kind: str) -> dict[str, dict[str,
     subprocess.run(
         [sys.executable, HERE / "replicas.py", folder, kind],
         check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=commands.ENVIRONMENT,
     )
     return read_gradients(folder)
 
@@ -159,9 +158,10 @@ def test_the_command_trains_replicas_with_a_loss_network(tmp_path):
     # What is checked before the devices are set up must not start TensorFlow.
     case = with_loss_network(tmp_path)
     subprocess.run(
-        [sys.executable, "-m", "tf_landmarks.train", *case.flags, f"--run_dir={tmp_path / 'run'}",
-         "--strategy=mirrored", "--replicas=2", "--data=made_faces", "--cache_mib=0", "--batch_size=2",
-         "--steps=1", "--precision=float32"],
-        check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        commands.train(
+            *case.flags, f"--run_dir={tmp_path / 'run'}", "--strategy=mirrored", "--replicas=2",
+            "--data=made_faces", "--cache_mib=0", "--batch_size=2", "--steps=1", "--precision=float32",
+        ),
+        check=True, cwd=commands.ROOT, env=commands.ENVIRONMENT,
     )  # fmt: skip
     assert (tmp_path / "run" / "export" / "1").is_dir()

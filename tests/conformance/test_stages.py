@@ -1,7 +1,6 @@
 """A model with three stages trains like one uninterrupted, however often it is killed, in a stage or between two."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import commands
 from tests.conformance import cases
 from tests.conformance.test_methods import PATTERN, parse, write_frames
 from tf_landmarks import flags
@@ -17,7 +17,6 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.training import dry_run, trainer
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
 # Three, two and three steps: in the first stage, at its border, in the second, at its border, in the third.
 KILLS = (1, 3, 4, 5, 7)
 
@@ -49,7 +48,7 @@ def test_killed_in_each_stage_and_at_each_border_a_run_ends_at_the_same_bytes(fo
         flags_of_run = arguments(folder, tmp_path / name, "--save_every=1")
         done = subprocess.run(
             [sys.executable, HERE / "train_toy.py", str(kill_after), *flags_of_run],
-            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+            cwd=commands.ROOT, env=commands.ENVIRONMENT, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+import tensorflow as tf
 from absl import flags as absl_flags
 
 from tests.conformance import toys  # noqa: F401
@@ -18,6 +19,7 @@ from tf_landmarks.training import callbacks
 
 def main() -> None:
     """Trains."""
+    tf.config.run_functions_eagerly(True)  # many short runs; test_stages.py has one with graphs
     kill_after = int(sys.argv.pop(1))
     save = callbacks.SaveCheckpoint.on_step
 

@@ -4,13 +4,13 @@ import dataclasses
 import os
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests import commands
 from tf_landmarks import cli
 from tf_landmarks.data.unreadable import TooManyBadFilesError
 from tf_landmarks.methods.imm import Imm, ImmOptions
@@ -18,7 +18,6 @@ from tf_landmarks.options import RunOptions
 from tf_landmarks.training import models, strategy, trainer, untrained
 from tf_landmarks.training.run_data import RunData
 
-ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = ImmOptions(width=4, renderer_width=8, renderer_min_width=4, softargmax="joint")
 RUN = RunOptions(image_size=32, num_landmarks=3, batch_size=4, steps=2, precision="float32")
 
@@ -46,9 +45,8 @@ def make_images(folder: pathlib.Path, count: int, bad: int = 0) -> str:
 
 def command(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "tf_landmarks.train", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, cwd=ROOT,
-    )  # fmt: skip
+        commands.train(*arguments), capture_output=True, text=True, timeout=120, cwd=commands.ROOT
+    )
 
 
 def test_a_run_that_can_be_made_passes(tmp_path):

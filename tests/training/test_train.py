@@ -1,23 +1,20 @@
 """`python -m tf_landmarks.train` as a user runs it: what it says, writes and resumes."""
 
 import json
-import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests import commands
 from tests.conformance import cases
 from tests.layers.test_pretrained import random_vgg
 from tf_landmarks.data import sources
 from tf_landmarks.layers import weights
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
@@ -31,21 +28,17 @@ def folder(tmp_path_factory) -> pathlib.Path:
     return path
 
 
-def train(folder, run_dir, *arguments) -> str:
+def train(folder, run_dir, *arguments, case: cases.Case = cases.CASES[0]) -> str:
     """Runs the command in a process of its own, as MirroredStrategy over CPUs needs it."""
-    command = [
-        sys.executable,
-        "-m",
-        "tf_landmarks.train",
-        *cases.CASES[0].flags,
-        f"--data={folder}",
-    ]
     fixed = ["--batch_size=4", "--log_every=2", "--eval_every=2", f"--run_dir={run_dir}"]
+    command = commands.train(
+        *case.flags, f"--data={folder}", *fixed, *arguments, eager="--replicas=2" not in arguments
+    )
     done = subprocess.run(
-        [*command, *fixed, *arguments],
+        command,
         check=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=commands.ROOT,
+        env=commands.ENVIRONMENT,
         capture_output=True,
         text=True,
     )
@@ -61,21 +54,21 @@ def trained(folder, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("case", "arguments"),
     [
-        ["--strategy=mirrored", "--replicas=2", "--precision=float32"],
-        ["--precision=bfloat16", "--imm_softargmax=mean"],
+        (cases.QUICK, ["--strategy=mirrored", "--replicas=2", "--precision=float32"]),
+        (cases.CASES[0], ["--precision=bfloat16", "--imm_softargmax=mean"]),
     ],
     ids=["two replicas", "bfloat16"],
 )
-def test_it_trains_resumes_and_exports(folder, tmp_path, arguments):
-    said = train(folder, tmp_path, *arguments, "--steps=2", "--validation_fraction=0")
+def test_it_trains_resumes_and_exports(folder, tmp_path, case, arguments):
+    said = train(folder, tmp_path, *arguments, "--steps=2", case=case)
     assert "step 1/2" in said and "step 2/2" in said
-    said = train(folder, tmp_path, *arguments, "--steps=4", "--validation_fraction=0")
+    said = train(folder, tmp_path, *arguments, "--steps=4", case=case)
     assert "resumes at step 2 of 4" in said and "exported to" in said
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
-    assert all(np.isfinite(row["m_input"]) and row["m_input"] > 0 for row in rows if "loss" in row)
+    assert all(np.isfinite(row["loss"]) and row["loss"] > 0 for row in rows if "loss" in row)
     assert sorted(p.name for p in (tmp_path / "export").iterdir()) == ["2", "4"]
 
 
