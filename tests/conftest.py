@@ -11,6 +11,9 @@ import tf_landmarks  # noqa: F401  (sets the Keras switch before TensorFlow is i
 
 # isort: split
 import tensorflow as tf
+from PIL import Image
+
+from tf_landmarks.data.sources import SyntheticFaces
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,6 +44,16 @@ def _graph_of_one_test(request: pytest.FixtureRequest, _eager_module) -> Iterato
         tf.config.run_functions_eagerly(False)
     yield
     tf.config.run_functions_eagerly(eager)
+
+
+@pytest.fixture(scope="session")
+def few_faces(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of twelve small drawn faces: a run that begins on them reads no hundreds to calibrate itself."""
+    folder = tmp_path_factory.mktemp("few_faces")
+    faces = SyntheticFaces(6, size=32)
+    for index in range(12):
+        Image.fromarray(faces.read(index)).save(folder / f"face{index:02d}.png")
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

@@ -154,13 +154,13 @@ def test_replicas_have_the_gradients_of_one(gradients):
     assert whole @ halves > 0.99 * np.linalg.norm(whole) * np.linalg.norm(halves)
 
 
-def test_the_command_trains_replicas_with_a_loss_network(tmp_path):
+def test_the_command_trains_replicas_with_a_loss_network(few_faces, tmp_path):
     # What is checked before the devices are set up must not start TensorFlow.
     case = with_loss_network(tmp_path)
     subprocess.run(
         commands.train(
             *case.flags, f"--run_dir={tmp_path / 'run'}", "--strategy=mirrored", "--replicas=2",
-            "--data=made_faces", "--cache_mib=0", "--batch_size=2", "--steps=1", "--precision=float32",
+            f"--data={few_faces}", "--batch_size=2", "--steps=1", "--precision=float32",
         ),
         check=True, cwd=commands.ROOT, env=commands.ENVIRONMENT,
     )  # fmt: skip

@@ -47,8 +47,8 @@ def start(command: list, count: int = 2) -> list[subprocess.Popen]:
     ]  # fmt: skip
 
 
-def train(run_dir, *arguments) -> list[subprocess.Popen]:
-    fixed = ["--data=made_faces", "--cache_mib=0", "--batch_size=4", "--precision=float32"]
+def train(data, run_dir, *arguments) -> list[subprocess.Popen]:
+    fixed = [f"--data={data}", "--batch_size=4", "--precision=float32"]
     command = [sys.executable, "-m", "tf_landmarks.train", *cases.QUICK.flags, *fixed]
     return start([*command, "--strategy=multi_worker", f"--run_dir={run_dir}", *arguments])
 
@@ -70,8 +70,10 @@ def test_two_workers_have_the_gradients_of_one_process(tmp_path):
 
 
 @pytest.mark.long
-def test_a_killed_worker_ends_the_others_with_a_message_and_all_go_on_from_the_checkpoint(tmp_path):
-    chief, other = train(tmp_path, "--steps=100000", "--log_every=1", "--save_every=2")
+def test_a_killed_worker_ends_the_others_with_a_message_and_all_go_on_from_the_checkpoint(
+    few_faces, tmp_path
+):
+    chief, other = train(few_faces, tmp_path, "--steps=100000", "--log_every=1", "--save_every=2")
     for line in chief.stdout:
         if line.startswith("step 5/"):
             break
@@ -85,7 +87,7 @@ def test_a_killed_worker_ends_the_others_with_a_message_and_all_go_on_from_the_c
     steps = [int(p.stem.split("-")[1]) for p in (tmp_path / "checkpoints").glob("ckpt-*.index")]
     assert max(steps) >= 4
     end = max(steps) + 2
-    again = train(tmp_path, f"--steps={end}", "--log_every=1", "--save_every=2")
+    again = train(few_faces, tmp_path, f"--steps={end}", "--log_every=1", "--save_every=2")
     for worker in again:
         out, said = worker.communicate(timeout=180)
         assert worker.returncode == 0, said

@@ -57,7 +57,7 @@ def trained(folder, tmp_path_factory) -> pathlib.Path:
     ("case", "arguments"),
     [
         (cases.QUICK, ["--strategy=mirrored", "--replicas=2", "--precision=float32"]),
-        (cases.CASES[0], ["--precision=bfloat16", "--imm_softargmax=mean"]),
+        (cases.QUICK, ["--precision=bfloat16"]),
     ],
     ids=["two replicas", "bfloat16"],
 )
@@ -84,9 +84,9 @@ def test_float16_trains_with_a_loss_network(folder, tmp_path):
 
 
 def test_another_number_of_steps_says_what_it_does_to_the_learning_rate(folder, tmp_path):
-    given = ["--imm_schedule=cosine", "--imm_learning_rate=0.004", "--precision=float32"]
-    train(folder, tmp_path, *given, "--steps=1")
-    said = train(folder, tmp_path, *given, "--steps=4")
+    given = ["--fse_schedule=cosine", "--fse_learning_rate=0.004", "--precision=float32"]
+    train(folder, tmp_path, *given, "--steps=1", case=cases.QUICK)
+    said = train(folder, tmp_path, *given, "--steps=4", case=cases.QUICK)
     assert (
         "--steps was 1 and is 4: the learning rate goes by it and jumps from 0 to 0.00341" in said
     )
