@@ -15,14 +15,14 @@ from tf_landmarks.data import videos
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
-def run(*arguments, code: int = 0) -> str:
-    """Runs Python and returns what it says."""
-    return run_command([sys.executable, *map(str, arguments)], code)
+def run(*arguments, code: int = 0, cwd: pathlib.Path = commands.ROOT) -> str:
+    """Runs Python in a folder, with the project at hand, and returns what it says."""
+    return run_command([sys.executable, *map(str, arguments)], code, cwd)
 
 
-def run_command(command: list[str], code: int = 0) -> str:
+def run_command(command: list[str], code: int = 0, cwd: pathlib.Path = commands.ROOT) -> str:
     done = subprocess.run(
-        command, cwd=commands.ROOT, env=commands.ENVIRONMENT, capture_output=True, text=True
+        command, cwd=cwd, env=commands.ENVIRONMENT, capture_output=True, text=True
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr

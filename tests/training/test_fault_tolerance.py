@@ -32,7 +32,6 @@ KEEP_BEST = [
     "--batch_size=4",
     "--log_every=5",
     "--eval_every=40",
-    "--validation_fraction=0.2",
     "--keep_best",
 ]
 
