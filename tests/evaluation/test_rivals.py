@@ -124,3 +124,12 @@ def test_where_sides_are_ambiguous_the_ridge_is_fitted_to_the_nearer(tmp_path):
     score = rivals.measure(PIXELS, train, test, GEOMETRY, yardstick, counts=("all",))
     assert 100 * score.errors.mean() < 5
     assert 100 * measure(PIXELS, train, test, counts=("all",)).errors.mean() > 6
+
+
+def test_hog_has_nine_directions_in_each_cell_of_each_block():
+    edge = np.zeros((128, 128), np.uint8)
+    edge[:, 60:] = 255
+    described = rivals._hog(edge)
+    assert described.shape == (15 * 15 * 4 * 9,)  # blocks of 2 x 2 cells, a cell apart
+    by_direction = described.reshape(-1, 9).sum(axis=0)
+    assert by_direction.argmax() in (0, 8) and by_direction[3:6].max() < 1e-3  # across the edge
