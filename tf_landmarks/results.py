@@ -9,12 +9,12 @@ import json
 import os
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from absl import flags, logging
 
 from tf_landmarks import run_directory
 from tf_landmarks.errors import UserError
+from tf_landmarks.visualize import overlays
 
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace results of the same names in --output")
 
@@ -59,7 +59,7 @@ class ResultFolder:
         Raises:
             OSError: If it cannot be written; an earlier file of this name is then as it was.
         """
-        return self._write(name, encode_png(picture))
+        return self._write(name, overlays.encode_png(picture))
 
     def write_json(self, name: str, content) -> str:
         """Writes what JSON can hold; see `write_picture`."""
@@ -85,8 +85,3 @@ class ResultFolder:
         with run_directory.open_whole(path, "wb") as file:
             file.write(data)
         return path
-
-
-def encode_png(picture: np.ndarray) -> bytes:
-    """Encodes `[H, W, 3]` uint8 RGB; cv2 itself opens no file whose name is not UTF-8, and fails in silence."""
-    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()

@@ -135,7 +135,6 @@ def out_of_space(folder) -> str:
     """Saves twice, the second time with room for no more than 1000 bytes a file; what is said."""
     script = f"""
 import resource
-import shlex
 from tests.training import test_fault_tolerance
 model, saved = test_fault_tolerance.started({str(folder)!r})
 model.steps_done.assign(1)

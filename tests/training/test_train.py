@@ -54,17 +54,17 @@ def trained(folder, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(
-    ("case", "arguments"),
+    "arguments",
     [
-        (cases.QUICK, ["--strategy=mirrored", "--replicas=2", "--precision=float32"]),
-        (cases.QUICK, ["--precision=bfloat16"]),
+        ["--strategy=mirrored", "--replicas=2", "--precision=float32"],
+        ["--precision=bfloat16"],
     ],
     ids=["two replicas", "bfloat16"],
 )
-def test_it_trains_resumes_and_exports(folder, tmp_path, case, arguments):
-    said = train(folder, tmp_path, *arguments, "--steps=2", case=case)
+def test_it_trains_resumes_and_exports(folder, tmp_path, arguments):
+    said = train(folder, tmp_path, *arguments, "--steps=2", case=cases.QUICK)
     assert "step 1/2" in said and "step 2/2" in said
-    said = train(folder, tmp_path, *arguments, "--steps=4", case=case)
+    said = train(folder, tmp_path, *arguments, "--steps=4", case=cases.QUICK)
     assert "resumes at step 2 of 4" in said and "exported to" in said
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]

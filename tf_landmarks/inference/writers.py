@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from tf_landmarks import run_directory
@@ -138,8 +137,8 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
             film.write(path + ".mp4", source.fps(row.file), picture)
         elif picture is not None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path + ".png", "wb") as file:  # cv2 takes no name that is not UTF-8
-                file.write(cv2.imencode(".png", picture[..., ::-1])[1])
+            with open(path + ".png", "wb") as file:
+                file.write(overlays.encode_png(picture))
 
     with video_writer.VideoWriter("take another --format") as film:
         yield write

@@ -18,11 +18,10 @@ import os
 from collections.abc import Mapping
 from typing import ClassVar
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import coordinates
+from tf_landmarks import coordinates, run_directory
 from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import SingleImages
@@ -286,7 +285,8 @@ class Generation(base.Model):
         path = os.path.join(folder, "samples.png")
         images = data.judged_images(ROWS)
         latent = tf.random.stateless_normal([COLUMNS, self.options.latent], [data.seed, 0])
-        cv2.imwrite(path, self.sheet(images, latent)[..., ::-1])
+        with run_directory.open_whole(path, "wb") as file:
+            file.write(overlays.encode_png(self.sheet(images, latent)))
         return [f"wrote {path}"]
 
     def sheet(self, images: np.ndarray, latent: tf.Tensor) -> np.ndarray:

@@ -126,6 +126,11 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint(255.0 * np.clip(images, 0.0, 1.0)).astype(np.uint8)
 
 
+def encode_png(picture: np.ndarray) -> bytes:
+    """Encodes `[H, W, 3]` uint8 RGB; cv2 itself opens no file whose name is not UTF-8, and fails in silence."""
+    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+
+
 def draw_comparison(
     image: np.ndarray,
     annotated: np.ndarray,
