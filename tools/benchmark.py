@@ -124,7 +124,7 @@ def _convolution(tf) -> Callable:
     random = np.random.default_rng(0)
     images = tf.constant(random.normal(size=(8, SIDE, SIDE, 64)), tf.float32)
     kernel = tf.constant(random.normal(size=(3, 3, 64, 64)), tf.float32)
-    run = tf.function(lambda: tf.nn.conv2d(images, kernel, 1, "SAME"))
+    run = tf.function(lambda: tf.nn.conv2d(images, kernel, 1, "SAME"), autograph=False)
     return lambda: run().numpy().shape
 
 
@@ -145,7 +145,7 @@ def _training(name: str, size: int, precision: str) -> tuple[Callable, float]:
         (_BATCH.value, stage.augmentation.sampler.length, size, size, 3), np.float32
     )
     batch = stage.augmentation(tf.constant(frames), tf.constant([0, 0]), Geometry(size))
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, autograph=False)
     operations = _count_operations(step.get_concrete_function(batch).graph)
     strategy.set_precision("float32")
     return lambda: float(step(batch)["loss"]), operations
@@ -181,9 +181,13 @@ def measure_warps(_) -> dict:
     points = tf.cast(tps.warp_grid(warp, (SIDE, SIDE)), tf.float32)
     targets = tf.cast(tps.warp_points(warp, control), tf.float32)
     own = tf.function(
-        lambda values: tps.warp_images(tps.Warp(control, values), images), jit_compile=True
+        lambda values: tps.warp_images(tps.Warp(control, values), images),
+        jit_compile=True,
+        autograph=False,
     )
-    sample = tf.function(lambda where: sampling.sample(images, where), jit_compile=True)
+    sample = tf.function(
+        lambda where: sampling.sample(images, where), jit_compile=True, autograph=False
+    )
     pixels = coordinates.pixels_from_corner(points, (SIDE, SIDE)).numpy()
     plain = images.numpy()
 
@@ -224,9 +228,12 @@ def _addons_warps(images, points, control, targets) -> dict:
     start = tf.constant(np.tile(control, (len(images), 1, 1)), tf.float32)
     scale = (SIDE - 1) / 2.0
     sparse = tf.function(
-        lambda: tfa.image.sparse_image_warp(images, (targets + 1) * scale, (start + 1) * scale)[0]
+        lambda: tfa.image.sparse_image_warp(images, (targets + 1) * scale, (start + 1) * scale)[0],
+        autograph=False,
     )
-    dense = tf.function(lambda: sampling.sample_by_dense_image_warp(images, points, "edge"))
+    dense = tf.function(
+        lambda: sampling.sample_by_dense_image_warp(images, points, "edge"), autograph=False
+    )
     return {
         "tfa sparse_image_warp": lambda: sparse().numpy().shape,
         "tfa dense_image_warp": lambda: dense().numpy().shape,
@@ -319,7 +326,7 @@ def measure_export(_) -> dict:
     model = methods.MODELS["imm"](shape, methods.METHODS["imm"].options_class())
     model.build_variables(for_training=False)
     images = np.random.default_rng(0).integers(0, 256, (32, SIDE, SIDE, 3), np.uint8)
-    bare = tf.function(lambda values: model.represent(values)[0])
+    bare = tf.function(lambda values: model.represent(values)[0], autograph=False)
     inputs = tf.constant(images / np.float32(255))
     with tempfile.TemporaryDirectory() as folder:
         ServingModule(model, Geometry(SIDE)).save(folder, ("predict_images",))

@@ -49,7 +49,7 @@ def compute(
         model = case.model(sync_batch_norm=sync)
         model.start_stage(model.stages[stage], 10)
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradients(batch):
         return model.compute_gradients(batch)[1]
 
@@ -64,7 +64,7 @@ def compute(
             }
         )
 
-        @tf.function
+        @tf.function(autograph=False)
         def summed(values):
             per_replica = chosen.run(gradients, args=(values,))
             return [chosen.reduce("SUM", gradient, axis=None) for gradient in per_replica]

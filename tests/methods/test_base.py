@@ -105,7 +105,7 @@ def test_parts_are_made_one_after_the_other_in_a_graph():
     model = Line()
     model.build_variables()
     model.start_stage(model.stages[0], 100, accumulation_steps=2)
-    function = tf.function(lambda b: model.compute_gradients(b)[1])
+    function = tf.function(lambda b: model.compute_gradients(b)[1], autograph=False)
     graph = function.get_concrete_function(batch(1.0, 2.0)).graph
     cuts = [op for op in graph.get_operations() if op.type == "StridedSlice"]
     first, second = (op.inputs[1].op.control_inputs for op in cuts)  # where the slice begins
@@ -114,7 +114,7 @@ def test_parts_are_made_one_after_the_other_in_a_graph():
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_not_counted():
     model = started()
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, autograph=False)
     for bad in (np.nan, np.inf):
         with pytest.raises(tf.errors.InvalidArgumentError, match=base.NOT_FINITE):
             step(batch(1.0, bad))

@@ -311,8 +311,8 @@ def imm(num_landmarks):
     options = ImmOptions(**{**cases.CASES[0].options, "border": "margin", "learning_rate": 1e-2})
     model = methods.MODELS["imm"](methods.ModelSpec(SIZE, num_landmarks), options)
     model.build_variables()
-    find = tf.function(lambda images: model.represent(images).points)
-    return model, find, tf.function(model.render)
+    find = tf.function(lambda images: model.represent(images).points, autograph=False)
+    return model, find, tf.function(model.render, autograph=False)
 
 
 def test_an_imm_whose_head_is_zero_is_dead_and_every_point_named():
@@ -323,6 +323,7 @@ def test_an_imm_whose_head_is_zero_is_dead_and_every_point_named():
     assert "all points are dead: points 0 to 3: on one spot, motionless" in warning
 
 
+@pytest.mark.system
 def test_an_imm_that_has_learned_is_not():
     tf.keras.utils.set_random_seed(4)
     model, find, render = imm(num_landmarks=1)
@@ -330,7 +331,7 @@ def test_an_imm_that_has_learned_is_not():
     model.start_stage(stage, 300)
     frames = tf.constant(scene(seed=1, count=8, same_look=True)[:, None])
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(number):
         batch = stage.augmentation(frames, tf.stack([number, 0]), Geometry(SIZE))
         return model.train_step(batch)

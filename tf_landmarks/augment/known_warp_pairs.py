@@ -110,5 +110,5 @@ def _warp_at_once(warp: tps.Warp, points: tf.Tensor) -> tf.Tensor:
 
 _read_at_once = functools.partial(_read, compose=_warp_at_once)
 _compiled_read = tf.function(
-    functools.partial(_read, compose=tps.warp_points_by_rows), jit_compile=True
+    functools.partial(_read, compose=tps.warp_points_by_rows), jit_compile=True, autograph=False
 )

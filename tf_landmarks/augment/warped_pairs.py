@@ -107,7 +107,7 @@ def _warp(
     return sampling.sample(images, points, border)
 
 
-_compiled_warp = tf.function(_warp, jit_compile=True)
+_compiled_warp = tf.function(_warp, jit_compile=True, autograph=False)
 
 
 def _canvas_size(geometry: Geometry) -> int:

@@ -162,7 +162,7 @@ def train(
         *model.classifier.trainable_variables,
     ]
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(images: tf.Tensor, wanted: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(

@@ -76,7 +76,9 @@ class _Training:
         self._optimizer.build(self.network.trainable_variables)
         images = tf.TensorSpec([None, rival.size, rival.size, 3])
         labels, number = tf.TensorSpec([None, num_points, 2]), tf.TensorSpec([], tf.int64)
-        self._step = tf.function(self._step, input_signature=[images, labels, number, number])
+        self._step = tf.function(
+            self._step, input_signature=[images, labels, number, number], autograph=False
+        )
 
     def run(self, inputs: tf.Tensor, points: np.ndarray, seed: int) -> None:
         """Trains from the start on images warped at random, of changing brightness.

@@ -293,7 +293,7 @@ class Colorizer(base.Model):
         It goes by running statistics of batch normalisation, as the loss network will.
         """
         (stage,) = self.stages
-        judge = tf.function(self.cross_entropies)
+        judge = tf.function(self.cross_entropies, autograph=False)
         judged = [judge(batch) for batch in data.judged_batches(stage, CROPS, MAX_BATCHES)]
         truth, hue, chroma = tf.nest.map_structure(lambda *rows: tf.concat(rows, axis=0), *judged)
         return {

@@ -183,6 +183,7 @@ class StagedModel(tf.keras.Model):
             losses_of_each.append(losses)
         return tf.nest.map_structure(_mean, *losses_of_each), sums
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """One step of the current stage; Keras' `fit` calls it on each replica.
 

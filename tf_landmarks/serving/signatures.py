@@ -77,7 +77,11 @@ class FeatureModule(ServingModule):
 
     def signatures(self) -> dict:
         """See the base class."""
-        return {"represent": tf.function(self.represent, input_signature=[self._images])}
+        return {
+            "represent": tf.function(
+                self.represent, input_signature=[self._images], autograph=False
+            )
+        }
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""
@@ -94,24 +98,32 @@ class LandmarkModule(ServingModule):
         """See the base class; `render` only for methods with a generator."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         functions = {
-            "serving_default": tf.function(self.predict_bytes, input_signature=[image_bytes]),
-            "predict_images": tf.function(self.predict_images, input_signature=[self._images]),
-            "represent": tf.function(self.represent, input_signature=[self._images]),
+            "serving_default": tf.function(
+                self.predict_bytes, input_signature=[image_bytes], autograph=False
+            ),
+            "predict_images": tf.function(
+                self.predict_images, input_signature=[self._images], autograph=False
+            ),
+            "represent": tf.function(
+                self.represent, input_signature=[self._images], autograph=False
+            ),
         }
         if self.model.has_generator:
             functions["render"] = tf.function(
-                self.render, input_signature=[self._images, self._landmarks]
+                self.render, input_signature=[self._images, self._landmarks], autograph=False
             )
         return functions
 
     def extra_functions(self, names: tuple[str, ...]) -> dict:
         """See the base class: what evaluation asks about images that it has warped."""
         functions = {
-            "predict_inputs": tf.function(self.predict_inputs, input_signature=[self._inputs])
+            "predict_inputs": tf.function(
+                self.predict_inputs, input_signature=[self._inputs], autograph=False
+            )
         }
         if "render" in names:
             functions["render_inputs"] = tf.function(
-                self.model.render, input_signature=[self._inputs, self._landmarks]
+                self.model.render, input_signature=[self._inputs, self._landmarks], autograph=False
             )
         return functions
 

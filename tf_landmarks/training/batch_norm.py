@@ -77,7 +77,7 @@ class NormStatistics:
         #: The means and variances.
         self.variables = [value for norm in self._norms for value in _statistics(norm)]
         self._sums = [tf.Variable(tf.zeros_like(value)) for value in self.variables]
-        self._measure = tf.function(self._add)
+        self._measure = tf.function(self._add, autograph=False)
 
     def replace(self, batches: Iterable) -> None:
         """Replaces them by their averages over some batches."""

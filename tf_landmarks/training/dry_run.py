@@ -19,6 +19,7 @@ STEPS = 5
 _MIB = 2.0**20
 
 
+@tf.autograph.experimental.do_not_convert
 def estimate(run: RunOptions, options) -> list[str]:
     """Makes some steps on the run's own images and says what all of it will take.
 
@@ -74,7 +75,7 @@ def estimate(run: RunOptions, options) -> list[str]:
 
 def _time_steps(model: Model, batches) -> tuple[float, float]:
     """Seconds that the input takes for a batch, by itself, and the networks for a step."""
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, autograph=False)
     batch = next(batches)
     step(batch)  # builds the graph
     for _ in range(STEPS):  # what was prepared ahead

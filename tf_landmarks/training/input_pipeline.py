@@ -57,7 +57,9 @@ class ImageSet:
         self.names = [source.names[i] for i in self.indices]
         self.bad, self._gaps = bad, gaps
         self._load_image = tf.function(
-            geometry.load, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+            geometry.load,
+            input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)],
+            autograph=False,
         )
         self._memory = None
         self._leave_out_known_bad()

@@ -58,8 +58,8 @@ class LandmarkExaminer(Examiner):
         super().__init__(model)
         inputs = data.judged.sample(NUM_INPUTS)
         self._inputs = inputs[:: -(-len(inputs) // NUM_INPUTS)]
-        self._find = tf.function(lambda images: model.represent(images).points)
-        self._render = tf.function(model.render) if model.has_generator else None
+        self._find = tf.function(lambda images: model.represent(images).points, autograph=False)
+        self._render = tf.function(model.render, autograph=False) if model.has_generator else None
 
     def examine(self, terms: dict[str, float]) -> Findings:
         """See the base class."""
@@ -111,7 +111,9 @@ class Monitor:
         self._copy, self._stage = copy, stage
         self._is_held_out = data.is_held_out
         self._batches = data.held_out_batches(stage, NUM_BATCHES)
-        self._terms = tf.function(lambda batch: stage.losses(batch, training=False).terms)
+        self._terms = tf.function(
+            lambda batch: stage.losses(batch, training=False).terms, autograph=False
+        )
         self._examiner = examiner(copy, data)
 
     def load(self, path: str) -> None:

@@ -70,6 +70,7 @@ def check(run: RunOptions, options) -> None:
             )
 
 
+@tf.autograph.experimental.do_not_convert
 def train(run: RunOptions, options) -> RunData:
     """Trains, or continues to train, in `run.run_dir`; does nothing where all steps are done.
 
