@@ -8,7 +8,7 @@ is the picture redrawn, 1 the targets reached, beyond that the motion goes on. `
 them alone. A table has the columns landmark, dx, dy (pixels of the picture) or landmark, x, y.
 """
 
-from absl import flags
+from absl import flags, logging
 
 from tf_landmarks import cli, results
 
@@ -48,6 +48,8 @@ def main(_) -> None:
             )
             for name in _IMAGE.value
         ]  # fmt: skip
+        for line in manipulation.find_idle(model, edits):
+            logging.warning("%s", line)
         output = results.ResultFolder(_OUTPUT.value, ["sheet.png", "motion.mp4"])
         output.write_picture("sheet.png", manipulation.draw_sheet(model, edits, alphas))
         manipulation.write_video(output.path_of("motion.mp4"), model, edits, alphas, _FRAMES.value)

@@ -58,6 +58,19 @@ def test_chosen_landmarks_go_to_those_of_the_other_picture_and_the_others_stay()
     np.testing.assert_allclose(edit.at(1.5)[0], [11, 12], atol=1e-6)  # and on
 
 
+def test_what_cannot_be_seen_to_move_is_said_by_the_number_of_its_picture():
+    edits = [
+        manipulation.make_edit(Bright(), A, B, "", [0]),  # its pixel goes along
+        manipulation.make_edit(Bright(), A, B, "", [1, 2]),  # nothing drawn depends on these
+        manipulation.make_edit(Bright(), A, A, "", [0, 1, 2]),
+    ]
+    idle, at_rest = manipulation.find_idle(Bright(), edits)
+    assert idle.startswith(
+        "picture 2: landmarks move by up to 3 pixels of 16, and no pixel redrawn"
+    )
+    assert at_rest.startswith("picture 3: its landmarks are less than a pixel of 16 from their")
+
+
 def test_tables_are_in_pixels_of_the_picture(tmp_path):
     large = picture((4, 6), (20, 8), (10, 24), size=2 * SIZE)  # the input is half as large
     (tmp_path / "shift.csv").write_text("landmark,dx,dy\n1,4,-2\n")

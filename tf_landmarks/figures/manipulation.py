@@ -15,6 +15,8 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, overlays, video_writer
 
+_VISIBLE = 16.0  # grey levels of 255
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LandmarkEdit:
@@ -162,6 +164,36 @@ def open_reader(data: str) -> Callable[[str], np.ndarray]:
         return source.read(rows[name])
 
     return read_name
+
+
+def find_idle(model: ExportedModel, edits: Sequence[LandmarkEdit]) -> list[str]:
+    """Says of which edits nothing can be seen: landmarks that stay, or a picture that does not follow them.
+
+    Args:
+        model: With a generator.
+        edits: What moves, from alpha 0 to 1.
+
+    Returns:
+        A line for each such edit, which names its picture by its number.
+    """
+    lines = []
+    for number, edit in enumerate(edits, 1):
+        distance = np.linalg.norm(edit.end - edit.start, axis=1).max()
+        if distance < 1.0:
+            lines.append(
+                f"picture {number}: its landmarks are less than a pixel of {len(edit.image)} from their targets, "
+                "so that nothing moves: give other targets, or train longer if they lie wrong"
+            )
+            continue
+        first, last = _render(model, edit, [0.0, 1.0]).astype(np.float32)
+        change = np.abs(last - first).max()
+        if change < _VISIBLE:
+            lines.append(
+                f"picture {number}: landmarks move by up to {distance:.0f} pixels of {len(edit.image)}, and no pixel "
+                f"redrawn changes by more than {change:.0f} of 255: the generator does not follow them. Train longer; "
+                "tools/show.py says which landmarks carry something"
+            )
+    return lines
 
 
 def draw_sheet(
