@@ -120,10 +120,9 @@ def reasons(text: str, names: list[str], before: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("cache_mib", [1024, 0])
-def test_a_fifth_may_be_broken_if_the_user_says_so_and_each_is_named(folder, tmp_path, cache_mib):
-    result = train(
-        *(f"--data={folder}", f"--run_dir={tmp_path / 'run'}", f"--cache_mib={cache_mib}"),
+def test_a_fifth_may_be_broken_if_the_user_says_so_and_each_is_named(folder, tmp_path):
+    result = train(  # images are read one by one, as they are needed
+        *(f"--data={folder}", f"--run_dir={tmp_path / 'run'}", "--cache_mib=0"),
         "--max_bad_fraction=0.2",
     )
     assert result.returncode == 0, result.stderr

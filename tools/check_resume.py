@@ -54,7 +54,8 @@ def main(_) -> None:
             logging.info("different: %s", line)
         if different:
             sys.exit(1)
-        logging.info("after %d kills all is as in the run uninterrupted, bit by bit", _KILLS.value)
+        kills = "1 kill" if _KILLS.value == 1 else f"{_KILLS.value} kills"
+        logging.info("after %s all is as in the run uninterrupted, bit by bit", kills)
 
 
 def compare(first: str, second: str) -> list[str]:

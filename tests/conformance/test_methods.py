@@ -27,10 +27,14 @@ pytestmark = pytest.mark.system
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
+STEPS = 100  # to learn four images by heart
 # Of the names of the folder's images.
 PATTERN = r"--frame_pattern=(?P<sequence>\d)_(?P<frame>\d)"
 
-each_case = pytest.mark.parametrize("case", cases.CASES, ids=str)
+# The first case of each method.
+of_each_method = pytest.mark.parametrize(
+    "case", {case.method: case for case in reversed(cases.CASES)}.values(), ids=str
+)
 with_toys = pytest.mark.parametrize("case", [*cases.CASES, *cases.TOYS], ids=str)
 
 
@@ -129,19 +133,18 @@ def assert_export_repeats_the_model(run: RunOptions, options, path: str) -> None
 
 
 @pytest.mark.graph
-@each_case
+@of_each_method
 def test_the_loss_falls_on_four_real_images(case, photographs):
-    case = case.of_stills
     source = sources.open_source(str(photographs / "faces" / "train"))
     frames = ImageSet(source, np.arange(4), Geometry(case.image_size), BadFiles(4, 0.0), 100.0)
     tf.keras.utils.set_random_seed(0)
     model = case.model()
     stage = model.stages[0]
-    model.start_stage(stage, 200)
+    model.start_stage(stage, STEPS)
     batches = iter(frames.batches(stage.augmentation, 4, 0, 0))
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, autograph=False)
     errors, plain = [], []
-    for _ in range(200):
+    for _ in range(STEPS):
         batch = next(batches)
         model.reset_metrics()
         step(batch)

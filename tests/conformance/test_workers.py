@@ -1,7 +1,6 @@
 """Two processes under TF_CONFIG: the gradients of one, and what is left when one of them dies."""
 
 import json
-import os
 import pathlib
 import socket
 import subprocess
@@ -9,13 +8,13 @@ import sys
 
 import pytest
 
+from tests import commands
 from tests.conformance import cases, test_replicas
 from tf_landmarks.training import strategy
 
 pytestmark = pytest.mark.system
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 def environments(count: int = 2) -> list[dict[str, str]]:
@@ -28,8 +27,7 @@ def environments(count: int = 2) -> list[dict[str, str]]:
         free.close()
     return [
         {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
+            **commands.ENVIRONMENT,
             "TF_CONFIG": json.dumps(
                 {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
             ),
@@ -41,7 +39,7 @@ def environments(count: int = 2) -> list[dict[str, str]]:
 def start(command: list, count: int = 2) -> list[subprocess.Popen]:
     return [
         subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=commands.ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         for environment in environments(count)
     ]  # fmt: skip

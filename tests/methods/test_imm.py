@@ -445,6 +445,7 @@ def picture(cy: float, cx: float) -> np.ndarray:
     return (0.15 + blob * [0.8, 0.4, 0.1]).astype(np.float32)[np.newaxis]
 
 
+@pytest.mark.system
 @pytest.mark.graph
 @pytest.mark.parametrize("affine", [True, False])
 def test_one_pair_is_learned_by_heart(affine):
@@ -457,7 +458,7 @@ def test_one_pair_is_learned_by_heart(affine):
     model.start_stage(model.stages[0], 100)
     mask = np.ones([1, 32, 32, 1], np.float32)
     pair = {"source": picture(10, 20), "target": picture(20, 9), "mask": mask}
-    step, errors = tf.function(model.train_step), []
+    step, errors = tf.function(model.train_step, autograph=False), []
     for _ in range(100):
         model.reset_metrics()
         errors.append(float(step(pair)["m_input"]))
@@ -465,6 +466,7 @@ def test_one_pair_is_learned_by_heart(affine):
     assert errors[-1] < errors[0] / 20
 
 
+@pytest.mark.system
 @pytest.mark.core
 def test_a_resumed_run_is_the_run_uninterrupted(tmp_path):
     # With the schedule and the loss that have most state, and the cut in the middle of a window.

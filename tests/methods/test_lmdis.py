@@ -585,6 +585,7 @@ def test_recalibration_changes_statistics_alone_and_to_the_average_of_batches(qu
     assert all(norm.momentum == 0.9997 for norm in batch_norm._norms(quick))
 
 
+@pytest.mark.system
 def test_a_run_measures_on_a_copy_and_puts_only_statistics_into_the_model():
     model, copy = (make_model(28, 3, descriptor=4, bn_reestimation_batches=2) for _ in range(2))
     for variable in model.trainable_variables:

@@ -58,12 +58,12 @@ def saved_steps(folder) -> list[str]:
 @pytest.mark.long
 def test_a_kill_at_a_random_moment_changes_nothing(few_faces, tmp_path):
     done = subprocess.run(
-        [sys.executable, commands.ROOT / "tools/check_resume.py", "--kills=1", "--steps=60",
+        [sys.executable, commands.ROOT / "tools/check_resume.py", "--kills=1", "--steps=30",
          f"--output={tmp_path / 'runs'}", f"--flags={shlex.join([*cases.QUICK.flags, f'--data={few_faces}', *KEEP_BEST])}"],
         capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "after 1 kills all is as in the run uninterrupted, bit by bit" in done.stdout
+    assert "after 1 kill all is as in the run uninterrupted, bit by bit" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
@@ -210,7 +210,7 @@ def test_the_first_step_that_is_not_finite_changes_no_weight_and_is_explained(sp
     model, frames = CASE.model(), make_frames()
     stage = model.stages[0]
     model.start_stage(stage, 10)
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, autograph=False)
     batches = list(frames.batches(stage.augmentation, 4, 0, 0).take(2))
     step(batches[0])
     spoil(model)

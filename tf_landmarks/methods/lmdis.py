@@ -7,9 +7,7 @@ and a decoder redraws the image from both alone. Landmarks must be concentrated,
 Where paper and code differ, docs/lmdis.md says what is followed and why: by default the released code's
 scales of losses (`loss_scale`), the paper's maps for the decoder, landmark warps at a rate of 0.3 as in the
 paper. Statistics of batch normalisation are estimated again before each evaluation, as published
-(`bn_reestimation_batches`). Convolutions keep a bias, which batch normalisation cancels. With optical flow, the
-later frame counts in concentration and separation like the other two images, and the released scale of
-equivariance applies to the flow's too.
+(`bn_reestimation_batches`).
 
 Landmarks are in the edge convention of the canvas; in losses, lengths are in units of the image's side, which is what
 the published weights mean. The networks are in lmdis_networks.py, warps around landmarks in lmdis_warps.py.
