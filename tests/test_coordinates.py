@@ -58,10 +58,16 @@ def test_whole_pixels_are_not_rounded():
 
 def test_frames_round_trip():
     points = np.random.default_rng(0).uniform(-1.5, 1.5, (3, 7, 2))
-    pixels = coordinates.pixels_from_corner(points, (37, 53))
-    np.testing.assert_allclose(coordinates.corner_from_pixels(pixels, (37, 53)), points)
-    edge = coordinates.edge_from_corner(points, (37, 53))
-    np.testing.assert_allclose(coordinates.corner_from_edge(edge, (37, 53)), points)
+    pixels = coordinates.pixels_from_corner(points, (36, 53))
+    np.testing.assert_allclose(coordinates.corner_from_pixels(pixels, (36, 53)), points)
+    edge = coordinates.edge_from_corner(points, (36, 53))
+    np.testing.assert_allclose(coordinates.corner_from_edge(edge, (36, 53)), points)
+
+
+def test_points_become_a_tensor_where_the_size_is_one():
+    found = coordinates.corner_from_pixels(PIXELS, tf.constant(SIZE))
+    assert tf.is_tensor(found) and found.dtype == tf.float64
+    np.testing.assert_allclose(found, CORNER, atol=1e-12)
 
 
 def test_swap_xy_exchanges_the_last_axis():

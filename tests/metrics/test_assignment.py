@@ -73,7 +73,9 @@ def test_a_point_that_nobody_labelled_has_no_landmark():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="2 annotated but 3 discovered images"):
         assignment.assign(np.zeros((2, 1, 2)), np.zeros((3, 1, 2)))
-    discovered = np.zeros((2, 3, 2))
-    discovered[1, 2, 0] = NAN
-    with pytest.raises(ValueError, match="Landmark 2 of image 1 is not finite"):
-        assignment.assign(np.zeros((2, 1, 2)), discovered)
+    with pytest.raises(ValueError, match="3 annotated but 2 discovered images"):
+        assignment.assign(np.zeros((3, 1, 2)), np.zeros((2, 1, 2)))
+    discovered = np.zeros((3, 3, 2))
+    discovered[1, 2, 0] = discovered[2, 1, 1] = NAN
+    with pytest.raises(ValueError, match="Landmark 2 of image 1 is not finite"):  # the first
+        assignment.assign(np.zeros((3, 1, 2)), discovered)

@@ -104,12 +104,19 @@ def test_a_labelled_point_without_prediction_is_an_error_unless_allowed():
         landmark_errors.normalized_errors(predicted, FACE, 10)
     errors = landmark_errors.normalized_errors(predicted, FACE, 10, allow_unpredicted=True)
     assert np.isnan(errors).tolist() == [[False, False, False, True, False]]
+    predicted[0, 3], predicted[0, 4] = np.inf, NAN
+    with pytest.raises(ValueError, match=r"Point 3 of image 0 .*; 2 such points"):  # the first
+        landmark_errors.normalized_errors(predicted, FACE, 10)
+    errors = landmark_errors.normalized_errors(predicted, FACE, 10, allow_unpredicted=True)
+    assert np.isnan(errors).tolist() == [[False, False, False, True, True]]
 
 
 @pytest.mark.core
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"\(1, 4, 2\).*\(1, 5, 2\).*\[N, A, 2\]"):
         landmark_errors.point_distances(FACE[:, :4], FACE)
+    with pytest.raises(ValueError, match=r"\(5, 2\) must both be \[N, A, 2\]"):
+        landmark_errors.point_distances(FACE[0], FACE[0])
 
 
 @pytest.mark.core
@@ -137,6 +144,8 @@ def test_edge_normaliser_is_the_root_of_the_area():
     ) == pytest.approx(5.0)
     with pytest.raises(ValueError, match=r"'iod'.*two landmark indices, or 'edge'"):
         landmark_errors.normalizer_lengths(FACE, "iod")
+    with pytest.raises(ValueError, match=r"'area'.*two landmark indices, or 'edge'"):
+        landmark_errors.normalizer_lengths(FACE, "area", [(50, 200)])
     with pytest.raises(ValueError, match="image_sizes"):
         landmark_errors.normalizer_lengths(FACE, "edge")
 
@@ -245,8 +254,10 @@ def test_bootstrap_pools_points_as_the_score_does():
 @pytest.mark.core
 def test_bootstrap_repeats_and_ignores_unlabelled_images():
     errors = np.random.default_rng(5).exponential(0.1, (30, 4))
-    padded = np.concatenate([errors, np.full((20, 4), NAN)])
-    assert landmark_errors.bootstrap_interval(errors) == landmark_errors.bootstrap_interval(padded)
+    nothing = np.full((20, 4), NAN)
+    for padded in ([errors, nothing], [nothing, errors]):
+        interval = landmark_errors.bootstrap_interval(np.concatenate(padded))
+        assert interval == landmark_errors.bootstrap_interval(errors)
     assert landmark_errors.bootstrap_interval(errors) != landmark_errors.bootstrap_interval(
         errors, seed=1
     )
@@ -273,6 +284,20 @@ def test_an_object_the_wrong_way_round_is_told_from_one_that_is_merely_off():
     assert found.tolist() == [True, True, True, False, False, True]
 
 
+@pytest.mark.core
+def test_each_of_the_three_reversals_is_tried_by_itself():
+    # Without any symmetry, its axes those of the frame: x . y = 0.
+    shape = np.array([[-10.0, 1.6], [-1, -8], [3, 8.64], [8, -2.24]])
+    for signs in ([-1, -1], [-1, 1], [1, -1]):
+        assert landmark_errors.reversed_images([shape * signs], [shape]).all()
+    triangle = np.array([[-10.0, -1], [2, -4], [8, 5]])
+    axes = np.linalg.eigh(triangle.T @ triangle)[1].T[::-1]
+    for signs in ([-1, 1], [1, -1]):
+        mirrored = (triangle @ axes.T * signs) @ axes
+        assert landmark_errors.reversed_images([mirrored], [triangle]).all()
+
+
+@pytest.mark.core
 def test_two_points_can_be_turned_and_one_cannot():
     truth = np.array([[[0.0, 0], [10, 4]], [[0.0, 0], [np.nan, np.nan]]])
     assert landmark_errors.reversed_images(truth[:, ::-1], truth).tolist() == [True, False]
