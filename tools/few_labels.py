@@ -1,6 +1,6 @@
 """Error by the number of labelled images, of several models and of their rivals, in one picture.
 
-    python tools/few_labels.py --models=runs/fse,runs/lmdis,runs/imm --data=my_data \
+    python tools/few_labels.py --models=runs/fse,runs/lmdis,runs/imm --data=my_data \\
         --normalizer=nose,tail --supervised=unet --output=runs/few_labels
 
 All get the same labelled images. A model needs them for a linear map alone; a ridge reads its map off the

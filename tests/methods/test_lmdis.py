@@ -1,6 +1,7 @@
 """LMDIS against its paper and released code, part by part (docs/lmdis.md)."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -450,6 +451,34 @@ def test_warps_around_landmarks_replace_those_of_the_grid(small, change, monkeyp
     np.testing.assert_allclose(source, batch["source"])
     by_grid = padded_pairs.grid_warp(batch["similarity"], batch["shifts"])
     np.testing.assert_allclose(moved(apart), by_grid(apart), atol=1e-4)
+
+
+@pytest.mark.graph
+@pytest.mark.parametrize(("replicas", "sync"), [(1, True), (2, False), (2, True)])
+def test_replicas_that_normalise_together_detect_outside_of_any_condition(
+    small, change, monkeypatch, replicas, sync
+):
+    # Inside of one they cannot meet: TensorFlow refuses such a graph, after a minute of building it.
+    change(landmark_warps=0.3, landmark_warps_from=-1, landmark_warps_full=0)
+    monkeypatch.setattr(small, "spec", dataclasses.replace(small.spec, sync_batch_norm=sync))
+    strategy = types.SimpleNamespace(num_replicas_in_sync=replicas)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: strategy)
+    batch, graphs = make_batch(small), []
+
+    def detect(canvases, training):
+        graphs.append(tf.compat.v1.get_default_graph())
+        return lmdis.Detection(tf.zeros([2, 4, 2]), None, None, None)
+
+    monkeypatch.setattr(small, "detect", detect)
+
+    @tf.function(autograph=False)
+    def warped():
+        graphs.append(tf.compat.v1.get_default_graph())
+        return small._warped(padded_pairs.pad(batch["target"], 48), batch, training=True)[0]
+
+    warped.get_concrete_function()
+    outermost, detecting = graphs
+    assert (detecting is outermost) == (replicas > 1 and sync)
 
 
 def test_the_detector_learns_from_reconstruction_alone_and_from_equivariance_alone(small):
