@@ -40,7 +40,7 @@ def main(_) -> None:
         )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
         written = sorted(name for name in os.listdir(_OUTPUT.value) if not name.startswith("."))
-        logging.info("wrote %s", ", ".join(written))
+        logging.info("wrote %s in %s", ", ".join(written), _OUTPUT.value)
 
 
 if __name__ == "__main__":

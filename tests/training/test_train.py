@@ -100,10 +100,17 @@ def test_another_number_of_steps_says_what_it_does_to_the_learning_rate(
 ):
     given = ["--fse_schedule=cosine", "--fse_learning_rate=0.004"]
     train_here(few_faces, tmp_path, *given, "--steps=1")
-    with caplog.at_level("WARNING", "absl"):
-        train_here(few_faces, tmp_path, *given, "--steps=4")
+    with caplog.at_level("INFO", "absl"):
+        train_here(few_faces, tmp_path, *given, "--steps=4", "--log_every=1")
     said = "--steps was 1 and is 4: the learning rate goes by it and jumps from 0 to 0.00341"
     assert said in caplog.text and "the loss may rise" in caplog.text
+    steps = [line for line in caplog.messages if "/4  loss" in line]
+    assert [line.endswith(" left") for line in steps] == [False, True, False]  # of 2, 3 and 4
+    caplog.clear()
+    with caplog.at_level("INFO", "absl"):
+        train_here(few_faces, tmp_path, *given, "--steps=3")
+    assert "all 4 steps are done, 1 more than this command asks for" in caplog.messages
+    assert "resumes" not in caplog.text
 
 
 def test_losses_and_pictures_go_to_tensorboard(trained):

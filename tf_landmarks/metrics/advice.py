@@ -50,13 +50,13 @@ def warnings(health: unsupervised.Health, remedies: Remedies | None = None) -> l
         (
             health.on_background,
             "where there is little to see, and lost in a warped image: background, or a surface "
-            "without a mark. Do not rely on them; take fewer points (--num_landmarks) or show less "
+            "without a mark. Not to be relied on; take fewer points (--num_landmarks) or show less "
             "around the object (a smaller --crop_fraction)",
         ),
         (
             elsewhere,
             f"lost in a warped image, {100 * unsupervised.ASTRAY_LAG:.0f} % of its shift or more off: "
-            "they stay, or jump from place to place. Do not rely on them; "
+            "they stay, or jump from place to place. Not to be relied on; "
             + _or("train longer", remedies.warps),
         ),
     ]

@@ -145,11 +145,9 @@ class LogMetrics(_StepCallback):
             logging.info("step %d/%d  %s", step, self._span.total, shown)
             return
         began, start = self._began
-        left = (self._span.total - step) * (now - began) / (step - start)
-        logging.info(
-            "step %d/%d  %s  %.1f steps/s  %d:%02d left",
-            step, self._span.total, shown, rate, left // 60, left % 60,
-        )  # fmt: skip
+        left = int((self._span.total - step) * (now - began) / (step - start))
+        to_come = f"  {left // 60}:{left % 60:02d} left" if step < self._span.total else ""
+        logging.info("step %d/%d  %s  %.1f steps/s%s", step, self._span.total, shown, rate, to_come)
 
 
 class ReestimateBatchNorm(_StepCallback):
@@ -216,7 +214,9 @@ class Evaluate(_StepCallback):
                 logging.warning("step %d: %s", step, line)
         competes = self._run.keep_best and step > 0
         if self._saved.promote_or_delete(candidate, found.score if competes else None):
-            logging.info("step %d: the best so far, score %.4g", step, found.score)
+            logging.info(
+                "step %d: the best so far, score %.4g (lower is better)", step, found.score
+            )
         for name, picture in self._monitor.pictures():
             self._log.show(step, name, picture)
 

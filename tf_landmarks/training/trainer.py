@@ -188,7 +188,7 @@ class _Training:
             untrained.save(self._output, self._copy, self._data.training)
         if self._run.init_from and not start:
             warm_start.load_weights(self._run, self._model)
-        if start:
+        if 0 < start < self._total:
             logging.info("resumes at step %d of %d", start, self._total)
             for line in changes:
                 logging.warning("%s", line)
@@ -206,7 +206,13 @@ class _Training:
         """Runs what is left of the stages."""
         span = self._next_span()
         if span is None:
-            logging.info("all %d steps are done", self._total)
+            done = int(self._model.steps_done.numpy())
+            more = (
+                f", {done - self._total} more than this command asks for"
+                if done > self._total
+                else ""
+            )
+            logging.info("all %d steps are done%s", done, more)
         while span is not None:
             self._run_span(span)
             span = self._next_span()
