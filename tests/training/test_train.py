@@ -14,6 +14,7 @@ from tests import commands
 from tests.conformance import cases
 from tests.conformance.test_methods import parse
 from tests.layers.test_pretrained import random_vgg
+from tf_landmarks import flags
 from tf_landmarks.data import sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import weights
@@ -129,10 +130,11 @@ def test_losses_and_pictures_go_to_tensorboard(trained):
 
 
 def test_a_run_does_not_go_on_with_other_images(few_faces, tmp_path):
-    train_here(few_faces, tmp_path / "run", "--steps=1")
-    moved = tmp_path / "moved"
+    run_dir, moved = tmp_path / "run [day 1]", tmp_path / "moved [a-c]*"  # no patterns
+    train_here(few_faces, run_dir, "--steps=1")
     shutil.copytree(few_faces, moved)
-    train_here(moved, tmp_path / "run", "--steps=2")
+    train_here(moved, run_dir, "--steps=2")
+    assert flags.read(str(run_dir / "flags.cfg"))[0].steps == 2
     (moved / "face00.png").rename(moved / "another.png")
     with pytest.raises(UserError, match="was trained on 12 images that are not the 12 of"):
-        train_here(moved, tmp_path / "run", "--steps=3")
+        train_here(moved, run_dir, "--steps=3")
