@@ -5,7 +5,7 @@ templates escape them. The one exception is a chart's `svg`, which images.py alo
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from markupsafe import Markup
 
@@ -71,14 +71,14 @@ class Gallery:
         figures: The figures.
         title: Above them.
         caption: What to look for in them.
-        small: Whether they are small.
+        size: "small", "medium" or "large".
     """
 
     template: ClassVar[str] = "gallery.html.j2"
     figures: tuple[Figure, ...]
     title: str = ""
     caption: str = ""
-    small: bool = False
+    size: Literal["small", "medium", "large"] = "medium"
 
 
 @dataclasses.dataclass(frozen=True)

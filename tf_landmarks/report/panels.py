@@ -56,7 +56,7 @@ def discovered(model: ExportedModel, result: Discovery) -> Panel:
         "one spot only the last is seen, and the others add nothing.",
         (
             Legend(tuple(images.marker(k) for k in range(model.num_landmarks))),
-            Gallery(tuple(numbered(i) for i in _spread(len(result.test), 2))),
+            Gallery(tuple(numbered(i) for i in _spread(len(result.test), 2)), size="large"),
             Gallery(tuple(figure(i) for i in _spread(len(result.test), 18))),
         ),
     )
@@ -157,7 +157,7 @@ def blended_heatmaps(model: ExportedModel, result: Discovery) -> Panel:
                 f"Each landmark's heatmap on {names[0]}",
                 "Bright is likely, and the grey profiles are the sums over columns (above) and rows "
                 "(left): look for one peak in each.",
-                small=True,
+                size="small",
             ),
         ),
     )
