@@ -66,6 +66,7 @@ def trained(folder, tmp_path_factory) -> pathlib.Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -85,6 +86,7 @@ def test_it_trains_resumes_and_exports(folder, tmp_path, arguments):
     assert sorted(p.name for p in (tmp_path / "export").iterdir()) == ["2", "4"]
 
 
+@pytest.mark.long
 def test_float16_trains_with_a_loss_network(folder, tmp_path):
     network = tmp_path / "vgg.npz"
     weights.write_arrays(str(network), random_vgg())
