@@ -5,6 +5,7 @@ leave as (x, y) in pixels of the image that was sent, (0, 0) being the centre of
 """
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -77,11 +78,7 @@ class FeatureModule(ServingModule):
 
     def signatures(self) -> dict:
         """See the base class."""
-        return {
-            "represent": tf.function(
-                self.represent, input_signature=[self._images], autograph=False
-            )
-        }
+        return {"represent": _graph(self.represent, self._images)}
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""
@@ -98,33 +95,19 @@ class LandmarkModule(ServingModule):
         """See the base class; `render` only for methods with a generator."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         functions = {
-            "serving_default": tf.function(
-                self.predict_bytes, input_signature=[image_bytes], autograph=False
-            ),
-            "predict_images": tf.function(
-                self.predict_images, input_signature=[self._images], autograph=False
-            ),
-            "represent": tf.function(
-                self.represent, input_signature=[self._images], autograph=False
-            ),
+            "serving_default": _graph(self.predict_bytes, image_bytes),
+            "predict_images": _graph(self.predict_images, self._images),
+            "represent": _graph(self.represent, self._images),
         }
         if self.model.has_generator:
-            functions["render"] = tf.function(
-                self.render, input_signature=[self._images, self._landmarks], autograph=False
-            )
+            functions["render"] = _graph(self.render, self._images, self._landmarks)
         return functions
 
     def extra_functions(self, names: tuple[str, ...]) -> dict:
         """See the base class: what evaluation asks about images that it has warped."""
-        functions = {
-            "predict_inputs": tf.function(
-                self.predict_inputs, input_signature=[self._inputs], autograph=False
-            )
-        }
+        functions = {"predict_inputs": _graph(self.predict_inputs, self._inputs)}
         if "render" in names:
-            functions["render_inputs"] = tf.function(
-                self.model.render, input_signature=[self._inputs, self._landmarks], autograph=False
-            )
+            functions["render_inputs"] = _graph(self.model.render, self._inputs, self._landmarks)
         return functions
 
     @property
@@ -256,3 +239,8 @@ def _at_least_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     missing = tf.maximum(1 - count, 0)
     padding = [[0, missing]] + [[0, 0]] * (batch.shape.rank - 1)
     return tf.ensure_shape(tf.pad(batch, padding), batch.shape), count
+
+
+def _graph(function: Callable, *inputs: tf.TensorSpec):
+    """What is saved of a function of tensors of these kinds."""
+    return tf.function(function, input_signature=inputs, autograph=False)
