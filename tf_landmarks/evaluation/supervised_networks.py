@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks.augment import tps
-from tf_landmarks.layers import blocks, soft_argmax, tcdcn
+from tf_landmarks.layers import blocks, soft_argmax, tcdcn, unet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +71,8 @@ class SupervisedNetwork(tf.keras.Model):
 class UNet(SupervisedNetwork):
     """A U-Net of about 250 000 parameters from 64 x 64 pixels to one heat map of 32 x 32 a landmark.
 
-    Pairs of 3x3 convolutions (batch normalisation, ReLU) of 16, 32, 64 and 64 channels, each at half the
-    resolution of the one before; bilinearly back up to 32 x 32 with skips; the landmark is the mean of
-    its map. The loss is the distance in each coordinate (L1) and, at a tenth, the cross-entropy between the
-    map and a narrow Gaussian.
+    The network of layers/unet.py, whose channels become one map a landmark; the landmark is the mean of its map. The
+    loss is the distance in each coordinate (L1) and, at a tenth, the cross-entropy between the map and a narrow Gaussian.
     """
 
     size = 64
@@ -87,15 +85,7 @@ class UNet(SupervisedNetwork):
 
     def __init__(self, num_points: int, **kwargs):
         super().__init__(num_points, **kwargs)
-        he = {"initializer": tf.keras.initializers.HeNormal}
-        self.down = [
-            (
-                blocks.ConvBlock(width, strides=1 if i == 0 else 2, **he),
-                blocks.ConvBlock(width, **he),
-            )
-            for i, width in enumerate(self.WIDTHS)
-        ]
-        self.up = [blocks.ConvBlock(width, **he) for width in self.WIDTHS[-2:0:-1]]
+        self.trunk = unet.UNet(self.WIDTHS)
         self.scores = tf.keras.layers.Conv2D(num_points, 1)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -116,14 +106,7 @@ class UNet(SupervisedNetwork):
         return _mean(distance, known) + self.CROSS_ENTROPY_WEIGHT * _mean(entropy, shown)
 
     def _logits(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        features, skips = inputs - 0.5, []
-        for first, second in self.down:
-            features = second(first(features, training=training), training=training)
-            skips.append(features)
-        for block, skip in zip(self.up, skips[-2:0:-1], strict=True):
-            features = tf.concat([blocks.upsample_2x(features), skip], axis=-1)
-            features = block(features, training=training)
-        return tf.cast(self.scores(features), tf.float32)
+        return tf.cast(self.scores(self.trunk(inputs - 0.5, training=training)), tf.float32)
 
 
 class _Tcdcn(SupervisedNetwork):

@@ -1,0 +1,53 @@
+"""A U-Net small enough for a CPU, from an image to features at half its side."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tf_landmarks.layers import blocks
+
+
+class UNet(tf.keras.layers.Layer):
+    """Pairs of 3x3 convolutions down, each at half the resolution of the one before, and bilinearly up with skips.
+
+    Every convolution has batch normalisation and ReLU. What comes out has half the input's side and as many channels as
+    the second pair; the input's side is a multiple of 2 to the number of pairs after the first.
+
+    Args:
+        widths: Channels of each pair, from the finest on.
+        sync_batch_norm: Whether replicas share batch statistics.
+        momentum: Of the statistics' moving averages.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (16, 32, 64, 64),
+        sync_batch_norm: bool = False,
+        momentum: float = 0.99,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        common = {
+            "initializer": tf.keras.initializers.HeNormal,
+            "sync_batch_norm": sync_batch_norm,
+            "momentum": momentum,
+        }
+        self.down = [
+            (
+                blocks.ConvBlock(width, strides=1 if i == 0 else 2, **common),
+                blocks.ConvBlock(width, **common),
+            )
+            for i, width in enumerate(widths)
+        ]
+        self.up = [blocks.ConvBlock(width, **common) for width in widths[-2:0:-1]]
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[B, S, S, C]` around 0 to `[B, S / 2, S / 2, D]`."""
+        features, skips = inputs, []
+        for first, second in self.down:
+            features = second(first(features, training=training), training=training)
+            skips.append(features)
+        for block, skip in zip(self.up, skips[-2:0:-1], strict=True):
+            features = tf.concat([blocks.upsample_2x(features), skip], axis=-1)
+            features = block(features, training=training)
+        return features
