@@ -4,7 +4,8 @@
 
 "memory" is the published convention for one image (layers/activation_memory.py). What is measured is another thing: the
 largest resident memory of a process of its own that makes two training steps (forwards and backwards, of a batch, on
-CPU, without losses, optimizers or a second encoder), and how much of it came with the steps.
+CPU, without losses, optimizers or a second encoder), beside its largest before the first step. Some of what it had
+taken by then was free again, so that steps may need more than the difference.
 """
 
 import json
@@ -24,7 +25,7 @@ _PEAK_OF = flags.DEFINE_string("peak_of", None, "measure this one in this proces
 
 _HEADINGS = (
     *("network", "parameters (M)", "size (MB)", "memory (MB)"),
-    *("measured peak (MiB)", "of it by steps (MiB)"),
+    *("measured peak (MiB)", "before steps (MiB)"),
 )
 
 
@@ -67,12 +68,11 @@ def row(name: str) -> list[str]:
         activation_memory.weights_mib(subject.parameters),
         activation_memory.activation_mib(elements),
     )
-    peak, before = measured["peak_mib"], measured["before_steps_mib"]
     return [
         name.ljust(13),
         *(f"{value:.2f}" for value in values),
-        f"{peak:.0f}",
-        f"{peak - before:.0f}",
+        f"{measured['peak_mib']:.0f}",
+        f"{measured['before_steps_mib']:.0f}",
     ]
 
 
