@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tf_landmarks.augment import tps
 from tf_landmarks.layers import blocks, soft_argmax, tcdcn, unet
+from tf_landmarks.losses import annotated_points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,17 +94,9 @@ class UNet(SupervisedNetwork):
 
     def loss(self, inputs: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
         logits = self._logits(inputs, training=True)
-        known = tf.math.is_finite(points)
-        points = tf.where(known, points, 0.0)  # the gradient of what is NaN would be NaN
-        distance = tf.abs(soft_argmax.joint_soft_argmax(logits).landmarks - points)
-        # A map can point to what it shows alone; a point outside teaches by its distance.
-        shown = tf.reduce_all(known & (tf.abs(points) <= 1.0), axis=-1)  # [B, A]
-        blobs = soft_argmax.gaussian_maps(
-            tf.clip_by_value(points, -1.0, 1.0), tuple(logits.shape[1:3]), self.BLOB_STD
+        return annotated_points.heatmap_loss(
+            logits, points, self.BLOB_STD, self.CROSS_ENTROPY_WEIGHT
         )
-        targets = blobs / tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
-        entropy = -tf.reduce_sum(targets * _log_softmax(logits), axis=(1, 2))  # [B, A]
-        return _mean(distance, known) + self.CROSS_ENTROPY_WEIGHT * _mean(entropy, shown)
 
     def _logits(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         return tf.cast(self.scores(self.trunk(inputs - 0.5, training=training)), tf.float32)
@@ -158,14 +151,3 @@ class NetworkB(_Tcdcn):
 
 #: By the names that flags take, the only list.
 NETWORKS: dict[str, type[SupervisedNetwork]] = {"unet": UNet, "A": NetworkA, "B": NetworkB}
-
-
-def _log_softmax(logits: tf.Tensor) -> tf.Tensor:
-    """Log-probabilities of the cells of each map, `[B, h, w, A]`."""
-    return logits - tf.reduce_logsumexp(logits, axis=(1, 2), keepdims=True)
-
-
-def _mean(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    """The mean of the values that count, 0 if none does; the others may be NaN."""
-    total = tf.reduce_sum(tf.where(counts, values, 0.0))
-    return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(counts, tf.float32)))
