@@ -71,3 +71,17 @@ def test_methods_state_their_published_defaults():
 def test_options_stay_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         OptimizerOptions().clip = "global"
+
+
+def test_coupled_l2_is_added_to_the_gradient_before_the_step():
+    weight = tf.Variable(1.0)
+    sgd = tf.keras.optimizers.SGD(0.03, momentum=0.9)
+    steps = [1.0]
+    for _ in range(2):
+        gradients = optimizers.coupled_l2([tf.zeros([])], [weight], 1e-4)
+        sgd.apply_gradients(zip(gradients, [weight], strict=True))
+        steps.append(float(weight))
+    first = 1.0 - 0.03 * 1e-4
+    # The second step holds 0.9 of the first one: momentum sees the decay.
+    second = first - 0.03 * 1e-4 * (0.9 + first)
+    np.testing.assert_allclose(steps, [1.0, first, second], rtol=0, atol=6e-8)
