@@ -87,3 +87,40 @@ def test_nothing_is_found_in_no_images():
 def test_what_is_no_image_is_named_by_its_place():
     with pytest.raises(ValueError, match=r"images\[1\] is float64 \[4, 4, 3\]"):
         exported._predict(Signature(), [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3))], 1)
+
+
+class Levels:
+    """Describes an image by its value and width, and by its height; and notes what it is given."""
+
+    def __init__(self):
+        self.batches, self.structured_outputs = [], {"fine": None, "coarse": None}
+
+    def __call__(self, images):
+        self.batches.append(images.shape)
+        values = tf.cast(images[:, :1, :1, 0], tf.float32)
+        fine = tf.stack([values, tf.fill(values.shape, float(images.shape[2]))], axis=-1)
+        return {"fine": tf.tile(fine, [1, 3, 2, 1]), "coarse": 0.0 * fine + images.shape[1]}
+
+
+def features_model(run) -> exported.ExportedModel:
+    model = exported.ExportedModel.__new__(exported.ExportedModel)
+    model._signatures = {"represent": run}
+    return model
+
+
+def test_features_are_found_in_batches_and_keep_the_order_of_the_images():
+    shapes = [(20 + row % 2, 10 + 2 * (row % 3)) for row in range(70)]
+    run = Levels()
+    found = features_model(run).features([*Images(shapes)])
+    assert found["fine"].shape == (70, 3, 2, 2) and found["coarse"].shape == (70, 1, 1, 2)
+    for row, (height, width) in enumerate(shapes):
+        np.testing.assert_array_equal(found["fine"][row], np.tile([row, width], (3, 2, 1)))
+        np.testing.assert_array_equal(found["coarse"][row], [[[height, height]]])
+    assert len(run.batches) == 6  # sizes
+
+
+def test_a_model_has_features_unless_it_has_maps_of_landmarks():
+    run = Levels()
+    assert features_model(run).has_features
+    run.structured_outputs = {"heatmaps": None, "score_maps": None}
+    assert not features_model(run).has_features

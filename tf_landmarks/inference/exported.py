@@ -63,6 +63,11 @@ class ExportedModel:
         return "render" in self._signatures
 
     @property
+    def has_features(self) -> bool:
+        """Whether `features` yields descriptors, and not the maps of landmarks."""
+        return "heatmaps" not in self._signatures["represent"].structured_outputs
+
+    @property
     def metrics(self) -> list[dict]:
         """The rows of the training's metrics.jsonl."""
         path = os.path.join(self._extra, run_directory.METRICS)
@@ -179,10 +184,15 @@ class ExportedModel:
         return self._model.render_inputs(tf.constant(inputs, tf.float32), points).numpy()
 
     def _represent(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """All that the signature yields, by name."""
+        """All that the signature yields, by name; images of one size are run together."""
         run = self._signatures["represent"]
-        of_each = [run(images=image[np.newaxis]) for image in images]
-        return {name: np.concatenate([f[name] for f in of_each]) for name in of_each[0]}
+        found: dict[str, np.ndarray] = {}
+        for rows, batch in _batches(images):
+            for name, values in run(images=tf.constant(batch)).items():
+                if name not in found:
+                    found[name] = np.empty((len(images), *values.shape[1:]), np.float32)
+                found[name][rows] = values
+        return found
 
     @functools.cached_property
     def _untrained(self):
