@@ -145,7 +145,7 @@ def read_split(folder: str) -> LabelledImages:
     paths = [path for _, part in parts for path in part]
     if not paths:
         raise UserError(f"{found[0][0].path} holds no labelled row: every point in it is missing")
-    source = _Files(paths)
+    source = Files(paths)
     sizes, fingerprints = _look_at(source, folder)
     readable = (sizes > 0).all(axis=-1)
     start = 0
@@ -249,7 +249,7 @@ def _in_order_of(train: LabelledImages, test: LabelledImages) -> LabelledImages:
     return dataclasses.replace(test, points=test.points[:, order], skeleton=train.skeleton)
 
 
-class _Files(sources.Source):
+class Files(sources.Source):
     """Image files, frames of videos and pages of stacks by their paths; files of many stay open."""
 
     def __init__(self, paths: list[str]):

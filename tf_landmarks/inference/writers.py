@@ -120,18 +120,39 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
 
 @contextlib.contextmanager
 def _overlay(output: str, num_landmarks: int, source: sources.Source):
-    """`overlays/<file>.png`: each image with its landmarks, small ones enlarged.
+    """Each image with its landmarks, see `write_pictures`."""
+    with write_pictures(output, source, "take another --format") as write_picture:
 
-    Of a video `overlays/<file>.mp4`, with as many frames: where one could not be read, the last
-    picture stays.
+        def write(row: PredictionRow) -> None:
+            picture = None
+            if row.image is not None:
+                picture = overlays.draw_landmarks(row.image, row.landmarks, picture_factor(row))
+            write_picture(row, picture)
+
+        yield write
+
+
+def picture_factor(row: PredictionRow) -> int:
+    """By how much the picture of a small image is enlarged."""
+    return max(1, 256 // max(row.size))
+
+
+@contextlib.contextmanager
+def write_pictures(output: str, source: sources.Source, remedy: str = "take another --output"):
+    """`overlays/<file>.png`: a picture for each image; of a video `overlays/<file>.mp4`, with as many frames.
+
+    Args:
+        output: The folder of results.
+        source: Where the rows are from.
+        remedy: What to do where a video cannot be written.
+
+    Yields:
+        A function of a row and its picture, `[H, W, 3]` uint8. Where there is none, as an image could not be read, the
+        last picture of a video stays.
     """
     run_directory.make_folder(os.path.join(output, "overlays"))
 
-    def write(row: PredictionRow) -> None:
-        picture = None
-        if row.image is not None:
-            factor = max(1, 256 // max(row.size))
-            picture = overlays.draw_landmarks(row.image, row.landmarks, factor)
+    def write(row: PredictionRow, picture: np.ndarray | None) -> None:
         path = os.path.join(output, "overlays", row.file)
         if row.frame is not None:
             film.write(path + ".mp4", source.fps(row.file), picture)
@@ -140,7 +161,7 @@ def _overlay(output: str, num_landmarks: int, source: sources.Source):
             with open(path + ".png", "wb") as file:
                 file.write(overlays.encode_png(picture))
 
-    with video_writer.VideoWriter("take another --format") as film:
+    with video_writer.VideoWriter(remedy) as film:
         yield write
 
 

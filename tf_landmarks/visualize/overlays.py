@@ -40,7 +40,11 @@ def enlarge(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def draw_landmarks(
-    image: np.ndarray, landmarks: np.ndarray, factor: float = 1, radius: float = 4.0
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    factor: float = 1,
+    radius: float = 4.0,
+    hollow: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws landmarks on a scaled copy of an image.
 
@@ -49,6 +53,7 @@ def draw_landmarks(
         landmarks: `[K, 2]` (x, y) in pixels of `image`; NaN is left out.
         factor: Scale of the result.
         radius: Radius of a marker, pixels of the result.
+        hollow: `[K]` bool, markers of which only the outline is coloured; none if not given.
 
     Returns:
         `[factor H, factor W, 3]` uint8.
@@ -57,6 +62,8 @@ def draw_landmarks(
     for index, point in enumerate(scale_points(landmarks, factor)):
         if np.isfinite(point).all():
             _outlined(canvas, point, index, radius)
+            if hollow is not None and hollow[index]:
+                _marker(canvas, point, shape(index), 0.55 * radius, (255, 255, 255))
     return canvas
 
 
