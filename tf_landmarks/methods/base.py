@@ -30,6 +30,7 @@ from tf_landmarks.options import option
 __all__ = [
     "NOT_FINITE",
     "FeatureModel",
+    "FeatureRemedies",
     "Features",
     "Frozen",
     "HasTrunk",
@@ -125,6 +126,22 @@ class Remedies(NamedTuple):
     warps: str = ""
     border: str = ""
     capacity: str = ""
+
+
+class FeatureRemedies(NamedTuple):
+    """What a method offers against unhealthy features, in words that name its flags; "" for nothing.
+
+    Attributes:
+        collapse: Against descriptors that are alike everywhere: "with ...".
+        directions: What makes descriptors differ in more directions.
+        places: What tells the places of an image apart.
+        warps: What makes views of an image differ more.
+    """
+
+    collapse: str = ""
+    directions: str = ""
+    places: str = ""
+    warps: str = ""
 
 
 class RunImages(Protocol):
@@ -297,6 +314,9 @@ class LandmarkModel(Model):
 
 class FeatureModel(Model):
     """Base of the methods that describe every place of an image."""
+
+    #: What warnings about unhealthy features recommend.
+    remedies = FeatureRemedies()
 
     def represent(self, images: tf.Tensor, training: bool = False) -> Features:
         """Describes `images [B, S, S, 3]`, float32 RGB in [0, 1]."""

@@ -127,11 +127,11 @@ class Health:
         values["duplicates"] = [list(group) for group in self.duplicates]
         values |= {kind: np.flatnonzero(getattr(self, kind)).tolist() for kind in KINDS}
         return {
-            **{name: _plain(value) for name, value in values.items()},
+            **{name: plain(value) for name, value in values.items()},
             "collapsed": self.collapsed,
-            "score": _plain(score(self)),
+            "score": plain(score(self)),
             "points": [
-                dict(zip(names, map(_plain, row), strict=True))
+                dict(zip(names, map(plain, row), strict=True))
                 for row in zip(*(columns[name].tolist() for name in names), strict=True)
             ],
         }
@@ -250,6 +250,14 @@ def border_share(landmarks: np.ndarray, distance: float) -> np.ndarray:
     return (np.abs(landmarks).max(axis=-1) >= 1.0 - distance).mean(axis=0)
 
 
+def contrast(image: np.ndarray) -> np.ndarray:
+    """How much there is to see around each pixel of `image [S, S, 3]`, `[S, S]`; see `contrast_rank`."""
+    gradient = np.stack(np.gradient(image, axis=(0, 1)))
+    length = np.sqrt((gradient**2).sum(axis=(0, -1)))
+    window = (2 * (len(image) // 8) + 1,) * 2
+    return cv2.blur(length, window, borderType=cv2.BORDER_REPLICATE)
+
+
 def contrast_rank(images: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """How much there is to see around each point.
 
@@ -261,18 +269,13 @@ def contrast_rank(images: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         `[K]` mean rank in [0, 1]; 0.5 for points put anywhere.
     """
     size = images.shape[1]
-    window = (2 * (size // 8) + 1,) * 2
     pixels = coordinates.pixels_from_corner(landmarks, (size, size))
     rows, columns = np.moveaxis(np.clip(np.rint(pixels), 0, size - 1).astype(int), -1, 0)
     ranks = np.zeros(landmarks.shape[:2])
     for image, y, x, rank in zip(images, rows, columns, ranks, strict=True):
-        gradient = np.stack(np.gradient(image, axis=(0, 1)))
-        length = np.sqrt((gradient**2).sum(axis=(0, -1)))
-        contrast = cv2.blur(length, window, borderType=cv2.BORDER_REPLICATE)
-        ordered = np.sort(contrast, axis=None)
-        below, up_to = (
-            np.searchsorted(ordered, contrast[y, x], side) for side in ("left", "right")
-        )
+        values = contrast(image)
+        ordered = np.sort(values, axis=None)
+        below, up_to = (np.searchsorted(ordered, values[y, x], side) for side in ("left", "right"))
         rank[:] = (below + up_to) / (2 * ordered.size)
     return ranks.mean(axis=0)
 
@@ -345,7 +348,7 @@ def _mean(values: np.ndarray, axis: int | None = None):
     return np.nansum(values, axis=axis) / np.where(counts > 0, counts, np.nan)
 
 
-def _plain(value):
+def plain(value):
     if isinstance(value, float | np.floating):
         return round(float(value), 4) if math.isfinite(value) else None
     return value
