@@ -11,11 +11,13 @@ from PIL import Image
 from tests.conformance import cases
 from tf_landmarks import methods
 from tf_landmarks.data import sources
+from tf_landmarks.methods import base
 from tf_landmarks.methods.colorization import ColorizationOptions
-from tf_landmarks.metrics import advice, unsupervised
+from tf_landmarks.metrics import advice, feature_advice, feature_health, unsupervised
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
 from tf_landmarks.training import monitor, trainer
+from tf_landmarks.training.logged import describe
 from tf_landmarks.training.run_data import RunData
 
 EAGER = True
@@ -83,11 +85,38 @@ def test_a_model_without_landmarks_is_scored_by_its_terms(folder):
     assert blind.score is None and blind.values == {}
 
 
-def test_a_feature_model_has_losses_on_held_out_images_and_no_landmarks_to_examine(folder):
+def test_the_health_of_features_is_that_of_the_model_on_held_out_images(folder):
+    model, data = cases.FEATURES.model(), make_data(folder)
+    measured = monitor.Monitor(model, model.stages[0], data)
+    found = measured.measure()
+    inputs = data.held_out.sample(monitor.NUM_FEATURE_INPUTS)
+    own = feature_health.measure(inputs, lambda x: model.represent(tf.constant(x)).levels)
+    logged = {k.removeprefix("health_"): v for k, v in found.values.items() if "health" in k}
+    assert logged == pytest.approx(own.scalars(), rel=1e-3, abs=1e-3)
+    assert set(found.values) - {f"health_{name}" for name in logged} == {"val_error"}
+    assert found.warnings == feature_advice.warnings(own, model.remedies)
+    assert found.score is None
+    assert not [name for name in found.values if "health" in name and not describe(name, {})]
+    (picture,) = dict(measured.pictures()).items()
+    assert picture[0] == "features" and picture[1].shape == (2 * 132 - 4, 4 * 132 - 4, 3)
+    assert np.ptp(picture[1][132:].reshape(-1, 3), axis=0).min() > 200  # all colours are used
+
+
+def test_a_feature_model_warns_with_the_remedies_of_its_method(folder, monkeypatch):
     model = cases.FEATURES.model()
-    found = monitor.Monitor(model, model.stages[0], make_data(folder))
-    assert set(found.measure().values) == {"val_error"} and found.measure().warnings == []
-    assert dict(found.pictures()) == {}
+    monkeypatch.setattr(
+        type(model),
+        "represent",
+        lambda self, images, training=False: base.Features(
+            {"one": tf.ones_like(images[:, :4, :4, :2])}
+        ),
+    )
+    monkeypatch.setattr(type(model), "remedies", base.FeatureRemedies(collapse="with --x=1"))
+    monkeypatch.setattr(
+        type(model), "compute_losses", lambda *_, **__: base.Losses({"model": 0.0}, {"error": 0.0})
+    )
+    (warning,) = monitor.Monitor(model, model.stages[0], make_data(folder)).measure().warnings
+    assert warning.startswith("collapsed") and "with --x=1" in warning
 
 
 @pytest.mark.system

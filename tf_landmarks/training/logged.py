@@ -23,6 +23,20 @@ COMMON = {
     "the generator ignores them",
     "health_swap_ratio": "how many times larger the squared error is with the appearance of other images: 1 where the "
     "generator ignores its source",
+    "health_feature_spread": "variance of descriptors (of unit length) over places and images, from 0, where all are "
+    "the same, to 1",
+    "health_feature_effective_rank": "in how many directions descriptors differ: exp of the entropy of the eigenvalues "
+    "of their centred covariance",
+    "health_feature_retrieval": "share of images of which one view finds the other among all images by its mean "
+    "descriptor; one over their number by chance",
+    "health_feature_equivariance_percent": "median distance, in percent of the side, between where a known warp takes a "
+    "place and the place of the warped image with the most similar descriptor; should fall",
+    "health_feature_equivariance_mean_percent": "the mean of the same distances, in which places that are lost weigh "
+    "more",
+    "health_feature_found_share": "share of places that are found again so within 5 % of the side, or a cell of the "
+    "features where these are larger; should rise",
+    "health_feature_uniqueness": "how much nearer a place's best match is than the second-best elsewhere: 0 as near, 1 "
+    "nothing like it",
 }
 
 

@@ -10,15 +10,24 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.methods.base import LandmarkModel, Model, Stage
-from tf_landmarks.metrics import advice, unsupervised
+from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model, Stage
+from tf_landmarks.metrics import (
+    advice,
+    descriptors,
+    feature_advice,
+    feature_health,
+    unsupervised,
+)
 from tf_landmarks.training import checkpoints
 from tf_landmarks.training.run_data import RunData
-from tf_landmarks.visualize import grids, heatmaps, overlays
+from tf_landmarks.visualize import features, grids, heatmaps, overlays
 
 NUM_BATCHES = 4
 NUM_INPUTS = 96
 NUM_PICTURES = 8
+#: Of feature models, each of which is looked at in four ways.
+NUM_FEATURE_INPUTS = 64
+PICTURE_GRID = 24  # places along a side of a picture of features, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +96,39 @@ class LandmarkExaminer(Examiner):
         yield "heatmaps", grids.wrap(single, 10)
 
 
+class FeatureExaminer(Examiner):
+    """Examines the health of features, see metrics/feature_health.py."""
+
+    def __init__(self, model: FeatureModel, data: RunData):
+        super().__init__(model)
+        inputs = data.judged.sample(NUM_FEATURE_INPUTS)
+        self._inputs = inputs[:: -(-len(inputs) // NUM_FEATURE_INPUTS)]
+        self._levels = tf.function(
+            lambda images: dict(model.represent(images).levels), autograph=False
+        )
+
+    def examine(self, terms: dict[str, float]) -> Findings:
+        """See the base class; the score is the method's own."""
+        health = feature_health.measure(self._inputs, self._levels)
+        values = {f"health_{name}": value for name, value in health.scalars().items()}
+        warnings = feature_advice.warnings(health, self._model.remedies)
+        return Findings(values, warnings, self._model.score(terms))
+
+    def pictures(self, batch: list[tf.Tensor]) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields "features": images of a batch, and below each its first three principal components as a colour."""
+        images = batch[-1][:NUM_PICTURES]
+        levels = {
+            name: level.numpy() for name, level in self._model.represent(images).levels.items()
+        }
+        maps = descriptors.side_by_side(levels, descriptors.grid_side(levels, PICTURE_GRID))
+        projected = features.principal(maps, count=3).project(maps)
+        shown = [
+            overlays.enlarge(picture, overlays.enlargement(picture))
+            for picture in overlays.to_uint8(images.numpy())
+        ]
+        yield "features", grids.grid([shown, features.colored(projected, shown[0].shape[:2])])
+
+
 @functools.singledispatch
 def examiner(model: Model, data: RunData) -> Examiner:
     """Makes the examiner of a kind of model, on the images of its run."""
@@ -96,6 +138,11 @@ def examiner(model: Model, data: RunData) -> Examiner:
 @examiner.register
 def _(model: LandmarkModel, data: RunData) -> Examiner:
     return LandmarkExaminer(model, data)
+
+
+@examiner.register
+def _(model: FeatureModel, data: RunData) -> Examiner:
+    return FeatureExaminer(model, data)
 
 
 class Monitor:
