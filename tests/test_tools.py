@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -100,6 +101,22 @@ def test_show_draws_sheets(folder):
         "score_maps.png",
         "report.html",
     }
+
+
+def test_predict_and_evaluate_refuse_an_export_of_features_in_one_line(folder):
+    shutil.copytree(folder / "run" / "export", folder / "features")
+    (facts,) = (folder / "features").glob("*/assets.extra/facts.json")
+    facts.write_text(facts.read_text().replace('"landmarks"', '"features"'))
+    for command, data in (("predict", "--input"), ("evaluate", "--data")):
+        arguments = [
+            f"--model={folder}/features",
+            f"{data}={folder}/faces",
+            f"--output={folder}/no",
+        ]
+        said = run("-m", f"tf_landmarks.{command}", *arguments, code=2)
+        assert said.startswith("error: ") and said.count("\n") == 1
+        assert "finds no landmarks: tools/match.py" in said and "python -m tf_landmarks.fit" in said
+    assert not (folder / "no").exists()
 
 
 def test_manipulate_writes_a_sheet_and_a_video(folder):

@@ -69,6 +69,7 @@ def main(_) -> None:
             supervised.make(name, rotation=_SUPERVISED_ROTATION.value) for name in _SUPERVISED.value
         ]
         model = ExportedModel(_MODEL.value)
+        model.check_finds_landmarks()
         folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
         output = results.ResultFolder(
             os.path.normpath(folder), ["metrics.json", "report.html", "overview.png"]

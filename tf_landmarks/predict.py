@@ -35,6 +35,7 @@ def main(_) -> None:
         writers.check_formats(_FORMATS.value)
         results.ResultFolder(_OUTPUT.value, [writers.FILES[name] for name in _FORMATS.value])
         model = ExportedModel(_MODEL.value)
+        model.check_finds_landmarks()
         found, failed = batch.predict_folder(
             model, _INPUT.value, _OUTPUT.value, _FORMATS.value, _FRAMES.value
         )

@@ -39,6 +39,8 @@ def main(_) -> None:
         protocol = protocols.resolve(_PROTOCOL.value)
         output = results.ResultFolder(_OUTPUT.value, ["compare.json", "compare.png"])
         models = [ExportedModel(path) for path in _MODELS.value]
+        for model in models:
+            model.check_finds_landmarks()
         train, test = labelled.read_splits(_DATA.value, "test")
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         limbs = skeletons.parse_limbs(_LIMBS.value, test.names)

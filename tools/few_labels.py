@@ -48,6 +48,8 @@ def main(_) -> None:
             raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
         networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
         models = [ExportedModel(path) for path in _MODELS.value]
+        for model in models:
+            model.check_finds_landmarks()
         train, test = labelled.read_splits(_DATA.value, "test")
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 
 BATCH = 32
 # What is run together takes up to so many bytes, or is a single image.
@@ -58,6 +59,24 @@ class ExportedModel:
         return self.facts["num_landmarks"]
 
     @property
+    def yields(self) -> str:
+        """What it gives for an image, "landmarks" or "features"; of older exports, all of landmarks, it is not noted."""
+        return self.facts.get("yields", "landmarks")
+
+    def check_finds_landmarks(self) -> None:
+        """Refuses a model that finds none.
+
+        Raises:
+            UserError: Naming what can be done with it.
+        """
+        if self.yields != "landmarks":
+            raise UserError(
+                f"{self.path} holds a model that describes every place of an image and finds no landmarks: "
+                "tools/match.py finds points of one image in others, and python -m tf_landmarks.fit "
+                f"--model={self.path} --data=LABELLED learns landmarks from labelled images"
+            )
+
+    @property
     def has_generator(self) -> bool:
         """Whether `render` works."""
         return "render" in self._signatures
@@ -100,7 +119,9 @@ class ExportedModel:
 
         Raises:
             ValueError: If an image is not such an array.
+            UserError: If the model finds no landmarks.
         """
+        self.check_finds_landmarks()
         return _predict(self._signatures["predict_images"], images, self.num_landmarks)
 
     def predict_untrained(self, images: Iterable[np.ndarray]) -> Prediction:
@@ -169,6 +190,22 @@ class ExportedModel:
         """
         model = self._untrained if untrained else self._model
         return model.predict_inputs(tf.constant(inputs, tf.float32)).numpy()
+
+    def represent_inputs(
+        self, inputs: np.ndarray, untrained: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Describes images as the network sees them.
+
+        Args:
+            inputs: As for `predict_inputs`.
+            untrained: By the network as it was before training.
+
+        Returns:
+            The levels of a feature model by name, `[N, h, w, D]` float32 each.
+        """
+        model = self._untrained if untrained else self._model
+        levels = model.represent_inputs(tf.constant(inputs, tf.float32))
+        return {name: level.numpy() for name, level in levels.items()}
 
     def render_inputs(self, inputs: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Draws the objects of images as the network sees them with other landmarks.

@@ -47,6 +47,7 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     facts = {
         "method": run.method,
         "step": step,
+        "yields": module.yields,
         "num_landmarks": run.num_landmarks,
         "geometry": dataclasses.asdict(run.geometry),
     }

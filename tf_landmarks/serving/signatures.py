@@ -24,6 +24,8 @@ class ServingModule:
     """A model with its geometry, ready to be saved.
 
     Attributes:
+        yields: What the export gives for an image, "landmarks" or "features": commands ask for it, and for no
+            method's name.
         baseline: The signatures that the untrained network is saved with, for evaluations to compare with.
 
     Args:
@@ -31,6 +33,7 @@ class ServingModule:
         geometry: How stored images become the model's input.
     """
 
+    yields: str
     baseline: tuple[str, ...] = ()
 
     def __init__(self, model: Model, geometry: Geometry):
@@ -74,11 +77,20 @@ class ServingModule:
 class FeatureModule(ServingModule):
     """What is saved of a model that describes every place."""
 
+    yields = "features"
     baseline = ("represent",)
 
     def signatures(self) -> dict:
         """See the base class."""
         return {"represent": _graph(self.represent, self._images)}
+
+    def extra_functions(self, names: tuple[str, ...]) -> dict:
+        """See the base class: what evaluation asks about images that it has warped."""
+        return {"represent_inputs": _graph(self.represent_inputs, self._inputs)}
+
+    def represent_inputs(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The levels by name, `[B, h, w, D]` each, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
+        return dict(self.model.represent(inputs).levels)
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""
@@ -89,6 +101,7 @@ class FeatureModule(ServingModule):
 class LandmarkModule(ServingModule):
     """What is saved of a model that finds points."""
 
+    yields = "landmarks"
     baseline = ("predict_images",)
 
     def signatures(self) -> dict:
