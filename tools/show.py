@@ -6,6 +6,10 @@ Writes report.html (what is wrong with which points, and what to do next), numbe
 point), landmarks.png (pictures spread over the data), warps.png (the same ones turned and bent: points should
 stay on their places), heatmaps.png, score_maps.png (the same before any softmax), and redrawn.png of a
 method with a generator.
+
+Of a model that describes places and finds no landmarks: report.html, components.png (where the principal components
+of its features are large, trained and before training) and matches.png (places of one picture, and the most similar
+ones of others).
 """
 
 import numpy as np
@@ -24,21 +28,18 @@ _CLASSES = flags.DEFINE_string("classes", "", "of idx files, the labels to show"
 _COUNT = flags.DEFINE_integer("count", 32, "pictures on the sheet of landmarks", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
-ROWS = 6  # of the other sheets
-
 
 def main(_) -> None:
     """Parses flags, draws, writes."""
     with cli.plain_errors():
         from tf_landmarks.data import labelled, sources
         from tf_landmarks.evaluation import discovery
-        from tf_landmarks.figures import model_grids
+        from tf_landmarks.figures import sheets
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.report import report
 
         model = ExportedModel(_MODEL.value)
-        names = ("numbers", "landmarks", "warps", "heatmaps", "score_maps", "redrawn")
-        files = ["report.html", *(f"{name}.png" for name in names)]
+        files = ["report.html", *(f"{name}.png" for name in sheets.NAMES[model.yields])]
         output = results.ResultFolder(_OUTPUT.value, files)
         source = sources.open_source(
             _DATA.value, prefer_train=False, classes=_CLASSES.value, frames=_FRAMES.value
@@ -47,21 +48,10 @@ def main(_) -> None:
         found = discovery.discover(
             model, labelled.open_unlabelled(source, spread.round().astype(int))
         )
-        for line in found.health["warnings"] or ["nothing found wrong"]:
+        for line in found.lines:
             logging.info("health: %s", line)
         output.write_text("report.html", report.render(model, found))
-        images = list(found.test.images)
-        few = images[:: max(1, len(images) // ROWS)][:ROWS]
-        drawn = {
-            "numbers": model_grids.numbers(model, few),
-            "landmarks": model_grids.landmarks(model, images),
-            "warps": model_grids.warps(model, few),
-            "heatmaps": model_grids.maps(model, few),
-            "score_maps": model_grids.score_maps(model, few[0]),
-        }
-        if model.has_generator:
-            drawn["redrawn"] = model_grids.redrawn(model, images[:16])
-        for name, picture in drawn.items():
+        for name, picture in sheets.draw(model, found).items():
             output.write_picture(f"{name}.png", picture)
         output.log()
 

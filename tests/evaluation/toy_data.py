@@ -112,6 +112,8 @@ class DotModel:
         self._lists = {"training": set(trained_on), "validation": set(held_out)}
         self._shown = {"training": set(shown), "validation": set()}
 
+    yields = "landmarks"
+
     def known_images(self, split):
         return KnownImages(self._lists[split], self._shown[split])
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tf_landmarks.evaluation.discovery import Discovery
+from tf_landmarks.evaluation.discovery import Discovery, FeatureDiscovery
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.methods import METHODS
 from tf_landmarks.report import images
@@ -16,7 +16,7 @@ _HELD_OUT = "val_"
 _HEALTH = "health_"
 
 
-def losses(model: ExportedModel, result: Discovery) -> Panel | None:
+def losses(model: ExportedModel, result: Discovery | FeatureDiscovery) -> Panel | None:
     """Shows the loss and its terms, in training and on held-out images."""
     names = (name.removeprefix(_HELD_OUT) for name in _names(model.metrics))
     names = [n for n in dict.fromkeys(names) if n not in _NOT_LOSSES and not n.startswith(_HEALTH)]

@@ -192,6 +192,22 @@ class Health:
 
 
 @dataclasses.dataclass(frozen=True)
+class Measures:
+    """Numbers beside those that they are to be compared with.
+
+    Attributes:
+        columns: Names of the numbers of a row.
+        rows: What is measured, and its numbers as text.
+        warnings: What is wrong and what helps against it, a sentence each.
+    """
+
+    template: ClassVar[str] = "measures.html.j2"
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Verdict:
     """How a model's error compares with those of the baselines.
 
@@ -204,7 +220,7 @@ class Verdict:
     doubt: str
 
 
-Block = Legend | Gallery | Charts | Matrix | Scores | Health
+Block = Legend | Gallery | Charts | Matrix | Scores | Health | Measures
 
 
 @dataclasses.dataclass(frozen=True)

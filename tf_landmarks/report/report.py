@@ -7,10 +7,10 @@ word of file names and annotations, and a value that they miss is an error.
 
 import jinja2
 
-from tf_landmarks.evaluation.discovery import Discovery
+from tf_landmarks.evaluation.discovery import Discovery, FeatureDiscovery
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
-from tf_landmarks.report import curves, formats, health, panels, scores
+from tf_landmarks.report import curves, features, formats, health, panels, scores
 
 # What needs no annotation.
 DISCOVERY_PANELS = (
@@ -21,6 +21,7 @@ DISCOVERY_PANELS = (
     panels.swaps,
     curves.losses,
 )
+FEATURE_PANELS = (features.health, features.components, features.matches, curves.losses)
 # From the top of the page down: what matters most comes first.
 PANELS = (
     scores.score,
@@ -36,7 +37,7 @@ PANELS = (
 )
 
 
-def render(model: ExportedModel, result: Discovery) -> str:
+def render(model: ExportedModel, result: Discovery | FeatureDiscovery) -> str:
     """Returns the page; the same one for the same result.
 
     Args:
@@ -44,8 +45,13 @@ def render(model: ExportedModel, result: Discovery) -> str:
         result: What `landmark_regression.evaluate` returned for it; or, without annotations,
             `discovery.discover`.
     """
-    described = context if isinstance(result, Result) else discovery_context
-    return environment().get_template("report.html.j2").render(described(model, result))
+    if isinstance(result, FeatureDiscovery):
+        described = feature_context(model, result)
+    elif isinstance(result, Result):
+        described = context(model, result)
+    else:
+        described = discovery_context(model, result)
+    return environment().get_template("report.html.j2").render(described)
 
 
 def environment() -> jinja2.Environment:
@@ -72,6 +78,23 @@ def discovery_context(model: ExportedModel, result: Discovery) -> dict:
         "size": model.geometry.size,
         "num_images": len(result.test),
         "health": health.verdict(result.health),
+        "warnings": result.health["warnings"],
+        "panels": [panel for panel in shown if panel],
+    }
+
+
+def feature_context(model: ExportedModel, result: FeatureDiscovery) -> dict:
+    """Returns what report.html.j2 shows of a model of features, by the names it uses."""
+    shown = [panel(model, result) for panel in FEATURE_PANELS]
+    return {
+        "title": f"Features of {result.test.title or 'images'}",
+        "summary": "features.html.j2",
+        "facts": model.facts,
+        "size": model.geometry.size,
+        "num_channels": result.health["num_channels"],
+        "num_images": len(result.test),
+        "headline": features.headline(result),
+        "has_gained": result.has_gained,
         "warnings": result.health["warnings"],
         "panels": [panel for panel in shown if panel],
     }
