@@ -124,10 +124,13 @@ def brute_force_left_out(x, y, bias, ridge, blocks):
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("measure", ["_left_out_errors", "_left_out_errors_of_many"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("blocks", [5, 100])
 @pytest.mark.parametrize(("n", "features"), [(12, 5), (3, 2), (6, 5), (6, 6), (7, 6), (5, 20)])
-def test_left_out_errors_are_those_of_refitting_without_each_block(bias, blocks, n, features):
+def test_left_out_errors_are_those_of_refitting_without_each_block(
+    measure, bias, blocks, n, features
+):
     x, y = data(n=n, features=features, seed=n, noise=9.0)
     targets = y.reshape(n, -1)
     if bias:
@@ -136,7 +139,8 @@ def test_left_out_errors_are_those_of_refitting_without_each_block(bias, blocks,
     rank = min(n - bias, features)
     u, s, _ = np.linalg.svd(varying, full_matrices=False)
     grid = regression.RIDGE_GRID[::5] * np.sum(varying**2) / features
-    errors = regression._left_out_errors(u[:, :rank], s[:rank], targets, bias, grid, blocks)
+    measure = getattr(regression, measure)
+    errors = measure(u[:, :rank], s[:rank], targets, bias, grid, blocks)
     expected = [brute_force_left_out(x, y, bias, ridge, blocks) for ridge in grid]
     np.testing.assert_allclose(errors, expected, rtol=1e-6)
 
@@ -220,6 +224,39 @@ def test_auto_is_the_grid_ridge_of_least_error_on_five_blocks_left_out_in_turn(b
     np.testing.assert_allclose(
         regression.fit_linear(x, y, bias=bias, ridge="auto").ridge, grid[best]
     )
+
+
+@pytest.mark.core
+def test_many_directions_have_the_same_ridge_as_few(monkeypatch):
+    x, y = data(n=20, features=30, noise=30.0)
+    few = regression.fit_linear(x, y, bias=True, ridge="auto")
+    monkeypatch.setattr(regression, "_FEW_DIRECTIONS", 18)  # of 19
+    monkeypatch.setattr(regression, "_left_out_errors", None)
+    np.testing.assert_allclose(
+        regression.fit_linear(x, y, bias=True, ridge="auto").ridge, few.ridge
+    )
+
+
+@pytest.mark.core
+def test_where_no_row_can_be_left_out_the_ridge_is_an_end_of_the_grid():
+    x, y = data(n=2)
+    # Two rows and a bias: the scatter about their mean is that of half their difference, twice.
+    scale = np.sum((x[1] - x[0]) ** 2) / 2 / 5
+    found = regression.fit_linear(x, y, bias=True, ridge="auto").ridge
+    np.testing.assert_allclose(found, 1e3 * scale)
+    found = regression.fit_linear(x[:1], y[:1], bias=False, ridge="auto").ridge
+    np.testing.assert_allclose(found, 1e-7 * np.sum(x[0] ** 2) / 5)
+    # Two rows without a bias, or three with one, have something to leave out.
+    x, y = data(n=3, noise=0)
+    for bias, rows in ((False, 2), (True, 3)):
+        found = regression.fit_linear(x[:rows], y[:rows], bias=bias, ridge="auto").ridge
+        varying = x[:rows] - x[:rows].mean(axis=0) * bias
+        steps = 4 * np.log10(found / (np.sum(varying**2) / 5))
+        best = np.argmin(
+            [brute_force_left_out(x[:rows], y[:rows], bias, ridge, 5)
+             for ridge in 10.0 ** (np.arange(-28, 13) / 4) * np.sum(varying**2) / 5]
+        )  # fmt: skip
+        np.testing.assert_allclose(steps, best - 28, atol=1e-6)
 
 
 @pytest.mark.core
@@ -318,6 +355,9 @@ def test_float32_features_with_near_duplicate_columns_lose_nothing():
         (lambda x, y: (x, np.where(np.arange(12)[:, None, None] == 2, np.inf, y), 0), "Row 2 of"),
         (lambda x, y: (x, y, "cv"), "ridge='cv' must be 'auto' or a number"),
         (lambda x, y: (x, y, -1), "ridge=-1"),
+        (lambda x, y: (x, y, np.inf), "ridge=inf must be 'auto' or a number from 0 up"),
+        (lambda x, y: (x, y[..., :1], 0), "must be"),
+        (lambda x, y: (x[..., None], y, 0), "must be"),
     ],
 )
 def test_bad_input_is_named(change, message):
@@ -331,58 +371,3 @@ def test_mean_shape_is_the_mean_of_the_labels(recwarn):
     y = np.array([[[1, 2], [NAN, NAN], [4, 4]], [[3, 6], [NAN, NAN], [NAN, 9]]])
     np.testing.assert_array_equal(regression.mean_shape(y), [[2, 4], [NAN, NAN], [4, 4]])
     assert not recwarn.list
-
-
-def linear_rounds(count: int = 3, noise: float = 0.0):
-    """Rounds of exact linear data around the centre, and the map."""
-    random = np.random.default_rng(0)
-    weights = random.standard_normal((6, 2, 2)) / 3
-    rounds = []
-    for _ in range(count):
-        x = random.uniform(-1, 1, (200, 6))
-        y = np.tensordot(x, weights, 1)
-        rounds.append((x, y + noise * random.standard_normal(y.shape)))
-    return rounds, weights
-
-
-def test_the_gradient_finds_an_exact_map():
-    rounds, weights = linear_rounds()
-    fitted = regression.fit_by_gradient(rounds, weight_decay=0.0, learning_rate=0.01)
-    np.testing.assert_allclose(fitted.weights, weights, atol=1e-3)
-    assert (fitted.intercept == 0).all() and np.isnan(fitted.ridge).all()
-
-
-def test_weight_decay_is_the_ridge_of_the_closed_form():
-    rounds, _ = linear_rounds(1, noise=0.1)
-    x, y = rounds[0]
-    fitted = regression.fit_by_gradient(
-        rounds, weight_decay=0.1, learning_rate=0.01, batch_size=200, patience=40
-    )
-    # A mean over images against a sum over images: N c / 2, whatever the number of points.
-    closed = regression.fit_linear(x, y, bias=False, ridge=200 * 0.1 / 2)
-    np.testing.assert_allclose(fitted.weights, closed.weights, atol=5e-3)
-
-
-def test_the_gradient_passes_over_missing_points_and_fits_a_bias():
-    rounds, weights = linear_rounds()
-    rounds = [(x, np.add(y, [0.3, -0.2])) for x, y in rounds]
-    rounds[0][1][::2, 1] = np.nan
-    fitted = regression.fit_by_gradient(rounds, bias=True, weight_decay=0.0, learning_rate=0.01)
-    np.testing.assert_allclose(fitted.weights, weights, atol=2e-3)
-    np.testing.assert_allclose(fitted.intercept, [[0.3, -0.2]] * 2, atol=2e-3)
-
-
-@pytest.mark.parametrize("fit", ["closed", "gradient"])
-def test_exchanging_landmarks_exchanges_columns_and_predicts_alike(fit):
-    rounds, _ = linear_rounds(1, noise=0.1)
-    order = [4, 5, 0, 1, 2, 3]
-
-    def fitted(rounds):
-        if fit == "gradient":
-            return regression.fit_by_gradient(rounds)
-        return regression.fit_linear(*rounds[0], bias=False, ridge="auto")
-
-    plain, exchanged = fitted(rounds), fitted([(x[:, order], y) for x, y in rounds])
-    np.testing.assert_allclose(exchanged.weights, plain.weights[order], atol=1e-9)
-    x = rounds[0][0]
-    np.testing.assert_allclose(exchanged.predict(x[:, order]), plain.predict(x), atol=1e-9)
