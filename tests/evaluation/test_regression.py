@@ -350,6 +350,7 @@ def test_float32_features_with_near_duplicate_columns_lose_nothing():
     ("change", "message"),
     [
         (lambda x, y: (x[:3], y, 0), r"x \(3, 5\) and y \(12, 3, 2\) must be"),
+        (lambda x, y: (x, y[:3], 0), r"x \(12, 5\) and y \(3, 3, 2\) must be"),
         (lambda x, y: (x, y[..., 0], 0), "must be"),
         (lambda x, y: (np.where(np.arange(12)[:, None] == 4, NAN, x), y, 0), "Row 4 of the feat"),
         (lambda x, y: (x, np.where(np.arange(12)[:, None, None] == 2, np.inf, y), 0), "Row 2 of"),

@@ -179,6 +179,7 @@ def test_the_intercept_is_not_decayed_and_weights_are():
     x, y = np.zeros((8, 1)), np.full((8, 1, 2), (0.3, -0.2))
     fitted = regression.fit_by_gradient([(x, y)], bias=True, weight_decay=10.0, learning_rate=0.01)
     np.testing.assert_allclose(fitted.intercept, [[0.3, -0.2]], atol=5e-3)
+    assert fitted.weights.shape == (1, 1, 2) and (fitted.weights == 0).all()
     fitted = regression.fit_by_gradient(
         [(x + 1.0, y)], weight_decay=2.0, learning_rate=0.01, patience=100
     )
