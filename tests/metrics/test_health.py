@@ -229,12 +229,14 @@ def test_the_rank_of_contrast_is_that_of_plain_loops():
 
 
 def test_duplicates_need_three_images_and_a_motion():
-    places = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 1, 2)) * np.ones((3, 2, 1))
-    assert unsupervised.duplicate_groups(places[:2], 0.1) == ()
-    assert unsupervised.duplicate_groups(places, 0.1) == ((0, 1),)
-    # The rounding of points that stand still moves them alike and says nothing.
-    assert unsupervised.duplicate_groups(1e-7 * places, 0.1) == ()
-    assert unsupervised.duplicate_groups(1e-4 * places, 0.1) == ((0, 1),)
+    places = np.random.default_rng(0).normal(size=(50, 1, 2)) * np.ones((50, 2, 1))
+    places -= places.mean(axis=0)
+    places /= places.std()  # 1 along each axis, on average
+    assert unsupervised.duplicate_groups(0.1 * places[:2], 0.1) == ()
+    assert unsupervised.duplicate_groups(0.1 * places[:3], 0.1) == ((0, 1),)
+    # The rounding of points that stand still, below a millionth, moves them alike and says nothing.
+    assert unsupervised.duplicate_groups(0.9e-6 * places, 0.1) == ()
+    assert unsupervised.duplicate_groups(1.1e-6 * places, 0.1) == ((0, 1),)
 
 
 def test_duplicates_are_less_than_a_cell_apart_on_average_and_correlate_by_more_than_0_99():
