@@ -104,6 +104,18 @@ CASES = [
         scale=255.0**2,
     ),
     Case("fse", {"schedule": "constant", "learning_rate": 3e-3, "pool": 3}),
+    Case("dve", {"network": "unet", "descriptor_dim": 8, "query_stride": 2, "learning_rate": 5e-3}),
+    Case(
+        "contrastlandmark",
+        {
+            "encoder": "small",
+            "queue_size": 16,
+            "bn_groups": 2,
+            "projection_dim": 8,
+            "projection_steps": 3,
+            "momentum": 0.9,
+        },
+    ),
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""
 

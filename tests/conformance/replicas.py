@@ -5,7 +5,8 @@
 A process of its own, because TensorFlow takes only one set-up of logical devices in its lifetime, and
 a second MirroredStrategy over CPUs ends it. For each job of the folder, `NAME.json` states the case, the
 stage and whether batch normalisation is synchronized, and `NAME.npz` holds one array per key of a batch with a leading axis of replicas, as many for all;
-"one" joins that axis to a single batch unless the replicas' are equal. Gradients go to `NAME.out.npz`.
+"one" joins that axis to a single batch unless the replicas' are equal, and has the options of `alone` besides. Gradients,
+and what the model holds alike on each replica (a queue), go to `NAME.out.npz`.
 """
 
 import json
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.conformance import cases
+from tf_landmarks.methods import base
 from tf_landmarks.training import strategy
 
 
@@ -28,7 +30,8 @@ def main(folder: str, kind: str) -> None:
     chosen = strategy.make_strategy(kind, len(first), sum(len(rows) for rows in first))
     for job in jobs:
         stated = json.loads(job.read_text())
-        case = cases.Case(stated["method"], stated["options"])
+        options = stated["options"] | (stated["alone"] if kind == "one" else {})
+        case = cases.Case(stated["method"], options)
         batches = dict(np.load(job.with_suffix(".npz")))
         gradients = compute(chosen, kind, case, stated["stage"], batches, stated["sync"])
         if strategy.is_chief():
@@ -71,7 +74,21 @@ def compute(
 
         result = summed(values)
     names = [variable.name.replace("/", ".") for variable in model.trained_variables]
-    return {f"{i} {name}": g.numpy() for i, (name, g) in enumerate(zip(names, result, strict=True))}
+    found = {
+        f"{i} {name}": g.numpy() for i, (name, g) in enumerate(zip(names, result, strict=True))
+    }
+    return found | shared_state(model)
+
+
+def shared_state(model: tf.keras.Model) -> dict[str, np.ndarray]:
+    """What its layers hold alike on each replica; refuses what differs in any bit."""
+    state = {}
+    for path, variable in base.variables_by_path(model).items():
+        if "/" in path and variable.aggregation == tf.VariableAggregation.ONLY_FIRST_REPLICA:
+            values = [v.numpy() for v in getattr(variable, "values", [variable])]
+            assert all(np.array_equal(values[0], other) for other in values), path
+            state[f"state {path.replace('/', '.')}"] = values[0]
+    return state
 
 
 if __name__ == "__main__":

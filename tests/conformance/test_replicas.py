@@ -1,5 +1,6 @@
 """Every method's gradients are those of the global batch, however many replicas share it."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -31,19 +32,21 @@ class Job(NamedTuple):
         batches: An array per key of a batch, with a leading axis of replicas.
         stage: The number of a stage.
         sync: Whether batch normalisation is synchronized.
+        alone: Options of the case that are others on a single device.
     """
 
     case: cases.Case
     batches: dict[str, np.ndarray]
     stage: int = 0
     sync: bool = False
+    alone: dict = {}  # noqa: RUF012
 
     @classmethod
-    def of_halves(cls, case: cases.Case, sync: bool = True) -> "Job":
+    def of_halves(cls, case: cases.Case, sync: bool = True, alone: dict | None = None) -> "Job":
         """Of two replicas, each with half of a batch."""
         batch = case.batch(8, seed=2)
         halves = {key: value.reshape(2, 4, *value.shape[1:]) for key, value in batch.items()}
-        return cls(case, halves, sync=sync)
+        return cls(case, halves, sync=sync, alone=alone or {})
 
     @classmethod
     def of_copies(cls, case: cases.Case, stage: int) -> "Job":
@@ -56,7 +59,8 @@ def write_jobs(folder: pathlib.Path, jobs: dict[str, Job]) -> None:
     """Writes what replicas.py reads."""
     for name, job in jobs.items():
         stated = {"method": job.case.method, "options": job.case.options, "stage": job.stage}
-        (folder / f"{name}.json").write_text(json.dumps({**stated, "sync": job.sync}))
+        stated |= {"sync": job.sync, "alone": job.alone}
+        (folder / f"{name}.json").write_text(json.dumps(stated))
         np.savez(folder / f"{name}.npz", **job.batches)
 
 
@@ -84,14 +88,17 @@ def assert_same(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None:
     1e-5 of the largest gradient of all, differences do not count.
     """
     assert one.keys() == two.keys()
-    largest = max(np.abs(gradient).max() for gradient in one.values())
+    largest = max(np.abs(g).max() for name, g in one.items() if not name.startswith("state"))
     assert largest > 0
     for name, gradient in one.items():
         tolerance = max(1e-4 * np.abs(gradient).max(), 1e-5 * largest)
         np.testing.assert_allclose(two[name], gradient, rtol=0, atol=tolerance, err_msg=name)
 
 
+CONTRAST = next(case for case in cases.CASES if case.method == "contrastlandmark")
 STAGES = {str(case): (case, 0) for case in (*cases.CASES, cases.FEATURES)}
+# Its first stage deals images out among replicas, which then are as groups of one device's batch: "groups".
+STAGES["contrastlandmark"] = CONTRAST, 1
 STAGES |= {f"three_stages_{stage}": (cases.THREE_STAGES, stage) for stage in range(3)}
 
 
@@ -131,6 +138,10 @@ def gradients(tmp_path_factory) -> tuple[dict, dict]:
         stages[name] = make(tmp_path_factory.mktemp(name)), 0
     jobs = {name: Job.of_copies(*stage) for name, stage in stages.items()}
     jobs |= {f"halves_{name}": Job.of_halves(case) for name, case in SYNCHRONIZED.items()}
+    # At a high temperature, so that gradients are no differences of nearly equal numbers.
+    options = {**CONTRAST.options, "bn_groups": 1, "temperature": 1.0}
+    one_group = dataclasses.replace(CONTRAST, options=options)
+    jobs["groups"] = Job.of_halves(one_group, sync=False, alone={"bn_groups": 2})
     jobs["apart"] = Job.of_halves(SYNCHRONIZED["imm"], sync=False)
     return tuple(
         run_replicas(tmp_path_factory.mktemp(kind), jobs, kind) for kind in ("one", "mirrored")
@@ -142,7 +153,7 @@ def gradients(tmp_path_factory) -> tuple[dict, dict]:
 @pytest.mark.long
 def test_replicas_have_the_gradients_of_one(gradients):
     one, two = gradients
-    for name in (*STAGES, *FROZEN, "halves_imm"):
+    for name in (*STAGES, *FROZEN, "halves_imm", "groups"):
         assert_same(one[name], two[name])
     with pytest.raises(AssertionError):  # halves normalise by themselves
         assert_same(one["apart"], two["apart"])

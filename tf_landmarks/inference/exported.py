@@ -137,9 +137,18 @@ class ExportedModel:
         """Returns `[N, h, w, K]` float32, what the network says of each place before any softmax."""
         return self._represent(images)["score_maps"]
 
-    def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the levels of a feature model by name, `[N, h, w, D]` float32 each."""
-        return self._represent(images)
+    def features(
+        self, images: Sequence[np.ndarray], all_levels: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Returns the levels of a feature model by name, `[N, h, w, D]` float32 each.
+
+        Args:
+            images: uint8 RGB arrays.
+            all_levels: Not only those by which places are matched.
+        """
+        levels = self._represent(images)
+        matched = self.facts.get("descriptor_levels")
+        return {name: levels[name] for name in (not all_levels and matched) or levels}
 
     def render(self, images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
         """Draws each image's object with other landmarks.
@@ -201,7 +210,7 @@ class ExportedModel:
             untrained: By the network as it was before training.
 
         Returns:
-            The levels of a feature model by name, `[N, h, w, D]` float32 each.
+            The levels by which places are matched, `[N, h, w, D]` float32 each, by name.
         """
         model = self._untrained if untrained else self._model
         levels = model.represent_inputs(tf.constant(inputs, tf.float32))

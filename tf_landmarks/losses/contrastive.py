@@ -55,11 +55,18 @@ def expected_distance(
         `[B]`, in that unit to the power.
     """
     probabilities = tf.nn.softmax(tf.matmul(query, key, transpose_b=True))
-    offsets = goals[:, :, tf.newaxis] - positions
-    distances = tf.reduce_sum(offsets**2, axis=-1) ** (0.5 * power)
-    return tf.reduce_mean(
-        tf.reduce_sum(probabilities * tf.stop_gradient(distances), axis=-1), axis=-1
-    )
+    distances = tf.stop_gradient(_distances(goals, positions, power))
+    return tf.reduce_mean(tf.reduce_sum(probabilities * distances, axis=-1), axis=-1)
+
+
+def _distances(goals: tf.Tensor, positions: tf.Tensor, power: float) -> tf.Tensor:
+    """`|goal - position|^power` of all pairs, `[B, P, Q]`."""
+    # Coordinate by coordinate: TensorFlow is ten times slower where the last axis is of length 2.
+    rows, columns = (goals[..., i, tf.newaxis] - positions[..., i] for i in (0, 1))
+    squared = rows**2 + columns**2
+    if power == 0.5:  # the published one, for which two roots are quicker than a power
+        return tf.sqrt(tf.sqrt(squared))
+    return squared ** (0.5 * power)
 
 
 def exchange(query: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

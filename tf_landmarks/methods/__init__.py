@@ -2,6 +2,8 @@
 
 from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model, ModelSpec
 from tf_landmarks.methods.colorization import Colorizer
+from tf_landmarks.methods.contrastlandmark import Contrastlandmark
+from tf_landmarks.methods.dve import Dve
 from tf_landmarks.methods.fse import Fse
 from tf_landmarks.methods.generation import Generation
 from tf_landmarks.methods.imm import Imm
@@ -11,6 +13,8 @@ MODELS: dict[str, type[Model]] = {
     "imm": Imm,
     "fse": Fse,
     "lmdis": Lmdis,
+    "contrastlandmark": Contrastlandmark,
+    "dve": Dve,
     "colorization": Colorizer,
     "generation": Generation,
 }

@@ -318,6 +318,16 @@ class FeatureModel(Model):
     #: What warnings about unhealthy features recommend.
     remedies = FeatureRemedies()
 
+    @property
+    def descriptor_levels(self) -> tuple[str, ...]:
+        """The levels by which places are told apart and matched; all of them, if it names none."""
+        return ()
+
+    def describe(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Those levels of `images [B, S, S, 3]` in [0, 1], `[B, h, w, D]` each."""
+        levels = self.represent(images).levels
+        return {name: levels[name] for name in self.descriptor_levels or levels}
+
     def represent(self, images: tf.Tensor, training: bool = False) -> Features:
         """Describes `images [B, S, S, 3]`, float32 RGB in [0, 1]."""
         raise NotImplementedError

@@ -45,6 +45,7 @@ def player(
     options: OptimizerOptions,
     variables: Callable[[], list[tf.Variable]] | None = None,
     epsilon: float = 1e-7,
+    amsgrad: bool = False,
 ) -> Player:
     """Makes a player that is trained by Adam.
 
@@ -53,20 +54,25 @@ def player(
         options: Rate, schedule, clipping.
         variables: See `Player`.
         epsilon: Adam's; Keras' default is 1e-7.
+        amsgrad: Whether Adam divides by the largest second moment so far (Reddi et al. 2018).
     """
     return Player(
         name,
-        functools.partial(adam, options, epsilon=epsilon),
+        functools.partial(adam, options, epsilon=epsilon, amsgrad=amsgrad),
         functools.partial(learning_rate, options),
         variables,
     )
 
 
 def adam(
-    options: OptimizerOptions, rate: schedules.LearningRate, epsilon: float = 1e-7
+    options: OptimizerOptions,
+    rate: schedules.LearningRate,
+    epsilon: float = 1e-7,
+    amsgrad: bool = False,
 ) -> tf.keras.optimizers.Optimizer:
     """Makes Adam with the clipping of the options."""
-    return tf.keras.optimizers.Adam(rate, epsilon=epsilon, **_CLIPS[options.clip])
+    clips = _CLIPS[options.clip]
+    return tf.keras.optimizers.Adam(rate, epsilon=epsilon, amsgrad=amsgrad, **clips)
 
 
 def learning_rate(options: OptimizerOptions, steps: int) -> schedules.LearningRate:

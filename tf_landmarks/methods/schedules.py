@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
 Schedule = Literal["constant", "staircase", "cosine", "plateau", "steps"]
@@ -51,6 +52,32 @@ class PlateauSchedule(tf.Module, tf.keras.optimizers.schedules.LearningRateSched
         self.mean.assign(mean)  # the first error of the next window replaces it
         self.count.assign(tf.where(ended, 0, count))
         self.stalls.assign(tf.where(lowers, 0, stalls))
+
+
+class EpochCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """Falls along half a cosine, once an epoch: in epoch e = 1 ... E of E, `low + (base - low) (1 + cos(pi e / E)) / 2`.
+
+    The last epoch has the lowest rate, and the first already less than `base`, as in the codes of MoCo and of
+    ContrastLandmark.
+
+    Args:
+        base: Where the cosine begins.
+        steps: Steps in all; E is as many epochs as they begin.
+        steps_per_epoch: Steps of an epoch; 1: the rate falls in every step.
+        least: What is left in the end, as a share of `base`.
+    """
+
+    def __init__(self, base: float, steps: int, steps_per_epoch: int = 1, least: float = 0.0):
+        super().__init__()
+        self._base, self._low = base, least * base
+        self._steps_per_epoch, self._epochs = steps_per_epoch, -(-steps // steps_per_epoch)
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The learning rate of a step, from 0 on."""
+        epoch = tf.minimum(tf.cast(step, tf.int64) // self._steps_per_epoch + 1, self._epochs)
+        share = tf.cast(epoch, tf.float64) / self._epochs
+        rate = self._low + (self._base - self._low) * 0.5 * (1.0 + tf.cos(np.pi * share))
+        return tf.cast(rate, tf.float32)
 
 
 def _state(value: float | int) -> tf.Variable:

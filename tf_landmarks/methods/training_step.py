@@ -52,12 +52,15 @@ class Player:
         schedule: Makes the learning rate; given the steps of the stage.
         variables: What it trains; all that the model can train, if not given. A model that holds copies of
             weights (a momentum encoder), or another player, must say.
+        l2: Weight of `1/2 |w|^2` over all of them, biases and batch normalisation too, which joins the gradient before
+            the optimizer sees it.
     """
 
     name: str
     optimizer: Callable[[LearningRate], tf.keras.optimizers.Optimizer]
     schedule: Callable[[int], LearningRate]
     variables: Callable[[], list[tf.Variable]] | None = None
+    l2: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +220,11 @@ class StagedModel(tf.keras.Model):
     def _variables_of(self, player: Player) -> list[tf.Variable]:
         return player.variables() if player.variables else self.trainable_variables
 
+    def _l2_of(self, player: Player) -> tf.Tensor | float:
+        if not player.l2:
+            return 0.0
+        return player.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self._variables_of(player)])
+
     def _cut(self, rows: tf.Tensor, index: int) -> tf.Tensor:
         size = rows.shape[0] // self._num_micro_batches
         return tf.identity(rows[index * size : (index + 1) * size])
@@ -229,7 +237,10 @@ class StagedModel(tf.keras.Model):
             # Of each player's variables alone: those of others have no gradient with respect to them.
             decay = tf.add_n(self.losses) if self.losses else 0.0
             objectives = [
-                _scaled(self.optimizers[p.name], (losses.totals[p.name] + decay) / replicas)
+                _scaled(
+                    self.optimizers[p.name],
+                    (losses.totals[p.name] + decay + self._l2_of(p)) / replicas,
+                )
                 for p in players
             ]
         gradients = []

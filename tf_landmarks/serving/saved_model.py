@@ -47,7 +47,7 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     facts = {
         "method": run.method,
         "step": step,
-        "yields": module.yields,
+        **module.facts(),
         "num_landmarks": run.num_landmarks,
         "geometry": dataclasses.asdict(run.geometry),
     }

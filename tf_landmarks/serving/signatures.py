@@ -43,6 +43,10 @@ class ServingModule:
         """The signatures by name."""
         raise NotImplementedError
 
+    def facts(self) -> dict:
+        """What an export says of itself beside its signatures."""
+        return {"yields": self.yields}
+
     def extra_functions(self, names: tuple[str, ...]) -> dict:
         """Functions besides, which no server needs, where the named signatures are saved."""
         return {}
@@ -88,9 +92,13 @@ class FeatureModule(ServingModule):
         """See the base class: what evaluation asks about images that it has warped."""
         return {"represent_inputs": _graph(self.represent_inputs, self._inputs)}
 
+    def facts(self) -> dict:
+        """See the base class."""
+        return {**super().facts(), "descriptor_levels": list(self.model.descriptor_levels)}
+
     def represent_inputs(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The levels by name, `[B, h, w, D]` each, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
-        return dict(self.model.represent(inputs).levels)
+        """The levels by which places are matched, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
+        return self.model.describe(inputs)
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""

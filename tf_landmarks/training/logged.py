@@ -8,6 +8,7 @@ HELD_OUT = "val_"
 COMMON = {
     "loss": "what training makes smaller, the weighted sum of the terms; of IMM's balanced loss it hovers near 1000 "
     "for each level, and the terms say how it goes",
+    "stage": "which phase of training it is, of a method that has several",
     "steps_per_second": "speed since the row before",
     "bad_files": "files met so far that could not be read",
     "health_score": "the number that --keep_best goes by: how closely landmarks follow a known warp, times the root "

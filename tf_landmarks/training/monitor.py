@@ -103,9 +103,7 @@ class FeatureExaminer(Examiner):
         super().__init__(model)
         inputs = data.judged.sample(NUM_FEATURE_INPUTS)
         self._inputs = inputs[:: -(-len(inputs) // NUM_FEATURE_INPUTS)]
-        self._levels = tf.function(
-            lambda images: dict(model.represent(images).levels), autograph=False
-        )
+        self._levels = tf.function(model.describe, autograph=False)
 
     def examine(self, terms: dict[str, float]) -> Findings:
         """See the base class; the score is the method's own."""
@@ -117,9 +115,7 @@ class FeatureExaminer(Examiner):
     def pictures(self, batch: list[tf.Tensor]) -> Iterator[tuple[str, np.ndarray]]:
         """Yields "features": images of a batch, and below each its first three principal components as a colour."""
         images = batch[-1][:NUM_PICTURES]
-        levels = {
-            name: level.numpy() for name, level in self._model.represent(images).levels.items()
-        }
+        levels = {name: level.numpy() for name, level in self._model.describe(images).items()}
         maps = descriptors.side_by_side(levels, descriptors.grid_side(levels, PICTURE_GRID))
         projected = features.principal(maps, count=3).project(maps)
         shown = [

@@ -1,0 +1,266 @@
+"""ContrastLandmark: landmarks from what an image encoder learns by contrast (Cheng, Su, Maji, ICCV 2021).
+
+An encoder that is trained to know an image again in another view (MoCo: He et al. 2020) is invariant at its end and
+still equivariant in between: where a feature fires follows the part. The features of its levels, one beside the other,
+are a descriptor of every place, a hypercolumn. A second stage projects it to few channels, by a loss under which each
+place must be alike to nothing but itself; so descriptors of other objects are matched much better.
+
+What differs from the authors' code: views of [0, 1] are standardised inside the encoder; on one device the batch
+normalisation of both encoders takes the statistics of groups of the batch, as their four devices do; weights
+move by Keras' momentum, which is theirs while the rate stands still. docs/contrastlandmark.md has the reasons.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.augment import photometric, unchanged, views
+from tf_landmarks.errors import UserError
+from tf_landmarks.layers import blocks, grouped_norm, momentum, resnet
+from tf_landmarks.losses import contrastive
+from tf_landmarks.methods import base, schedules
+
+Encoder = Literal["resnet18", "resnet50", "resnet50_half", "small"]
+Colors = Literal["faces", "imagenet"]
+
+#: Mean and standard deviation of the images that encoders were trained on, R, G, B.
+_COLORS: Mapping[Colors, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "faces": ((0.5084, 0.4224, 0.3769), (0.2599, 0.2371, 0.2323)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+#: Sides of the grids of the projected map, as shares of the input's: in its training, and as it is yielded.
+_TRAINED_GRID, _YIELDED_GRID = 1 / 4, 1 / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastlandmarkOptions:
+    """Options of ContrastLandmark; the defaults are the paper's, of which a stage's steps are `--steps`."""
+
+    encoder: Encoder = base.option("resnet50", "the network; small: ResNet-18 of a quarter's width")
+    colors: Colors = base.option(
+        "faces", "by which mean and spread of colours images are standardised"
+    )
+    embedding_dim: int = base.option(128, "numbers that say which image it is")
+    queue_size: int = base.option(4096, "keys of other images that a query is told from")
+    temperature: float = base.option(0.07, "of the softmax over keys")
+    momentum: float = base.option(0.999, "share of itself that the key encoder keeps in a step")
+    bn_groups: int = base.option(
+        4,
+        "parts of a replica's batch that are normalised by themselves, so that normalisation does not tell a "
+        "query its key; 1 where four or more replicas train",
+    )
+    crop_least: float = base.option(0.2, "least share of the image that a view shows")
+    color: photometric.PhotometricStrength = base.option(
+        photometric.PhotometricStrength(), "changes of colour of each view"
+    )
+    learning_rate: float = base.option(0.03, "of SGD with momentum 0.9, at the start")
+    l2: float = base.option(1e-4, "L2 penalty on every weight of the encoder")
+    steps_per_epoch: int = base.option(
+        1, "steps between falls of the learning rate, which follows a cosine to 0"
+    )
+    projection_dim: int = base.option(
+        0, "channels of the projection, trained in a second stage; 0: no projection"
+    )
+    projection_steps: int = base.option(0, "steps of the second stage", may_change=True)
+    projection: Literal["softmax", "linear"] = base.option(
+        "softmax",
+        "what follows the linear map: a softmax over the places of each channel, or nothing",
+    )
+    projection_scale: float = base.option(7.0, "of what goes into that softmax")
+    projection_temperature: float = base.option(1 / 7, "of the softmax over places, in its loss")
+    projection_learning_rate: float = base.option(1e-3, "Adam's in the second stage, at the start")
+    projection_l2: float = base.option(5e-4, "L2 penalty on the projection's weights")
+    projection_steps_per_epoch: int = base.option(1, "as steps_per_epoch, of the second stage")
+
+
+class Contrastlandmark(base.FeatureModel):
+    """The model; see the module's head."""
+
+    options_class = ContrastlandmarkOptions
+    loss_layers = ("embedding", "keys")
+    terms: ClassVar[Mapping[str, str]] = {
+        "info_nce": "how well a view is told from other images by another view of it, in nats; the logarithm of "
+        "1 + --contrastlandmark_queue_size where it cannot be told at all",
+        "top1": "share of views whose own image is the most alike of all in the queue",
+        "positive": "mean cosine between two views of an image",
+        "distance": "root of the distance, in pixels, at which a place finds itself on average by its projected "
+        "descriptor; should fall far below that of descriptors that say nothing, about the root of half the side",
+    }
+    remedies = base.FeatureRemedies(
+        collapse="with a lower --contrastlandmark_learning_rate or more images",
+        directions="with more steps, or a longer --contrastlandmark_queue_size",
+        places="with a projection (--contrastlandmark_projection_dim=64 and --contrastlandmark_projection_steps)",
+        warps="with smaller crops (--contrastlandmark_crop_least) or stronger --contrastlandmark_color_*",
+    )
+
+    def __init__(
+        self, spec: base.ModelSpec, options: ContrastlandmarkOptions, frozen=None, **kwargs
+    ):
+        super().__init__(spec, options, frozen, **kwargs)
+        self.encoder, self.embedding = self._make_encoder()
+        self.keys = momentum.MomentumKeys(
+            *self._make_encoder(), options.embedding_dim, options.queue_size
+        )
+        kernel, bias = resnet.uniform(sum(resnet.ARCHITECTURES[options.encoder].channels))
+        self.projector = [
+            # One map from all levels, each at its own size: so is what it costs.
+            tf.keras.layers.Conv2D(
+                options.projection_dim,
+                1,
+                use_bias=index == 0,
+                kernel_initializer=type(kernel).from_config(kernel.get_config()),
+                bias_initializer=bias,
+            )
+            for index in range(len(resnet.LEVELS) if options.projection_dim else 0)
+        ]
+
+    def _make_encoder(self) -> tuple[resnet.ResNet, resnet.Embedding]:
+        options = self.options
+        norm = functools.partial(grouped_norm.GroupedBatchNormalization, groups=options.bn_groups)
+        encoder = resnet.ResNet(resnet.ARCHITECTURES[options.encoder], norm)
+        return encoder, resnet.Embedding(options.embedding_dim)
+
+    @classmethod
+    def check(cls, spec: base.ModelSpec, options: ContrastlandmarkOptions) -> None:
+        """Replicas must not share statistics, and the stages must be whole."""
+        if spec.sync_batch_norm:
+            raise UserError(
+                "--sync_batch_norm: statistics of all replicas would tell a query its key; leave it out"
+            )
+        if bool(options.projection_dim) != bool(options.projection_steps):
+            raise UserError(
+                f"--contrastlandmark_projection_dim={options.projection_dim} and "
+                f"--contrastlandmark_projection_steps={options.projection_steps}: both or neither"
+            )
+        options.color.check("--contrastlandmark_color_")
+
+    @property
+    def descriptor_levels(self) -> tuple[str, ...]:
+        """The projected map, or the hypercolumn."""
+        return ("projected",) if self.projector else super().descriptor_levels
+
+    @property
+    def stages(self) -> list[base.Stage]:
+        """The encoder's, and the projection's if there is one."""
+        options = self.options
+        two = views.TwoViews(options.color, (options.crop_least, 1.0))
+        encoder = base.Player(
+            "encoder",
+            lambda rate: tf.keras.optimizers.SGD(rate, momentum=0.9),
+            lambda steps: schedules.EpochCosine(
+                options.learning_rate, steps, options.steps_per_epoch
+            ),
+            self._encoder_variables,
+            l2=options.l2,
+        )
+        stages = [
+            base.Stage("contrast", two, self.contrast, (encoder,), min_batch=options.bn_groups)
+        ]
+        if self.projector:
+            projector = base.Player(
+                "projector",
+                lambda rate: tf.keras.optimizers.Adam(rate, beta_1=0.5, epsilon=1e-8),
+                lambda steps: schedules.EpochCosine(
+                    options.projection_learning_rate,
+                    steps,
+                    options.projection_steps_per_epoch,
+                    least=8e-4,
+                ),
+                lambda: [v for layer in self.projector for v in layer.trainable_variables],
+                l2=options.projection_l2,
+            )
+            stages.append(
+                base.Stage(
+                    "projection",
+                    unchanged.Unchanged(),
+                    self.project,
+                    (projector,),
+                    options.projection_steps,
+                )
+            )
+        return stages
+
+    def contrast(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
+        """Terms: `info_nce`, `top1`, `positive`."""
+        query = self.embedding(self._encode(batch["view1"], training)[resnet.LEVELS[-1]])
+        seed = tf.stack([self.steps_done, 0])
+        key, everyones = self.keys(self._standardize(batch["view2"]), seed, training)
+        losses, logits = contrastive.info_nce(query, key, self.keys.queue, self.options.temperature)
+        if training:  # after the loss, which must not see them
+            self.keys.push(everyones)
+        is_first = tf.equal(tf.argmax(logits, axis=-1), 0)
+        terms = {
+            "info_nce": tf.reduce_mean(losses),
+            "top1": tf.reduce_mean(tf.cast(is_first, tf.float32)),
+            "positive": tf.reduce_mean(logits[:, 0]) * self.options.temperature,
+        }
+        return base.Losses({"encoder": terms["info_nce"]}, terms)
+
+    def project(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
+        """Terms: `distance`, the root of pixels. The encoder is frozen, in inference mode."""
+        side = round(self.spec.image_size * _TRAINED_GRID)
+        levels = self._encode(batch["images"], training=False)
+        maps = self._project({name: tf.stop_gradient(v) for name, v in levels.items()}, side)
+        unit = tf.reshape(maps, [-1, side * side, maps.shape[-1]])
+        cells = coordinates.corner_grid((side, side)).reshape(-1, 2)
+        cells = coordinates.pixels_from_corner(cells, (side, side)) / _TRAINED_GRID
+        places = tf.constant(cells, tf.float32)
+        distance = contrastive.expected_distance(
+            unit / self.options.projection_temperature, unit, places[tf.newaxis], places
+        )
+        total = tf.reduce_mean(distance)
+        return base.Losses({"projector": total}, {"distance": total})
+
+    def after_step(self) -> None:
+        """The key encoder follows."""
+        if self.stage.losses == self.contrast:
+            self._follow(self.options.momentum)
+
+    def build_variables(self, for_training: bool = True) -> None:
+        """See the base class; the key encoder begins as the other."""
+        super().build_variables(for_training)
+        if for_training:
+            self._follow(0.0)
+
+    def represent(self, images: tf.Tensor, training: bool = False) -> base.Features:
+        """Each level of the encoder at its own size, and the projected map `[B, S / 2, S / 2, D]`, unit vectors."""
+        levels = self._encode(images, training)
+        if self.projector:
+            side = round(self.spec.image_size * _YIELDED_GRID)
+            levels = {"projected": self._project(levels, side), **levels}
+        return base.Features({name: tf.cast(level, tf.float32) for name, level in levels.items()})
+
+    def _follow(self, kept: float) -> None:
+        self.keys.follow(self.encoder, self.embedding, kept)
+
+    def _encoder_variables(self) -> list[tf.Variable]:
+        return self.encoder.trainable_variables + self.embedding.trainable_variables
+
+    def _standardize(self, images: tf.Tensor) -> tf.Tensor:
+        mean, spread = _COLORS[self.options.colors]
+        return (images - mean) / spread
+
+    def _encode(self, images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        return self.encoder(self._standardize(images), training=training)
+
+    def _project(self, levels: dict[str, tf.Tensor], side: int) -> tf.Tensor:
+        """Unit descriptors `[B, side, side, D]`, float32."""
+        scores = tf.add_n(
+            [
+                blocks.resize(tf.cast(conv(levels[name]), tf.float32), (side, side))
+                for name, conv in zip(resnet.LEVELS[::-1], self.projector, strict=True)
+            ]
+        )
+        if self.options.projection == "softmax":
+            scores = self.options.projection_scale * scores
+            # Over places; what is common to all places of a channel falls out when unit vectors are made, so
+            # the largest is taken away first.
+            scores = tf.nn.softmax(
+                tf.reshape(scores, [tf.shape(scores)[0], side * side, scores.shape[-1]]), axis=1
+            )
+            scores = tf.reshape(scores, [-1, side, side, scores.shape[-1]])
+        return tf.math.l2_normalize(scores, axis=-1, epsilon=1e-24)
