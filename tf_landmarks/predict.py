@@ -23,7 +23,11 @@ _FRAMES = flags.DEFINE_string(
     "frames", "", "of each video or stack, the frames to take, start:stop:step; all if empty"
 )
 _OUTPUT = flags.DEFINE_string("output", None, "where to write", required=True)
-_FORMATS = flags.DEFINE_list("format", ["csv"], "any of csv, json, coco, overlay")
+_FORMATS = flags.DEFINE_list(
+    "format",
+    ["csv"],
+    "any of csv, json, coco, dlc (DeepLabCut's tables), tidy (a row for each landmark), overlay",
+)
 
 
 def main(_) -> None:

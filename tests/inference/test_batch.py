@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import cv2
 import numpy as np
@@ -24,6 +25,15 @@ class CornerModel:
         points = [[[0, 0], [image.shape[1] - 1, image.shape[0] - 1]] for image in images]
         points = np.array(points, np.float32).reshape(-1, 2, 2)
         return Prediction(points, np.full(points.shape[:2], 0.5, np.float32))
+
+
+class SureModel(CornerModel):
+    """Finds the same, in images of 12 rows the second landmark with little confidence."""
+
+    def predict(self, images):
+        found = super().predict(images)
+        low = [[0.9, 0.3 if len(image) == 12 else 0.9] for image in images]
+        return Prediction(found.landmarks, np.array(low, np.float32).reshape(-1, 2))
 
 
 @pytest.fixture
@@ -63,6 +73,30 @@ def test_coco_can_be_read_back_as_annotations(folder):
     assert "b.jpg" not in rows or np.isnan(rows["b.jpg"]).all()
 
 
+def test_deeplabcut_s_table_can_be_read_back_as_annotations(folder):
+    batch.predict_folder(SureModel(), str(folder / "in"), str(folder / "out"), ["dlc"])
+    table = folder / "out" / "dlc" / "landmarks.csv"
+    assert table.read_text().splitlines()[:3] == [
+        "scorer" + 6 * ",tf_landmarks", "bodyparts,0,0,0,1,1,1", "coords" + 2 * ",x,y,likelihood"
+    ]  # fmt: skip
+    known = annotations.read_annotations(table)
+    assert known.files == ["a.png", "b.jpg", "below/c.png"] and known.names == ["0", "1"]
+    np.testing.assert_array_equal(known.points[0], [[0, 0], [29, 19]])
+    assert np.isnan(known.points[1]).all()
+    # The second is less likely than what DeepLabCut takes for a point.
+    np.testing.assert_array_equal(known.points[2], [[0, 0], [np.nan, np.nan]])
+
+
+def test_a_tidy_table_has_a_row_for_each_landmark(folder):
+    batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["tidy"])
+    with open(folder / "out" / "tidy.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["file", "landmark", "x", "y", "confidence", "error"]
+    assert rows[2] == ["a.png", "1", "29.000", "19.000", "0.500", ""]
+    assert [row[:5] for row in rows[3:5]] == [["b.jpg", k, "", "", ""] for k in "01"]
+    assert len(rows) == 7 and all(row[5] for row in rows[3:5])
+
+
 def test_overlays_show_a_marker_at_each_landmark(folder):
     batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["overlay"])
     picture = np.asarray(Image.open(folder / "out" / "overlays" / "below" / "c.png.png"))
@@ -74,7 +108,7 @@ def test_overlays_show_a_marker_at_each_landmark(folder):
 
 def test_an_unknown_format_lists_the_known_ones(folder):
     with pytest.raises(
-        ValueError, match=r"--format=yaml is unknown; it takes csv, json, coco, overlay"
+        ValueError, match=r"--format=yaml is unknown; it takes csv, json, coco, dlc, tidy, overlay"
     ):
         batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["yaml"])
 
@@ -121,6 +155,37 @@ def test_every_frame_has_a_row_and_a_broken_video_its_reason(films):
     assert found[7]["landmarks"] == [[0, 0], [29, 19]] and set(found[40]) == {"file", "error"}
     known = annotations.read_annotations(films / "out" / "coco.json")
     assert known.files[7] == "a.avi#000007" and known.points[45, 1].tolist() == [15, 23]
+
+
+def test_every_video_has_a_table_of_deeplabcut_s_whose_rows_are_frames(films):
+    assert batch.predict_folder(
+        SureModel(), str(films / "in"), str(films / "out"), ["dlc", "tidy"], frames="1::2"
+    ) == (22, 1)
+    written = sorted(path.name for path in (films / "out" / "dlc").rglob("*.csv"))
+    assert written == ["aDLC_tf_landmarks.csv", "cDLC_tf_landmarks.csv"]
+    known = annotations.read_annotations(films / "out" / "dlc" / written[0])
+    assert known.frames.tolist() == list(range(1, 40, 2))
+    assert known.points[:, 1].tolist() == [[29, 19]] * 20
+    known = annotations.read_annotations(films / "out" / "dlc" / "below" / written[1])
+    assert known.frames.tolist() == [1, 3]
+    with open(films / "out" / "tidy.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[3] == {
+        "file": "a.avi", "frame": "3", "landmark": "1", "x": "29.000", "y": "19.000",
+        "confidence": "0.900", "error": "",
+    }  # fmt: skip
+    assert len(rows) == 2 * (20 + 1 + 2)
+
+
+def test_videos_of_one_name_have_tables_of_their_own(films):
+    os.rename(films / "in" / "below" / "c.avi", films / "in" / "a.mkv")
+    predict(films, "", "dlc")
+    tables = {
+        path.name: annotations.read_annotations(path) for path in (films / "out").rglob("*.csv")
+    }
+    assert {name: len(known.files) for name, known in tables.items()} == {
+        "aDLC_tf_landmarks.csv": 40, "a.mkvDLC_tf_landmarks.csv": 5
+    }  # fmt: skip
 
 
 def test_a_video_file_is_predicted_with_an_overlay_video_of_its_length_and_rate(films):

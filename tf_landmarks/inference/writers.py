@@ -1,4 +1,4 @@
-"""Landmarks of images or videos as files: CSV, JSON, COCO keypoints, pictures.
+"""Landmarks of images or videos as files: tables, JSON, COCO keypoints, DeepLabCut's tables, pictures.
 
 Each of `WRITERS` is a context manager `(output, num_landmarks, source)` that gives a function to call with
 one row after the other.
@@ -23,9 +23,12 @@ FILES = {
     "csv": "landmarks.csv",
     "json": "landmarks.json",
     "coco": "coco.json",
+    "dlc": "dlc/*",
+    "tidy": "tidy.csv",
     "overlay": "overlays/*",
 }
 FORMATS = tuple(FILES)
+_SCORER = "tf_landmarks"  # who found the points, in DeepLabCut's words
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -47,10 +50,7 @@ def _csv(output: str, num_landmarks: int, source: sources.Source):
         table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
 
         def write(row: PredictionRow) -> None:
-            cells = [""] * len(columns)
-            if row.landmarks is not None:
-                values = np.column_stack([row.landmarks, row.confidence]).ravel()
-                cells = [f"{value:.3f}" for value in values]
+            cells = [cell for cells in _cells(row, num_landmarks) for cell in cells]
             table.writerow(
                 [row.file, *([row.frame] if source.of_videos else []), *cells, row.error]
             )
@@ -119,6 +119,67 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
 
 
 @contextlib.contextmanager
+def _tidy(output: str, num_landmarks: int, source: sources.Source):
+    """`tidy.csv`: a row for each landmark of each image, for tools that group and pivot.
+
+    An image that could not be read has as many rows as the others, blank but for the reason.
+    """
+    with run_directory.open_whole(os.path.join(output, FILES["tidy"])) as file:
+        table = csv.writer(file)
+        frame = ["frame"] if source.of_videos else []
+        table.writerow(["file", *frame, "landmark", "x", "y", "confidence", "error"])
+
+        def write(row: PredictionRow) -> None:
+            place = [row.file, *([row.frame] if source.of_videos else [])]
+            for k, cells in enumerate(_cells(row, num_landmarks)):
+                table.writerow([*place, k, *cells, row.error])
+
+        yield write
+
+
+@contextlib.contextmanager
+def _dlc(output: str, num_landmarks: int, source: sources.Source):
+    """`dlc/`: what DeepLabCut writes of its predictions; confidence stands for the likelihood.
+
+    Of images one table, `landmarks.csv`, with a row for each. Of videos a table each, `walkDLC_tf_landmarks.csv`
+    for `walk.mp4`, with the numbers of the frames; one that cannot be opened has none. What could not be read is
+    blank.
+    """
+    folder = os.path.join(output, "dlc")
+    run_directory.make_folder(folder)
+    taken: dict[str, str] = {}  # the file that each table is of
+    with contextlib.ExitStack() as opened:
+        table = None if source.of_videos else _dlc_table(opened, folder, "landmarks", num_landmarks)
+
+        def write(row: PredictionRow) -> None:
+            nonlocal table
+            if source.of_videos and row.frame is None:
+                return
+            if source.of_videos and row.file not in taken.values():
+                opened.close()
+                stem = os.path.splitext(row.file)[0]
+                name = row.file if stem in taken else stem  # of walk.mp4 and walk.avi
+                taken[name] = row.file
+                table = _dlc_table(opened, folder, f"{name}DLC_{_SCORER}", num_landmarks)
+            cells = [cell for cells in _cells(row, num_landmarks) for cell in cells]
+            table.writerow([row.frame if source.of_videos else row.file, *cells])
+
+        yield write
+
+
+def _dlc_table(opened: contextlib.ExitStack, folder: str, name: str, num_landmarks: int):
+    """Opens a table, until `opened` is closed, and writes its header."""
+    path = os.path.join(folder, name + ".csv")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    table = csv.writer(opened.enter_context(run_directory.open_whole(path)))
+    axes = ("x", "y", "likelihood")
+    table.writerow(["scorer", *[_SCORER] * len(axes) * num_landmarks])
+    table.writerow(["bodyparts", *(str(k) for k in range(num_landmarks) for _ in axes)])
+    table.writerow(["coords", *axes * num_landmarks])
+    return table
+
+
+@contextlib.contextmanager
 def _overlay(output: str, num_landmarks: int, source: sources.Source):
     """Each image with its landmarks, see `write_pictures`."""
     with write_pictures(output, source, "take another --format") as write_picture:
@@ -165,7 +226,17 @@ def write_pictures(output: str, source: sources.Source, remedy: str = "take anot
         yield write
 
 
-WRITERS = {"csv": _csv, "json": _json, "coco": _coco, "overlay": _overlay}
+WRITERS = {
+    "csv": _csv, "json": _json, "coco": _coco, "dlc": _dlc, "tidy": _tidy, "overlay": _overlay
+}  # fmt: skip
+
+
+def _cells(row: PredictionRow, num_landmarks: int) -> list[list[str]]:
+    """x, y and confidence of each landmark, blank where the image could not be read."""
+    if row.landmarks is None:
+        return [[""] * 3 for _ in range(num_landmarks)]
+    values = np.column_stack([row.landmarks, row.confidence])
+    return [[f"{value:.3f}" for value in of_one] for of_one in values]
 
 
 def _dump(output: str, name: str, content) -> None:
