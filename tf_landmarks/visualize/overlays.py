@@ -70,17 +70,7 @@ def draw_landmarks(
 def draw_numbered(
     image: np.ndarray, landmarks: np.ndarray, factor: float = 1, radius: float = 4.0
 ) -> np.ndarray:
-    """Draws landmarks with their numbers, each where it hides least of the others.
-
-    Args:
-        image: `[H, W, 3]` uint8 RGB.
-        landmarks: `[K, 2]` (x, y) in pixels of `image`; NaN is left out.
-        factor: Scale of the result.
-        radius: Radius of a marker, pixels of the result; numbers grow with it.
-
-    Returns:
-        `[factor H, factor W, 3]` uint8.
-    """
+    """As `draw_landmarks`, with numbers that grow with `radius`, each where it hides least of the others."""
     canvas = draw_landmarks(image, landmarks, factor, radius)
     font = (cv2.FONT_HERSHEY_SIMPLEX, 0.1 * radius)
     points = scale_points(landmarks, factor)
