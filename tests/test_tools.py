@@ -77,7 +77,8 @@ def test_evaluate_says_what_is_wrong_without_a_traceback(folder):
 def test_predict_and_export_work_as_commands(folder):
     out = folder / "found"
     arguments = [f"--model={folder}/run/export", f"--input={folder}/faces/test", f"--output={out}"]
-    said = run("-m", "tf_landmarks.predict", *arguments, "--format=csv,overlay")
+    look = ["--overlay_numbers", "--overlay_min_confidence=0.1"]
+    said = run("-m", "tf_landmarks.predict", *arguments, "--format=csv,overlay", *look)
     assert "found landmarks in 6 images, 0 could not be read" in said
     assert len((out / "landmarks.csv").read_text().splitlines()) == 7
     said = run("-m", "tf_landmarks.export", f"--run_dir={folder}/run", f"--output={folder}/served")

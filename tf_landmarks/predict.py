@@ -28,6 +28,12 @@ _FORMATS = flags.DEFINE_list(
     ["csv"],
     "any of csv, json, coco, dlc (DeepLabCut's tables), tidy (a row for each landmark), overlay",
 )
+_NUMBERS = flags.DEFINE_bool(
+    "overlay_numbers", False, "overlays have landmarks' numbers beside them"
+)
+_MIN_CONFIDENCE = flags.DEFINE_float(
+    "overlay_min_confidence", 0.0, "overlays leave out landmarks of less confidence, 0 to 1"
+)
 
 
 def main(_) -> None:
@@ -37,11 +43,13 @@ def main(_) -> None:
         from tf_landmarks.inference.exported import ExportedModel
 
         writers.check_formats(_FORMATS.value)
+        look = writers.OverlayLook(_NUMBERS.value, _MIN_CONFIDENCE.value)
+        writers.check_look(look, _FORMATS.value)
         results.ResultFolder(_OUTPUT.value, [writers.FILES[name] for name in _FORMATS.value])
         model = ExportedModel(_MODEL.value)
         model.check_finds_landmarks()
         found, failed = batch.predict_folder(
-            model, _INPUT.value, _OUTPUT.value, _FORMATS.value, _FRAMES.value
+            model, _INPUT.value, _OUTPUT.value, _FORMATS.value, _FRAMES.value, look
         )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
         written = sorted(name for name in os.listdir(_OUTPUT.value) if not name.startswith("."))

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from tf_landmarks.data import annotations, image_files, videos
-from tf_landmarks.inference import batch
+from tf_landmarks.errors import UserError
+from tf_landmarks.inference import batch, writers
 from tf_landmarks.inference.exported import Prediction
+from tf_landmarks.visualize import overlays
 
 pytestmark = pytest.mark.core
 
@@ -104,6 +106,56 @@ def test_overlays_show_a_marker_at_each_landmark(folder):
     assert picture.shape == (12 * factor, 8 * factor, 3)
     centre = (factor - 1) // 2
     assert (picture[centre, centre] != picture[6 * factor, 4 * factor]).any()
+
+
+def test_overlays_have_numbers_and_leave_out_what_is_not_sure_where_that_is_asked_for(folder):
+    def drawn(name: str, **look) -> np.ndarray:
+        batch.predict_folder(
+            SureModel(), str(folder / "in"), str(folder / name), ["overlay"],
+            look=writers.OverlayLook(**look),
+        )  # fmt: skip
+        return np.asarray(Image.open(folder / name / "overlays" / "below" / "c.png.png")).astype(
+            int
+        )
+
+    plain, sure, numbered = drawn("a"), drawn("b", min_confidence=0.5), drawn("c", numbers=True)
+    first, second = np.s_[:40, :40], np.s_[-40:, -40:]  # landmarks of confidence 0.9 and 0.3
+    blue = (0, 0, 255)
+    assert (plain[first] == sure[first]).all() and (plain[first] != blue).any()
+    assert (plain[second] != blue).any() and (sure[second] == blue).all()
+    image = np.full((12, 8, 3), blue, np.uint8)
+    np.testing.assert_array_equal(
+        numbered, overlays.draw_numbered(image, np.array([[0, 0], [7, 11]]), 256 // 12)
+    )
+    assert (numbered[first] != plain[first]).any() and (numbered[second] != plain[second]).any()
+
+
+@pytest.mark.parametrize(
+    "look, formats, words",
+    [
+        ({"min_confidence": 1.5}, ["overlay"], "--overlay_min_confidence=1.5 must be in"),
+        (
+            {"min_confidence": 0.5},
+            ["csv"],
+            "--overlay_min_confidence says .* --format=csv draws none",
+        ),
+        (
+            {"numbers": True},
+            ["csv", "json"],
+            "--overlay_numbers says how overlays look.*add overlay",
+        ),
+    ],
+)
+def test_a_look_without_overlays_is_refused(folder, look, formats, words):
+    with pytest.raises(UserError, match=words):
+        batch.predict_folder(
+            CornerModel(),
+            str(folder / "in"),
+            str(folder / "out"),
+            formats,
+            look=writers.OverlayLook(**look),
+        )
+    assert not (folder / "out").exists()
 
 
 def test_an_unknown_format_lists_the_known_ones(folder):
@@ -237,8 +289,8 @@ def test_an_output_that_fails_is_named_and_the_others_go_on(folder):
         f"--format=overlay could not be written for {long}: File name too long; "
         "--format=json could not be written: Is a directory"
     )
-    overlays = {p.name for p in (folder / "out" / "overlays").rglob("*.png")}
-    assert overlays == {"a.png.png", "c.png.png"}
+    drawn = {p.name for p in (folder / "out" / "overlays").rglob("*.png")}
+    assert drawn == {"a.png.png", "c.png.png"}
     with open(folder / "out" / "landmarks.csv", newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)][-1] == long
 

@@ -11,30 +11,38 @@ from tf_landmarks.inference.exported import ExportedModel
 
 
 def predict_folder(
-    model: ExportedModel, folder: str, output: str, formats: Sequence[str], frames: str = ""
+    model: ExportedModel,
+    folder: str,
+    output: str,
+    formats: Sequence[str],
+    frames: str = "",
+    look: writers.OverlayLook = writers.PLAIN,
 ) -> tuple[int, int]:
     """Predicts all images of a folder, or all frames of videos, and writes what is asked for.
 
     Args:
         model: An export.
         folder: What `--input` names, see `sources.open_source`. EXIF rotation is applied.
-        output: `landmarks.csv`, `landmarks.json`, `coco.json`, `overlays/` go there.
+        output: The files of `writers.FILES` go there.
         formats: See `writers.FORMATS`.
         frames: Frames of each video or stack to take.
+        look: Of overlays.
 
     Returns:
         How many images were read, and how many could not be.
 
     Raises:
-        UserError: If there is no image, or a format is unknown; and at the end, when all that could be written
-            is, if no image could be read or something could not be written.
+        UserError: If there is no image, a format is unknown, or there are no overlays to look like that; and at
+            the end, when all that could be written is, if no image could be read or something could not be
+            written.
     """
     writers.check_formats(formats)
+    writers.check_look(look, formats)
     source = sources.open_source(folder, flag="--input", prefer_train=False, frames=frames)
     run_directory.make_folder(output)
     num_found, first_error = 0, ""
     outputs = [
-        _Output(name, writers.WRITERS[name](output, model.num_landmarks, source))
+        _Output(name, writers.open_writer(name, output, model.num_landmarks, source, look))
         for name in formats
     ]
     with contextlib.ExitStack() as stack:
@@ -61,7 +69,7 @@ class _Output:
 
     Args:
         name: The format.
-        writer: One of `writers.WRITERS`, called.
+        writer: Of `writers.open_writer`.
     """
 
     def __init__(self, name: str, writer: contextlib.AbstractContextManager):

@@ -1,14 +1,14 @@
 """Landmarks of images or videos as files: tables, JSON, COCO keypoints, DeepLabCut's tables, pictures.
 
-Each of `WRITERS` is a context manager `(output, num_landmarks, source)` that gives a function to call with
-one row after the other.
+`open_writer` makes a context manager that gives a function to call with one row after the other.
 """
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,11 +31,66 @@ FORMATS = tuple(FILES)
 _SCORER = "tf_landmarks"  # who found the points, in DeepLabCut's words
 
 
+@dataclasses.dataclass(frozen=True)
+class OverlayLook:
+    """How overlays are drawn.
+
+    Attributes:
+        numbers: Whether each landmark has its number beside it.
+        min_confidence: Landmarks of less, in [0, 1], are left out.
+    """
+
+    numbers: bool = False
+    min_confidence: float = 0.0
+
+    def draw(self, row: PredictionRow) -> np.ndarray:
+        """Draws a row that has an image, a small one enlarged; `[factor H, factor W, 3]` uint8."""
+        draw = overlays.draw_numbered if self.numbers else overlays.draw_landmarks
+        sure = row.confidence >= self.min_confidence
+        shown = np.where(sure[:, np.newaxis], row.landmarks, np.nan)
+        return draw(row.image, shown, picture_factor(row))
+
+
+#: All landmarks, without numbers.
+PLAIN = OverlayLook()
+
+
+def check_look(look: OverlayLook, formats: Sequence[str]) -> None:
+    """Raises UserError if overlays are to look like something that is not drawn."""
+    if not 0 <= look.min_confidence <= 1:
+        raise UserError(
+            f"--overlay_min_confidence={look.min_confidence:g} must be in [0, 1]; 0 draws all landmarks"
+        )
+    if look != PLAIN and "overlay" not in formats:
+        flag = "--overlay_numbers" if look.numbers else "--overlay_min_confidence"
+        raise UserError(
+            f"{flag} says how overlays look, and --format={','.join(formats)} draws none; add overlay to it"
+        )
+
+
 def check_formats(formats: Sequence[str]) -> None:
     """Raises UserError for a format that is not one of `FORMATS`."""
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"--format={','.join(unknown)} is unknown; it takes {', '.join(FORMATS)}")
+
+
+def open_writer(
+    name: str, output: str, num_landmarks: int, source: sources.Source, look: OverlayLook
+) -> contextlib.AbstractContextManager[Callable[[PredictionRow], None]]:
+    """What writes one format into a folder.
+
+    Args:
+        name: One of `FORMATS`.
+        output: The folder of results.
+        num_landmarks: K.
+        source: What is predicted.
+        look: Of overlays.
+    """
+    if name == "overlay":
+        return _overlay(output, look, source)
+    writers = {"csv": _csv, "json": _json, "coco": _coco, "dlc": _dlc, "tidy": _tidy}
+    return writers[name](output, num_landmarks, source)
 
 
 @contextlib.contextmanager
@@ -180,15 +235,12 @@ def _dlc_table(opened: contextlib.ExitStack, folder: str, name: str, num_landmar
 
 
 @contextlib.contextmanager
-def _overlay(output: str, num_landmarks: int, source: sources.Source):
+def _overlay(output: str, look: OverlayLook, source: sources.Source):
     """Each image with its landmarks, see `write_pictures`."""
     with write_pictures(output, source, "take another --format") as write_picture:
 
         def write(row: PredictionRow) -> None:
-            picture = None
-            if row.image is not None:
-                picture = overlays.draw_landmarks(row.image, row.landmarks, picture_factor(row))
-            write_picture(row, picture)
+            write_picture(row, None if row.image is None else look.draw(row))
 
         yield write
 
@@ -224,11 +276,6 @@ def write_pictures(output: str, source: sources.Source, remedy: str = "take anot
 
     with video_writer.VideoWriter(remedy) as film:
         yield write
-
-
-WRITERS = {
-    "csv": _csv, "json": _json, "coco": _coco, "dlc": _dlc, "tidy": _tidy, "overlay": _overlay
-}  # fmt: skip
 
 
 def _cells(row: PredictionRow, num_landmarks: int) -> list[list[str]]:
