@@ -62,9 +62,10 @@ def test_evaluate_prints_a_table_and_writes_metrics_report_and_overview(folder):
 
 def test_evaluate_measures_on_held_out_images_of_the_training_part(folder):
     arguments = [f"--model={folder}/run", f"--data={folder}/faces", f"--output={folder}/held_out"]
-    run("tools/evaluate.py", *arguments, "--split=validation")
+    run("tools/evaluate.py", *arguments, "--split=validation", "--rivals=hog")
     scores = json.loads((folder / "held_out" / "metrics.json").read_text())
     assert scores["protocol"]["num_train"] + scores["protocol"]["num_test"] == 20
+    assert set(scores["rivals"]) == {"hog"}
 
 
 def test_evaluate_says_what_is_wrong_without_a_traceback(folder):

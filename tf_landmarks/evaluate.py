@@ -43,9 +43,14 @@ _FLIP_PAIRS = flags.DEFINE_string(
     "left:right landmarks with commas (or human36m), where these cannot be told apart: errors are those "
     "against the nearer of annotation and mirrored annotation",
 )  # fmt: skip
+_RIVALS = flags.DEFINE_list(
+    "rivals", ["pixels", "hog"],
+    "ridges on the image itself to show beside the model, of the same labels: pixels, hog. Empty for none: hog takes "
+    "12 kB and more for each labelled image, several times over",
+)  # fmt: skip
 _SUPERVISED = flags.DEFINE_list(
     "supervised", [],
-    "networks to train from scratch on the same labels, beside the ridges that are always shown: unet (the "
+    "networks to train from scratch on the same labels, beside --rivals: unet (the "
     "strongest rival, minutes on one core), A, B",
 )  # fmt: skip
 _SUPERVISED_ROTATION = flags.DEFINE_float(
@@ -65,6 +70,7 @@ def main(_) -> None:
         from tf_landmarks.report import panels, report, text
 
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
+        ridges = rivals.ridges(_RIVALS.value)
         networks = [
             supervised.make(name, rotation=_SUPERVISED_ROTATION.value) for name in _SUPERVISED.value
         ]
@@ -80,7 +86,7 @@ def main(_) -> None:
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         result = landmark_regression.evaluate(
             model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
-            others=(*rivals.RIDGES, *networks),
+            others=(*ridges, *networks),
         )  # fmt: skip
         for line in text.table(result):
             logging.info("%s", line)

@@ -24,6 +24,7 @@ _PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py"
 _COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "numbers of labels")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
 _FLIP_PAIRS = flags.DEFINE_string("flip_pairs", "", "as for tools/evaluate.py")
+_RIVALS = flags.DEFINE_list("rivals", ["pixels", "hog"], "as for tools/evaluate.py")
 _SUPERVISED = flags.DEFINE_list("supervised", ["unet"], "networks: unet, A, B, or empty")
 _SUPERVISED_REPEATS = flags.DEFINE_integer("supervised_repeats", 3, "their draws", lower_bound=1)
 _STEPS = flags.DEFINE_integer(
@@ -46,6 +47,7 @@ def main(_) -> None:
         output = results.ResultFolder(_OUTPUT.value, ["few_labels.json", "few_labels.png"])
         if not all(c == "all" or (c.isdecimal() and int(c)) for c in _COUNTS.value):
             raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
+        ridges = rivals.ridges(_RIVALS.value)
         networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
         models = [ExportedModel(path) for path in _MODELS.value]
         for model in models:
@@ -62,7 +64,7 @@ def main(_) -> None:
             )
             _log(name, scores[name])
         yardstick = landmark_regression.make_yardstick(models[0], test, _NORMALIZER.value, protocol)
-        for rival in (*rivals.RIDGES, *networks):
+        for rival in (*ridges, *networks):
             repeats = _SUPERVISED_REPEATS.value if rival in networks else _REPEATS.value
             scores[rival.title] = rivals.measure(
                 rival, train, test, models[0].geometry, yardstick, counts, repeats, _SEED.value

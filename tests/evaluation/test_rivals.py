@@ -6,6 +6,7 @@ import pytest
 from tests.evaluation import toy_data
 from tf_landmarks.data import labelled
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import few_labels, protocols, regression, rivals
 from tf_landmarks.evaluation.yardstick import Yardstick
 
@@ -54,6 +55,15 @@ def test_a_ridge_finds_a_disc_and_better_with_more_labels(tmp_path, rival):
     everything = 100 * score.errors.mean()
     assert score.few_labels[-1].mean == pytest.approx(everything)
     assert everything < 5 < score.few_labels[0].mean
+
+
+def test_ridges_are_chosen_by_name_and_may_be_none():
+    assert rivals.ridges(["hog", "pixels"]) == [PIXELS, HOG]
+    assert rivals.ridges(["hog"]) == [HOG] and rivals.ridges([]) == []
+    with pytest.raises(
+        UserError, match=r"--rivals=hog,unet: there is no unet; it takes pixels, hog"
+    ):
+        rivals.ridges(["hog", "unet"])
 
 
 def test_predictions_are_in_pixels_of_images_of_any_shape(tmp_path):

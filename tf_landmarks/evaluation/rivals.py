@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
+from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import few_labels, protocols
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
@@ -132,11 +133,26 @@ def _hog(grey: np.ndarray) -> np.ndarray:
     return cv2.HOGDescriptor(grey.shape[::-1], block, shift, cells, 9).compute(grey).ravel()
 
 
-#: Those that every evaluation shows.
+#: Those that an evaluation shows where nothing else is asked for.
 RIDGES = (
     RidgeRival("pixels", "ridge on 16 x 16 pixels", 16, np.ravel),
     RidgeRival("hog", "ridge on HOG", 128, _hog),
 )
+
+
+def ridges(names: Sequence[str]) -> list[RidgeRival]:
+    """Some of `RIDGES`, in their order.
+
+    Raises:
+        UserError: If there is no such one.
+    """
+    known = [rival.name for rival in RIDGES]
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(
+            f"--rivals={','.join(names)}: there is no {unknown[0]}; it takes {', '.join(known)}, or nothing. "
+            "Networks are named by --supervised"
+        )
+    return [rival for rival in RIDGES if rival.name in names]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
