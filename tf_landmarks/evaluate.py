@@ -53,6 +53,10 @@ _SUPERVISED = flags.DEFINE_list(
     "networks to train from scratch on the same labels, beside --rivals: unet (the "
     "strongest rival, minutes on one core), A, B",
 )  # fmt: skip
+_SUPERVISED_STEPS = flags.DEFINE_integer(
+    "supervised_steps", None, "steps of their training; default: the network's own (600 of unet, else 500)",
+    lower_bound=1,
+)  # fmt: skip
 _SUPERVISED_ROTATION = flags.DEFINE_float(
     "supervised_rotation", None,
     "standard deviation of the rotation of their training images, degrees; default: the network's own (15 of "
@@ -72,7 +76,8 @@ def main(_) -> None:
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
         ridges = rivals.ridges(_RIVALS.value)
         networks = [
-            supervised.make(name, rotation=_SUPERVISED_ROTATION.value) for name in _SUPERVISED.value
+            supervised.make(name, _SUPERVISED_STEPS.value, _SUPERVISED_ROTATION.value)
+            for name in _SUPERVISED.value
         ]
         model = ExportedModel(_MODEL.value)
         model.check_finds_landmarks()

@@ -91,8 +91,8 @@ def test_a_network_learns_to_point_at_a_spot(name, size, steps):
 
 
 @pytest.mark.system
-def test_points_come_back_in_pixels_of_each_image_or_missing(tmp_path):
-    points = toy_data.random_points(4, seed=1)
+def test_points_come_back_in_pixels_of_each_image_or_missing(tmp_path, caplog):
+    points = toy_data.random_points(5, seed=1)
     points[:, 2] = np.nan
     toy_data.write_part(tmp_path / "train", points)
     toy_data.write_part(tmp_path / "test", toy_data.random_points(3, (20, 60), seed=2), (20, 60))
@@ -104,6 +104,12 @@ def test_points_come_back_in_pixels_of_each_image_or_missing(tmp_path):
     np.testing.assert_allclose(found[:, :2].mean(axis=(0, 1)), [29.5, 9.5], atol=20)
     np.testing.assert_array_equal(learn(np.arange(4), 0), found)
     assert np.abs(learn(np.arange(4), 1) - found)[:, :2].max() > 0
+    assert "less than one pass" not in caplog.text  # two steps of two images
+    learn(np.arange(5), 0)
+    assert (
+        "supervised B: 2 steps of 2 images are less than one pass over 5 labelled images, which takes 3; "
+        "--supervised_steps gives it more"
+    ) in caplog.text
 
 
 def test_what_is_asked_for_stands_in_the_recipe():

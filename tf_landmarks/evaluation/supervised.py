@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated
@@ -49,6 +50,7 @@ class SupervisedRival(rivals.Rival):
         training = _Training(self, train.points.shape[1])
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
+            self._say_where_images_are_not_seen(len(rows))
             training.run(_floats(inputs[rows]), labels[rows], seed + repeat)
             batches = np.array_split(test_inputs, -(-len(test_inputs) // _BATCH))
             found = np.concatenate([training.network(_floats(batch)) for batch in batches])
@@ -57,6 +59,15 @@ class SupervisedRival(rivals.Rival):
             return test.to_image(geometry, points)
 
         return learn
+
+    def _say_where_images_are_not_seen(self, count: int) -> None:
+        needed = -(-count // self.recipe.batch_size)
+        if self.recipe.steps < needed:
+            logging.warning(
+                "%s: %d steps of %d images are less than one pass over %d labelled images, which takes %d; "
+                "--supervised_steps gives it more",
+                self.title, self.recipe.steps, self.recipe.batch_size, count, needed,
+            )  # fmt: skip
 
 
 class _Training:

@@ -4,6 +4,8 @@
     A     FSE's trunk, a pooling to half and a dense layer (Thewlis et al. 2017, section 4)
     B     its convolutions with poolings after the first three, on 64 x 64 pixels, and a dense layer (likewise)
 
+The trunk of A and B is conv1 to conv5. The paper's conv6, whose K channels are the scores of the landmarks, is left
+out: a supervised network has no K, and the paper does not say what stands in its place.
 Each is one of `NETWORKS`: a Keras model from inputs to points that knows its loss and how it is trained.
 """
 
