@@ -81,6 +81,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_its_own_exit_code(number, few
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     last = rows[-1]["step"]
     assert f"stopped by {number.name} after step {last}, which is saved" in said
+    assert f"python -m tf_landmarks.export --run_dir={tmp_path} exports what is saved" in said
     assert saved_steps(tmp_path / "checkpoints") == [f"ckpt-{last}.index", "untrained.index"]
     assert "Traceback" not in said
 

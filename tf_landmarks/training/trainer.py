@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import re
+import shlex
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -259,7 +260,14 @@ class _Training:
                     verbose=0,
                 )
         if stop.stopped:
-            raise InterruptedTraining(stop.stopped)
+            raise InterruptedTraining(stop.stopped + self._how_to_export())
+
+    def _how_to_export(self) -> str:
+        """What a run that was stopped is good for as it is, in words."""
+        if not isinstance(self._model, LandmarkModel | FeatureModel):
+            return ""
+        folder = shlex.quote(self._run.run_dir)
+        return f", and python -m tf_landmarks.export --run_dir={folder} exports what is saved"
 
     def _callbacks(self, span: Span) -> list[tf.keras.callbacks.Callback]:
         """What happens as the steps of a span are made, in this order at each."""
