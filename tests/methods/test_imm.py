@@ -513,7 +513,7 @@ def test_flagfiles_of_code_and_paper_differ_exactly_where_the_two_do():
         "--imm_weight_decay: 1e-05 in the run, 0.0005 now",
     ]
     assert code[0] == paper[0]
-    # What the released code does is the default, but for its loss.
+    # What the released code does is the default, but for its loss and how it resizes.
     options = code[1]
     assert options == ImmOptions(loss="balanced")
     assert (options.width, options.renderer_width, options.renderer_min_width) == (32, 256, 32)

@@ -31,7 +31,11 @@ class PaddedWarpStrength:
         math.log(1.25), "standard deviation of the natural logarithm of the scale factor"
     )
     translation: float = option(0.3, "largest shift per axis; the canvas is 2 units wide")
-    displacement: float = option(0.1, "standard deviation by which control points of a grid move")
+    displacement: float = option(
+        0.1,
+        "standard deviation by which control points of a grid move; the canvas is 2 units wide (LMDIS' appendix: 0.1 of "
+        "its side, which is 0.2)",
+    )
 
 
 def pad(images: tf.Tensor, size: int) -> tf.Tensor:

@@ -4,7 +4,9 @@ A detector squeezes the *target* image to K points and redraws each as a blob of
 encoder describes the *source* image, which shows the same object in another geometry; a renderer
 rebuilds the target from both. All that crosses from target to output is 2K numbers.
 
-Defaults are those of the released code. Where it differs from the paper: marginal logits are means
+Defaults are those of the released code, but for the loss, for resizing (images are loaded with antialiasing and
+half-pixel centres; renderer and mask resize as TensorFlow 2 does, unless `legacy_resize`) and for the order of images
+(each once an epoch; there, drawn with replacement). Where the code differs from the paper: marginal logits are means
 (paper: sums), blobs lack the 1/2 in the exponent, the source is a warp of the target (paper: two
 independent warps), learning rate 1e-3 with a slow staircase (paper: 1e-2, lowered when the error
 stalls), weight decay 1e-5 (paper: 5e-4), each gradient clipped by itself (paper: all together).
@@ -35,7 +37,7 @@ PairKind = Literal["composed", "independent", "frames", "warped_frames"]
 
 @dataclasses.dataclass(frozen=True)
 class ImmOptions(optimizers.OptimizerOptions):
-    """Options of IMM; the defaults are the released code's, but for the loss (there: balanced)."""
+    """Options of IMM; the defaults are the released code's, but for what the head of this file names."""
 
     width: int = base.option(
         32, "channels of the first block of detector and encoder; each later block doubles them"
