@@ -33,7 +33,11 @@ def run(main: Callable, groups: Mapping[str, Sequence[str]] | None = None) -> No
 
     def start(argv: list[str]) -> None:
         if len(argv) > 1:  # without its --data= a folder would be passed over without a word
-            raise app.UsageError(f"not a flag: {' '.join(argv[1:])}")
+            with plain_errors():
+                raise UserError(
+                    f"not a flag: {' '.join(argv[1:])}; values follow a flag's name, as in --data={argv[1]}, and "
+                    "--help shows the flags"
+                )
         expand_home(flags.FLAGS)
         main(argv)
 

@@ -91,6 +91,9 @@ def test_a_link_to_a_folder_above_does_not_repeat_the_images(tmp_path):
 def test_what_is_not_there_is_refused(tmp_path, name, words):
     with pytest.raises(UserError, match=rf" {words}; it takes an image, a video, .*or made_f"):
         sources.open_source(str(tmp_path / name))
+    # Predicting takes drawn faces too, but nobody who misspelt a folder means them.
+    with pytest.raises(UserError, match=rf" {words}; it takes an image, a video, .*or tfds:NAME$"):
+        sources.open_source(str(tmp_path / name), flag="--input")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

@@ -228,7 +228,7 @@ def test_errors_of_the_code_keep_their_traceback_and_are_called_ours(fail, capsy
             "error: --data=none/here does not exist; it takes an image, a video",
         ),
         (["--method=unknown"], 1, "flag --method=unknown: value should be one of <"),
-        (["my_images"], 1, "not a flag: my_images"),
+        (["my_images"], 2, "error: not a flag: my_images; values follow a flag's name"),
     ],
 )
 def test_the_command_says_what_is_wrong_without_a_traceback(tmp_path, arguments, code, message):

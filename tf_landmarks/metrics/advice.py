@@ -65,8 +65,8 @@ def warnings(health: unsupervised.Health, remedies: Remedies | None = None) -> l
         groups = "; ".join(_points(group) for group in health.duplicates)
         lines.append(
             f"{groups}: one point several times (correlation above {unsupervised.SAME_CORRELATION}, "
-            "less than a cell apart). Points part late: train longer first; where they stay together, fewer points "
-            "(--num_landmarks) or a larger --image_size lose nothing"
+            "less than a cell apart). Points part late: train longer first; if they stay together, take fewer "
+            "points (--num_landmarks), which costs nothing, or a larger --image_size"
         )
     return lines + _generator_warnings(health, remedies)
 

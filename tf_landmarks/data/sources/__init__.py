@@ -72,8 +72,12 @@ def open_source(
         )
     if kind is None:
         missing = "matches no file" if glob.has_magic(data) else "does not exist"
+        # Whoever wants landmarks of images of his own is not sent to drawn ones.
+        more = [f"a {LIST} of paths", "tfds:NAME"]
+        if flag == "--data":
+            more.append(f"{MADE_FACES} for drawn faces that need no files")
         raise UserError(
             f"{flag}={data} {missing}; it takes an image, a video, a folder of images, of videos or of idx "
-            f"files, a pattern or a {LIST} of paths, tfds:NAME, or {MADE_FACES} for drawn faces that need no files"
+            f"files, a pattern, {', '.join(more[:-1])} or {more[-1]}"
         )
     return kind.open(request)
