@@ -12,7 +12,10 @@ from tf_landmarks.report import text
 pytestmark = pytest.mark.core
 
 
-def result(warnings=(), rivals=()) -> Result:
+FEW = (FewLabelScore(5, 25.04, 1.06, (25.04,), 1.0),)
+
+
+def result(warnings=(), rivals=(), few=FEW) -> Result:
     """Two images with two points, of which one is never labelled."""
     errors = np.array([[0.1, np.nan], [0.3, np.nan]])
     setting = Setting([], "edge", "", "a/train", "a/test", 32, 9, 2, 0, 1, 3, 0)
@@ -21,7 +24,7 @@ def result(warnings=(), rivals=()) -> Result:
         errors=errors,
         mean_shape=2 * errors,
         untrained=3 * errors,
-        few_labels=[FewLabelScore(5, 25.04, 1.06, (25.04,), 1.0)],
+        few_labels=few,
         rivals=rivals,
         groups=np.arange(2),
         reversed=np.array([True, False]),
@@ -79,3 +82,32 @@ def test_rivals_have_a_column_and_a_row_each():
 def test_each_warning_has_its_line():
     lines = text.table(result(["point 1: dead", "point 2: lost"]))
     assert lines[-3:-1] == ["health: point 1: dead", "health: point 2: lost"]
+
+
+def curve(*draws: tuple[int, list[float]]) -> list[FewLabelScore]:
+    return [
+        FewLabelScore(
+            n, float(np.mean(d)), float(np.std(d, ddof=1)) if d[1:] else 0.0, tuple(d), 1.0
+        )
+        for n, d in draws
+    ]
+
+
+def test_a_draw_far_from_the_others_is_named():
+    # Of ten draws none can lie 2.85 spreads above their mean: it is the middle one that it is compared with.
+    lines = text.table(result(few=curve((5, 9 * [18.0] + [136.0]), (20, 9 * [15.0] + [29.0]))))
+    assert lines[7] == (
+        "With 5 labels, one draw is 136.0 % off and the middle one 18.0 %: the mean is of that draw more than "
+        "of the others."
+    )
+    assert lines[8].startswith("Median")
+
+
+def test_a_curve_that_rises_again_is_said():
+    draws = [(20, [16.2, 16.4]), (50, [15.0, 15.6]), (100, [15.1, 15.7]), (1200, [17.3])]
+    lines = text.table(result(few=curve(*draws)))
+    assert lines[7].startswith(
+        "More labels made it worse: 15.3 % with 50, 17.3 % with 1200. See whether"
+    )
+    # 15.6 is within the spread of 50's draws, 0.42.
+    assert text.table(result(few=curve(*draws[:3], (1200, [15.6]))))[7].startswith("Median")

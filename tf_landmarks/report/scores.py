@@ -1,5 +1,9 @@
 """The panels of the report that compare errors: with the baselines, and by the number of labels."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.report import images
@@ -15,6 +19,8 @@ _COLUMNS = {
     "untrained_nme_percent": "untrained",
 }
 _MODEL = "this model"
+_OUTLIER = 2.0  # a draw this many times as far off as the middle one is named
+_NOTICED = 0.02  # a share by which an error grows that is no matter of rounding
 _SMALLEST = 0.1  # a bar fills its place at this error, percent, if all are smaller
 
 
@@ -64,7 +70,7 @@ def few_labels(model: ExportedModel, result: Result) -> Panel | None:
         "The error when the linear regressor is fitted on fewer labelled images (mean and standard "
         "deviation of random draws), beside rivals with the same images and baselines with all labels: "
         "look for how many labels the model saves, and for where its curve flattens, for annotating more "
-        "images than that brings little." + _outlier_remark(few),
+        "images than that brings little. " + " ".join(curve_remarks(few)),
         (Charts((images.chart(figure, f"Error by number of labelled images: {label}"),)),),
     )
 
@@ -131,6 +137,31 @@ def typical(metrics: dict) -> str:
     return words
 
 
+def curve_remarks(few: Sequence[dict]) -> list[str]:
+    """Returns what the means of a curve over the number of labels hide, a sentence each.
+
+    Args:
+        few: Its scores by growing n, as in metrics.json.
+    """
+    known = [row for row in few if row["mean"] is not None]
+    lines = []
+    for row in known:
+        middle, worst = np.median(row["draws"]), max(row["draws"])
+        if len(row["draws"]) > 2 and worst > _OUTLIER * middle:
+            lines.append(
+                f"With {quantity(row['n'], 'label')}, one draw is {worst:.1f} % off and the middle one {middle:.1f} %: "
+                "the mean is of that draw more than of the others."
+            )
+    if known:
+        best, last = min(known, key=lambda row: row["mean"]), known[-1]
+        if last["mean"] > best["mean"] + max(best["std"], _NOTICED * best["mean"]):
+            lines.append(
+                f"More labels made it worse: {best['mean']:.1f} % with {best['n']}, {last['mean']:.1f} % with "
+                f"{last['n']}. See whether those added are labelled alike, and show what the test images show."
+            )
+    return lines
+
+
 def warnings(protocol: dict) -> list[str]:
     """Returns what stands between a reader and the scores, a sentence each."""
     reasons = {
@@ -164,16 +195,6 @@ def _fit(protocol: dict) -> str:
 
 def _rivals(metrics: dict) -> list[dict]:
     return list(metrics["rivals"].values())
-
-
-def _outlier_remark(few: list[dict]) -> str:
-    """A sentence where single draws are far from the others, which a spread hides."""
-    wild = [
-        row["n"] for row in few if max(row["draws"]) > row["mean"] + 4 * row["std"] > row["mean"]
-    ]
-    if not wild:
-        return ""
-    return f" With {wild[0]} labels, one draw alone is far worse than the others."
 
 
 def _rows(metrics: dict) -> tuple[LandmarkError, ...]:

@@ -26,6 +26,7 @@ def table(result: Result) -> list[str]:
         ),
         f"95 % interval of the model's: {low:.2f} to {high:.2f}, over {scores.drawn(metrics)}",
         *_few_labels(metrics, width),
+        *scores.curve_remarks(metrics["few_labels"]),
         scores.typical(metrics),
         f"protocol {protocol['name']}: {bias} bias, ridge {protocol['ridge']}, origin "
         f"{protocol['origin']}, in % of {protocol['normalizer']}; {protocol['num_train']} train, "
