@@ -9,7 +9,7 @@ from tf_landmarks.augment import tps
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
-ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees (FSE, figure 3 of the supplement)
+ROTATIONS = (0.0, -30.0, 30.0, -50.0, 50.0)  # degrees, clockwise (FSE, figure 3 of the supplement)
 NUMBERED_SIDE = 384  # of a picture with numbers, pixels
 _SPLINE = tps.WarpStrength(0.0, 0.0, 0.0, 1e-3, 5e-3)
 _NUM_SPLINES = 3
