@@ -131,13 +131,13 @@ def test_manipulate_writes_a_sheet_and_a_video(folder):
     run(
         "tools/manipulate.py",
         *common,
-        f"--target_image={images[2]}",
+        f"--target_image={images[2]},{images[3]},{images[4]}",
         "--landmarks=0,2",
         "--frames=6",
     )
-    assert cv2.imread(str(folder / "moved" / "sheet.png")).shape == (2 * 128 + 4, 7 * 132 - 4, 3)
+    assert cv2.imread(str(folder / "moved" / "sheet.png")).shape == (6 * 132 - 4, 7 * 132 - 4, 3)
     film = videos.Video(str(folder / "moved" / "motion.mp4"))
-    assert len(film) == 6 and film.read(0).shape == (256, 256, 3)
+    assert len(film) == 6 and film.read(0).shape == (256, 6 * 128, 3)
     said = run("tools/manipulate.py", *common, code=2)
     assert "give either --target_image, a picture, or --moves" in said and "Traceback" not in said
 

@@ -15,10 +15,12 @@ from tf_landmarks import cli, results
 _MODEL = flags.DEFINE_string(
     "model", None, "an export folder, or a run folder; of a method with a generator", required=True
 )
-_IMAGE = flags.DEFINE_list(
-    "image", None, "pictures that give the look, one row each", required=True
+_IMAGE = flags.DEFINE_list("image", None, "pictures that give the look, a row each", required=True)
+_TARGET_IMAGE = flags.DEFINE_list(
+    "target_image",
+    [],
+    "pictures whose landmarks are the targets: each --image goes to each of them, a row each",
 )
-_TARGET_IMAGE = flags.DEFINE_string("target_image", "", "a picture whose landmarks are the targets")
 _MOVES = flags.DEFINE_string("moves", "", "a CSV of targets")
 _DATA = flags.DEFINE_string(
     "data",
@@ -44,10 +46,10 @@ def main(_) -> None:
         read = manipulation.open_reader(_DATA.value)
         edits = [
             manipulation.make_edit(
-                model, read(name), read(_TARGET_IMAGE.value) if _TARGET_IMAGE.value else None,
-                _MOVES.value, chosen,
+                model, read(name), read(target) if target else None, _MOVES.value, chosen
             )
             for name in _IMAGE.value
+            for target in _TARGET_IMAGE.value or [None]
         ]  # fmt: skip
         for line in manipulation.find_idle(model, edits):
             logging.warning("%s", line)
