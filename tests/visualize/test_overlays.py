@@ -28,6 +28,16 @@ def test_an_annotation_is_joined_to_its_prediction():
     assert picture[10].max() == 0
 
 
+@pytest.mark.parametrize("side", [100, 512, 3000])
+def test_a_marker_covers_about_the_same_share_of_every_picture(side):
+    image = np.zeros((side // 2, side, 3), np.uint8)
+    middle = np.array([[side / 2, side / 4]])
+    radius = overlays.marker_radius(image.shape)
+    picture = overlays.draw_landmarks(image, middle, 1, radius)
+    coloured = (picture == overlays.color(0)).all(axis=-1).any(axis=0).sum()
+    assert coloured == pytest.approx(max(8, side / 64), abs=2)
+
+
 def test_points_far_outside_are_no_error():
     image = np.zeros((20, 20, 3), np.uint8)
     far = np.array([[1e12, -1e12]])

@@ -118,6 +118,11 @@ def enlargement(image: np.ndarray, side: int = SIDE) -> int:
     return max(1, side // image.shape[0])
 
 
+def marker_radius(shape: Sequence[int]) -> float:
+    """The radius, pixels, that is seen well in a picture of this `(height, width, ...)`, looked at as a whole."""
+    return max(4.0, max(shape[:2]) / 128)
+
+
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Images in [0, 1] as pictures."""
     return np.rint(255.0 * np.clip(images, 0.0, 1.0)).astype(np.uint8)
@@ -250,7 +255,7 @@ def scale_points(points: np.ndarray, factor: float) -> np.ndarray:
 
 def _outlined(canvas, point, index: int, radius: float) -> None:
     """A marker with a white edge, which sets it apart from the picture and from its neighbours."""
-    _marker(canvas, point, shape(index), radius + 1.2, (255, 255, 255))
+    _marker(canvas, point, shape(index), 1.3 * radius, (255, 255, 255))
     _marker(canvas, point, shape(index), radius, color(index))
 
 
