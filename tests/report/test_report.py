@@ -185,6 +185,7 @@ def test_a_collapse_is_called_one(tmp_path):
     words = Page(text).words
     assert "<b>Not clearly better than the mean shape or the untrained network.</b>" in text
     assert "Collapsed: there are no landmarks to work with" in words
+    assert text.count('<b class="bad">Collapsed') == 2  # not in the green of a score
     assert "All points are dead: points 0 to 2: on one spot, motionless" in words
     assert words.count("100 %") >= 3 and words.count("still") >= 3
 
