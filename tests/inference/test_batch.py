@@ -59,6 +59,22 @@ def test_every_image_has_a_row_and_a_bad_one_its_reason(folder):
     assert bad["0_x"] == "" and bad["error"]
 
 
+@pytest.mark.parametrize(
+    ("confidence", "words"),
+    [((0.5, 0.1), None), ((0.5, 0.09), "landmarks 1 is below"), ((0.0, 0.09), "all landmarks is")],
+)
+def test_landmarks_that_are_mostly_unsure_are_named(folder, caplog, confidence, words):
+    class UnsureModel(CornerModel):
+        def predict(self, images):
+            points = super().predict(images).landmarks
+            return Prediction(points, np.tile(np.float32(confidence), (len(images), 1)))
+
+    with caplog.at_level("WARNING"):
+        batch.predict_folder(UnsureModel(), str(folder / "in"), str(folder / "out"), ["csv"])
+    said = [r.getMessage() for r in caplog.records if "the confidence of" in r.getMessage()]
+    assert len(said) == (words is not None) and all(words in line for line in said)
+
+
 def test_json_says_the_same(folder):
     batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["json"])
     first, bad, last = json.loads((folder / "out" / "landmarks.json").read_text())

@@ -3,11 +3,17 @@
 import contextlib
 from collections.abc import Sequence
 
+import numpy as np
+from absl import logging
+
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import rows, writers
 from tf_landmarks.inference.exported import ExportedModel
+
+#: Below this confidence a heatmap is spread so widely that its point says nothing.
+UNKNOWN = 0.1
 
 
 def predict_folder(
@@ -41,6 +47,7 @@ def predict_folder(
     source = sources.open_source(folder, flag="--input", prefer_train=False, frames=frames)
     run_directory.make_folder(output)
     num_found, first_error = 0, ""
+    num_unsure = np.zeros(model.num_landmarks, int)
     outputs = [
         _Output(name, writers.open_writer(name, output, model.num_landmarks, source, look))
         for name in formats
@@ -50,7 +57,9 @@ def predict_folder(
             stack.push(one.abandon)
         for batch in rows.read_in_batches(source):
             for row in rows.predict(model, batch):
-                num_found += row.landmarks is not None
+                if row.landmarks is not None:
+                    num_found += 1
+                    num_unsure += row.confidence < UNKNOWN
                 if row.error and not first_error:
                     first_error = f"{row.file}: {row.error}"
                 for one in outputs:
@@ -61,7 +70,23 @@ def predict_folder(
         raise UserError("; ".join(missing))
     if not num_found:
         raise UserError(f"none of the {len(source)} images could be read; {first_error}")
+    _warn_of_unsure(np.flatnonzero(2 * num_unsure > num_found).tolist(), model.num_landmarks)
     return num_found, len(source) - num_found
+
+
+def _warn_of_unsure(points: Sequence[int], num_landmarks: int) -> None:
+    if points:
+        which = (
+            "all landmarks"
+            if len(points) == num_landmarks
+            else f"landmarks {', '.join(map(str, points))}"
+        )
+        logging.warning(
+            "the confidence of %s is below %g in most images: the network does not know where they are; "
+            "python tools/show.py says what is wrong with them",
+            which,
+            UNKNOWN,
+        )
 
 
 class _Output:
