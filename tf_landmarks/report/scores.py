@@ -189,7 +189,7 @@ def _fit(protocol: dict) -> str:
     ridge, chosen = protocol["ridge"], protocol["ridge_chosen"]
     if ridge != "auto":
         return f"ridge {ridge}"
-    ends = " to ".join(f"{value:.1g}" for value in chosen[:: max(1, len(chosen) - 1)])
+    ends = " to ".join(f"{float(f'{value:.1g}'):g}" for value in chosen[:: max(1, len(chosen) - 1)])
     return f"ridge chosen by cross-validation over blocks of neighbours ({ends})"
 
 
