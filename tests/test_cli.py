@@ -45,3 +45,11 @@ def test_help_of_training_shows_the_flags_that_matter():
     our_flags.define(values)
     names = {name for group in train.KEY_FLAGS.values() for name in group}
     assert names - {"dry_run"} <= set(values) and len(names) <= 12
+
+
+def test_an_interruption_promises_a_checkpoint_to_trainings_only(capsys):
+    with pytest.raises(SystemExit) as ended, cli.plain_errors():
+        raise KeyboardInterrupt
+    said = capsys.readouterr().err
+    assert ended.value.code == 130
+    assert "starts anew, a training from its last checkpoint" in said

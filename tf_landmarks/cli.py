@@ -107,7 +107,10 @@ def plain_errors() -> Iterator[None]:
         sys.stdout.flush()
         os._exit(2)  # the interpreter would wait for threads that wait for the other worker
     except KeyboardInterrupt:
-        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        print(
+            "interrupted; the same command starts anew, a training from its last checkpoint",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
