@@ -246,7 +246,7 @@ class Imm(base.LandmarkModel):
         "discriminator": "loss of the discriminator that tells redrawn images from real ones",
     }
     remedies = base.Remedies(
-        dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner",
+        dead="with a higher --imm_learning_rate, or with --imm_softargmax=joint, which moves sooner (configs/cpu_imm.cfg has it)",
         spread="anew with a lower --imm_learning_rate or stronger warps (--imm_source_warp_*)",
         warps="with stronger warps (--imm_source_warp_*)",
         border="train with --imm_border=margin",
