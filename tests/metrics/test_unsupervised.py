@@ -126,6 +126,7 @@ def test_all_points_parked_on_one_spot_are_a_dead_bottleneck(place):
     assert found.collapsed and found.all_alike
     assert "all points are dead: points 0 to 4: on one spot, motionless" in warning
     assert "--imm_softargmax=joint" in warning and "--imm_learning_rate" in warning
+    assert "they may only be late: train longer" in warning
     preset = pathlib.Path(__file__).parents[2] / "configs" / "cpu_imm.cfg"
     assert "cpu_imm.cfg has it" in warning and "--imm_softargmax=joint" in preset.read_text()
 

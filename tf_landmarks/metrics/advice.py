@@ -76,9 +76,9 @@ def _collapse(health: unsupervised.Health, remedies: Remedies) -> str:
     if health.still.all():
         spot = "on one spot, " if health.all_alike else ""
         return (
-            f"all points are dead: {everyone}: {spot}motionless whatever the image shows. The "
-            f"bottleneck has collapsed: train anew {remedies.dead or 'with a higher learning rate'}; "
-            "more steps alone will hardly wake it"
+            f"all points are dead: {everyone}: {spot}motionless whatever the image shows. After a few hundred "
+            "steps they may only be late: train longer. Later than that the bottleneck has collapsed, and more "
+            f"steps alone will hardly wake it: train anew {remedies.dead or 'with a higher learning rate'}"
         )
     return (
         f"all points are alike: {everyone}: on one spot of each image. The bottleneck has collapsed to "
