@@ -82,6 +82,9 @@ def test_predict_and_export_work_as_commands(folder):
     said = run("-m", "tf_landmarks.predict", *arguments, "--format=csv,overlay", *look)
     assert "found landmarks in 6 images, 0 could not be read" in said
     assert len((out / "landmarks.csv").read_text().splitlines()) == 7
+    said += run("-m", "tf_landmarks.predict", *arguments, "--format=json")
+    assert f"wrote landmarks.csv, overlays in {out}" in said
+    assert f"wrote landmarks.json in {out}" in said
     said = run("-m", "tf_landmarks.export", f"--run_dir={folder}/run", f"--output={folder}/served")
     assert f"exported to {folder}/served/2" in said
 

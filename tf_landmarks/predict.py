@@ -5,8 +5,6 @@
 One row per image or frame of a video, always: one that cannot be read gets a row with the reason.
 """
 
-import os
-
 from absl import flags, logging
 
 from tf_landmarks import cli, results
@@ -52,7 +50,7 @@ def main(_) -> None:
             model, _INPUT.value, _OUTPUT.value, _FORMATS.value, _FRAMES.value, look
         )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
-        written = sorted(name for name in os.listdir(_OUTPUT.value) if not name.startswith("."))
+        written = sorted({writers.FILES[name].removesuffix("/*") for name in _FORMATS.value})
         logging.info("wrote %s in %s", ", ".join(written), _OUTPUT.value)
 
 
