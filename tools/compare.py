@@ -45,11 +45,9 @@ def main(_) -> None:
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         limbs = skeletons.parse_limbs(_LIMBS.value, test.names)
         found = {}
-        for model in models:
-            facts = model.facts
-            name = (
-                f"{facts['method'].upper()}, {model.num_landmarks} landmarks, step {facts['step']}"
-            )
+        for path, model in zip(_MODELS.value, models, strict=True):
+            method, step = model.facts["method"].upper(), model.facts["step"]
+            name = f"{path}: {method}, {model.num_landmarks} landmarks, step {step}"
             name += f" ({len(found) + 1})" * (name in found)
             found[name] = landmark_regression.evaluate(
                 model, train, test, _NORMALIZER.value, protocol, _SEED.value

@@ -54,9 +54,9 @@ def main(_) -> None:
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]
         scores = {}
-        for model in models:
-            name = model.facts["method"].upper()
-            name += f" {sum(other.startswith(name) for other in scores) + 1}" * (name in scores)
+        for path, model in zip(_MODELS.value, models, strict=True):
+            name = f"{path}: {model.facts['method'].upper()}"
+            name += f" ({len(scores) + 1})" * (name in scores)
             scores[name] = landmark_regression.measure_few_labels(
                 model, train, test, _NORMALIZER.value, protocol, counts, _REPEATS.value, _SEED.value
             )
