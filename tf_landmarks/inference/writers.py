@@ -48,9 +48,7 @@ class OverlayLook:
         draw = overlays.draw_numbered if self.numbers else overlays.draw_landmarks
         sure = row.confidence >= self.min_confidence
         shown = np.where(sure[:, np.newaxis], row.landmarks, np.nan)
-        return draw(
-            row.image, shown, picture_factor(row), overlays.marker_radius(row.image.shape)
-        )
+        return draw(row.image, shown, picture_factor(row), overlays.marker_radius(row.image.shape))
 
 
 #: All landmarks, without numbers.

@@ -43,11 +43,17 @@ class UNet(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, S, S, C]` around 0 to `[B, S / 2, S / 2, D]`."""
+        return self.levels(inputs, training)[0]
+
+    def levels(self, inputs: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """The same, and what it is made of at each coarser size on the way up: the finest first."""
         features, skips = inputs, []
         for first, second in self.down:
             features = second(first(features, training=training), training=training)
             skips.append(features)
+        found = [features]
         for block, skip in zip(self.up, skips[-2:0:-1], strict=True):
             features = tf.concat([blocks.upsample_2x(features), skip], axis=-1)
             features = block(features, training=training)
-        return features
+            found.insert(0, features)
+        return found

@@ -143,18 +143,30 @@ class Dve(base.FeatureModel):
         total = tf.reduce_mean(distance)
         return base.Losses({name: total for name in self._player_names()}, {"distance": total})
 
+    @property
+    def descriptor_levels(self) -> tuple[str, ...]:
+        """The descriptors; of the U-Net there are other levels."""
+        return ("descriptors",)
+
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Features:
-        """Descriptors, `[B, S / 2, S / 2, D]`."""
-        return base.Features({"descriptors": self._describe(images, training)})
+        """Descriptors, `[B, S / 2, S / 2, D]`; of the U-Net what they are made of, at each of its sizes, besides."""
+        if self.head is None:
+            return base.Features({"descriptors": self._describe(images, training)})
+        levels = self.trunk.levels(images - 0.5, training=training)
+        named = {f"trunk_{self.spec.image_size // v.shape[1]}": v for v in levels}
+        levels = {"descriptors": self._scaled(self.head(levels[0])), **named}
+        return base.Features({name: tf.cast(level, tf.float32) for name, level in levels.items()})
 
     def _describe(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         features = self.trunk(images - 0.5, training=training)
-        if self.head is not None:
-            features = self.head(features)
-        features = tf.cast(features, tf.float32)
+        return self._scaled(features if self.head is None else self.head(features))
+
+    def _scaled(self, descriptors: tf.Tensor) -> tf.Tensor:
+        descriptors = tf.cast(descriptors, tf.float32)
         if self.options.descriptor_norm:
-            features = self.options.descriptor_norm * tf.math.l2_normalize(features, axis=-1)
-        return features
+            unit = tf.math.l2_normalize(descriptors, axis=-1)
+            descriptors = self.options.descriptor_norm * unit
+        return descriptors
 
     def _cells(self, stride: int = 1) -> np.ndarray:
         """Centres of every so many-th cell, `[P, 2]` (y, x) in the corner convention of the image."""
