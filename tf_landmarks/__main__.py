@@ -14,6 +14,7 @@ import tf_landmarks
 COMMANDS = {
     "train": "learn landmarks from images without labels",
     "export": "write a run's latest checkpoint as a SavedModel",
+    "fit": "teach a trained model the landmarks of your own annotations",
     "predict": "find landmarks in images or videos",
     "evaluate": "measure a model on annotated images",
 }

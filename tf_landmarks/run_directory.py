@@ -23,6 +23,7 @@ EXPORT = "export"
 LOSS_NETWORK = "loss_network.npz"  # what pre-training ends with, and its figures
 LOSS_NETWORK_METRICS = "loss_network.json"
 EXTRA = "assets.extra"
+HEAD = "head.npz"
 FACTS = "facts.json"
 UNTRAINED = "untrained"
 #: How text that may hold names of files is read and written: these may be any bytes, and hold any line

@@ -3,7 +3,8 @@
     python tools/few_labels.py --models=runs/fse,runs/lmdis,runs/imm --data=my_data \\
         --normalizer=nose,tail --supervised=unet --output=runs/few_labels
 
-All get the same labelled images. A model needs them for a linear map alone; a ridge reads its map off the
+All get the same labelled images. A model that finds points needs them for a linear map alone, one that yields
+features for a head; a ridge reads its map off the
 image itself; a supervised network is trained from scratch on them, warped at random (minutes each on one
 core). Writes few_labels.png and few_labels.json.
 """
@@ -23,6 +24,14 @@ _NORMALIZER = flags.DEFINE_string("normalizer", "edge", "as for tools/evaluate.p
 _PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py")
 _COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "numbers of labels")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
+_HEAD = flags.DEFINE_enum(
+    "head", "auto", ["auto", "prototype", "heatmap", "virtual_points"],
+    "what is fitted to the labels on a model that yields features; auto: prototypes below 20 labelled images, heat "
+    "maps from there on",
+)  # fmt: skip
+_HEAD_REPEATS = flags.DEFINE_integer(
+    "head_repeats", 3, "draws of models with a head", lower_bound=1
+)
 _FLIP_PAIRS = flags.DEFINE_string("flip_pairs", "", "as for tools/evaluate.py")
 _RIVALS = flags.DEFINE_list("rivals", ["pixels", "hog"], "as for tools/evaluate.py")
 _SUPERVISED = flags.DEFINE_list("supervised", ["unet"], "networks: unet, A, B, or empty")
@@ -48,8 +57,6 @@ def main(_) -> None:
         ridges = rivals.ridges(_RIVALS.value)
         networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
         models = [ExportedModel(path) for path in _MODELS.value]
-        for model in models:
-            model.check_finds_landmarks()
         train, test = labelled.read_splits(_DATA.value, "test")
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]
@@ -58,8 +65,10 @@ def main(_) -> None:
             name = f"{path}: {model.facts['method'].upper()}"
             name += f" ({len(scores) + 1})" * (name in scores)
             scores[name] = landmark_regression.measure_few_labels(
-                model, train, test, _NORMALIZER.value, protocol, counts, _REPEATS.value, _SEED.value
-            )
+                model, train, test, _NORMALIZER.value, protocol, counts,
+                _REPEATS.value if model.yields == "landmarks" else _HEAD_REPEATS.value,
+                _SEED.value, _HEAD.value,
+            )  # fmt: skip
             _log(name, scores[name])
         yardstick = landmark_regression.make_yardstick(models[0], test, _NORMALIZER.value, protocol)
         for rival in (*ridges, *networks):

@@ -87,6 +87,8 @@ RECIPES: dict[str, Recipe] = {
     "dve": Recipe(300, drops=(100, 250), amsgrad=True),
     "dve_few": Recipe(50, 1e-2, 5e-4, items=1000, strength=annotated.MILD),
     "heatmap": Recipe(20, 1e-2, 1e-4, items=1000, strength=annotated.MILD),
+    # The same without warps, so that features are computed once: a minute on a CPU.
+    "frozen_heatmap": Recipe(20, 1e-2, 1e-4, items=1000),
 }
 
 

@@ -21,7 +21,7 @@ from tf_landmarks.augment import annotated
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import attribution, discovery, few_labels, rivals
+from tf_landmarks.evaluation import attribution, discovery, few_labels, head_fitting, rivals
 from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
 from tf_landmarks.evaluation.yardstick import Yardstick
@@ -145,13 +145,23 @@ def measure_few_labels(
     counts: Sequence[int | str],
     repeats: int | None = None,
     seed: int = 0,
+    head: str = "auto",
 ) -> list[few_labels.FewLabelScore]:
     """The error of a model by the number of labelled images; see `few_labels.curve`.
+
+    A model that finds landmarks is measured by a protocol's map from them, one that yields features by a head
+    (`head_fitting.KINDS`) that is fitted to each draw.
 
     Raises:
         UserError: As `check_splits`.
     """
     check_splits(model, train, test)
+    if model.yields == "features":
+        yardstick = make_yardstick(model, test, normalizer, protocol)
+        learner = head_fitting.HeadLearner(model, head)
+        return rivals.measure(
+            learner, train, test, model.geometry, yardstick, counts, repeats, seed
+        ).few_labels
     examples = _examples(model, train, model.predict(train.images), _warps(model, train))
     measured = _examples(model, test, model.predict(test.images))
     yardstick = make_yardstick(model, test, normalizer, protocol)

@@ -49,7 +49,7 @@ def predict_folder(
     num_found, first_error = 0, ""
     num_unsure = np.zeros(model.num_landmarks, int)
     outputs = [
-        _Output(name, writers.open_writer(name, output, model.num_landmarks, source, look))
+        _Output(name, writers.open_writer(name, output, model.landmark_names, source, look))
         for name in formats
     ]
     with contextlib.ExitStack() as stack:
@@ -70,16 +70,16 @@ def predict_folder(
         raise UserError("; ".join(missing))
     if not num_found:
         raise UserError(f"none of the {len(source)} images could be read; {first_error}")
-    _warn_of_unsure(np.flatnonzero(2 * num_unsure > num_found).tolist(), model.num_landmarks)
+    _warn_of_unsure(np.flatnonzero(2 * num_unsure > num_found).tolist(), model.landmark_names)
     return num_found, len(source) - num_found
 
 
-def _warn_of_unsure(points: Sequence[int], num_landmarks: int) -> None:
+def _warn_of_unsure(points: Sequence[int], names: Sequence[str]) -> None:
     if points:
         which = (
             "all landmarks"
-            if len(points) == num_landmarks
-            else f"landmarks {', '.join(map(str, points))}"
+            if len(points) == len(names)
+            else f"landmarks {', '.join(names[k] for k in points)}"
         )
         logging.warning(
             "the confidence of %s is below %g in most images: the network does not know where they are; "

@@ -4,7 +4,7 @@ import collections
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +77,11 @@ class ExportedModel:
             )
 
     @property
+    def landmark_names(self) -> list[str]:
+        """What people call the landmarks, of a model with a head; else their numbers, from 0."""
+        return self.facts.get("names") or [str(k) for k in range(self.num_landmarks)]
+
+    @property
     def has_generator(self) -> bool:
         """Whether `render` works."""
         return "render" in self._signatures
@@ -147,8 +152,7 @@ class ExportedModel:
             all_levels: Not only those by which places are matched.
         """
         levels = self._represent(images)
-        matched = self.facts.get("descriptor_levels")
-        return {name: levels[name] for name in (not all_levels and matched) or levels}
+        return levels if all_levels else self._matched(levels)
 
     def render(self, images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
         """Draws each image's object with other landmarks.
@@ -214,7 +218,7 @@ class ExportedModel:
         """
         model = self._untrained if untrained else self._model
         levels = model.represent_inputs(tf.constant(inputs, tf.float32))
-        return {name: level.numpy() for name, level in levels.items()}
+        return {name: level.numpy() for name, level in self._matched(levels).items()}
 
     def render_inputs(self, inputs: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Draws the objects of images as the network sees them with other landmarks.
@@ -228,6 +232,17 @@ class ExportedModel:
         """
         points = tf.constant(landmarks, tf.float32)
         return self._model.render_inputs(tf.constant(inputs, tf.float32), points).numpy()
+
+    def levels_function(
+        self, all_levels: bool = False, untrained: bool = False
+    ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """What describes `[B, S, S, 3]` float32 in [0, 1], as the network sees images, inside a graph too."""
+        run = (self._untrained if untrained else self._model).represent_inputs
+        return run if all_levels else lambda inputs: self._matched(run(inputs))
+
+    def _matched(self, levels: dict) -> dict:
+        """Those of the levels by which places are matched."""
+        return {name: levels[name] for name in self.facts.get("descriptor_levels") or levels}
 
     def _represent(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """All that the signature yields, by name; images of one size are run together."""

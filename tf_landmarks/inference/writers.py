@@ -76,36 +76,36 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def open_writer(
-    name: str, output: str, num_landmarks: int, source: sources.Source, look: OverlayLook
+    name: str, output: str, names: Sequence[str], source: sources.Source, look: OverlayLook
 ) -> contextlib.AbstractContextManager[Callable[[PredictionRow], None]]:
     """What writes one format into a folder.
 
     Args:
         name: One of `FORMATS`.
         output: The folder of results.
-        num_landmarks: K.
+        names: Of the K landmarks; their numbers, if they have none.
         source: What is predicted.
         look: Of overlays.
     """
     if name == "overlay":
         return _overlay(output, look, source)
     writers = {"csv": _csv, "json": _json, "coco": _coco, "dlc": _dlc, "tidy": _tidy}
-    return writers[name](output, num_landmarks, source)
+    return writers[name](output, names, source)
 
 
 @contextlib.contextmanager
-def _csv(output: str, num_landmarks: int, source: sources.Source):
+def _csv(output: str, names: Sequence[str], source: sources.Source):
     """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure.
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
     """
     with run_directory.open_whole(os.path.join(output, FILES["csv"])) as file:
         table = csv.writer(file)
-        columns = [f"{k}_{part}" for k in range(num_landmarks) for part in ("x", "y", "confidence")]
+        columns = [f"{name}_{part}" for name in names for part in ("x", "y", "confidence")]
         table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
 
         def write(row: PredictionRow) -> None:
-            cells = [cell for cells in _cells(row, num_landmarks) for cell in cells]
+            cells = [cell for cells in _cells(row, len(names)) for cell in cells]
             table.writerow(
                 [row.file, *([row.frame] if source.of_videos else []), *cells, row.error]
             )
@@ -114,7 +114,7 @@ def _csv(output: str, num_landmarks: int, source: sources.Source):
 
 
 @contextlib.contextmanager
-def _json(output: str, num_landmarks: int, source: sources.Source):
+def _json(output: str, names: Sequence[str], source: sources.Source):
     """`landmarks.json`: a list with one object per image or frame."""
     rows = []
 
@@ -136,7 +136,7 @@ def _json(output: str, num_landmarks: int, source: sources.Source):
 
 
 @contextlib.contextmanager
-def _coco(output: str, num_landmarks: int, source: sources.Source):
+def _coco(output: str, names: Sequence[str], source: sources.Source):
     """`coco.json`: COCO keypoints; an image that could not be read is listed without annotation.
 
     The frames of videos are images with names like `walk.mp4#000012`.
@@ -151,14 +151,14 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
         if row.landmarks is None:
             images[-1]["error"] = row.error
             return
-        points = np.column_stack([np.round(row.landmarks, 3), np.full(num_landmarks, 2)])
+        points = np.column_stack([np.round(row.landmarks, 3), np.full(len(names), 2)])
         annotations.append(
             {
                 "id": number,
                 "image_id": number,
                 "category_id": 1,
                 "keypoints": points.ravel().tolist(),
-                "num_keypoints": num_landmarks,
+                "num_keypoints": len(names),
                 "bbox": [0, 0, width, height],
                 "area": width * height,
                 "iscrowd": 0,
@@ -167,14 +167,13 @@ def _coco(output: str, num_landmarks: int, source: sources.Source):
         )
 
     yield write
-    names = [str(k) for k in range(num_landmarks)]
-    categories = [{"id": 1, "name": "object", "keypoints": names, "skeleton": []}]
+    categories = [{"id": 1, "name": "object", "keypoints": list(names), "skeleton": []}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     _dump(output, FILES["coco"], content)
 
 
 @contextlib.contextmanager
-def _tidy(output: str, num_landmarks: int, source: sources.Source):
+def _tidy(output: str, names: Sequence[str], source: sources.Source):
     """`tidy.csv`: a row for each landmark of each image, for tools that group and pivot.
 
     An image that could not be read has as many rows as the others, blank but for the reason.
@@ -186,14 +185,14 @@ def _tidy(output: str, num_landmarks: int, source: sources.Source):
 
         def write(row: PredictionRow) -> None:
             place = [row.file, *([row.frame] if source.of_videos else [])]
-            for k, cells in enumerate(_cells(row, num_landmarks)):
-                table.writerow([*place, k, *cells, row.error])
+            for landmark, cells in zip(names, _cells(row, len(names)), strict=True):
+                table.writerow([*place, landmark, *cells, row.error])
 
         yield write
 
 
 @contextlib.contextmanager
-def _dlc(output: str, num_landmarks: int, source: sources.Source):
+def _dlc(output: str, names: Sequence[str], source: sources.Source):
     """`dlc/`: what DeepLabCut writes of its predictions; confidence stands for the likelihood.
 
     Of images one table, `landmarks.csv`, with a row for each. Of videos a table each, `walkDLC_tf_landmarks.csv`
@@ -204,7 +203,7 @@ def _dlc(output: str, num_landmarks: int, source: sources.Source):
     run_directory.make_folder(folder)
     taken: dict[str, str] = {}  # the file that each table is of
     with contextlib.ExitStack() as opened:
-        table = None if source.of_videos else _dlc_table(opened, folder, "landmarks", num_landmarks)
+        table = None if source.of_videos else _dlc_table(opened, folder, "landmarks", names)
 
         def write(row: PredictionRow) -> None:
             nonlocal table
@@ -215,22 +214,22 @@ def _dlc(output: str, num_landmarks: int, source: sources.Source):
                 stem = os.path.splitext(row.file)[0]
                 name = row.file if stem in taken else stem  # of walk.mp4 and walk.avi
                 taken[name] = row.file
-                table = _dlc_table(opened, folder, f"{name}DLC_{_SCORER}", num_landmarks)
-            cells = [cell for cells in _cells(row, num_landmarks) for cell in cells]
+                table = _dlc_table(opened, folder, f"{name}DLC_{_SCORER}", names)
+            cells = [cell for cells in _cells(row, len(names)) for cell in cells]
             table.writerow([row.frame if source.of_videos else row.file, *cells])
 
         yield write
 
 
-def _dlc_table(opened: contextlib.ExitStack, folder: str, name: str, num_landmarks: int):
+def _dlc_table(opened: contextlib.ExitStack, folder: str, name: str, names: Sequence[str]):
     """Opens a table, until `opened` is closed, and writes its header."""
     path = os.path.join(folder, name + ".csv")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     table = csv.writer(opened.enter_context(run_directory.open_whole(path)))
     axes = ("x", "y", "likelihood")
-    table.writerow(["scorer", *[_SCORER] * len(axes) * num_landmarks])
-    table.writerow(["bodyparts", *(str(k) for k in range(num_landmarks) for _ in axes)])
-    table.writerow(["coords", *axes * num_landmarks])
+    table.writerow(["scorer", *[_SCORER] * len(axes) * len(names)])
+    table.writerow(["bodyparts", *(landmark for landmark in names for _ in axes)])
+    table.writerow(["coords", *axes * len(names)])
     return table
 
 

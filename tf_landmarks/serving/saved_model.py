@@ -6,7 +6,13 @@ import json
 import os
 import shutil
 
+import tensorflow as tf
+
 from tf_landmarks import run_directory
+from tf_landmarks.layers import heads
+from tf_landmarks.methods import Model
+from tf_landmarks.methods import named as named_
+from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import signatures
 from tf_landmarks.training import models, untrained
 
@@ -28,7 +34,55 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     """
     run, options, model, step = models.load_run(run_dir)
     module = signatures.serving_module(model, run.geometry)
+    before = signatures.serving_module(load_untrained(run_dir, run, options), run.geometry)
     output = output or os.path.join(run_dir, run_directory.EXPORT)
+    facts = {"num_landmarks": run.num_landmarks}
+    return _write(output, step, module, before, run_dir, {"method": run.method, **facts})
+
+
+def export_named(
+    run_dir: str,
+    heads_of: tuple[heads.Head, heads.Head],
+    output: str,
+) -> str:
+    """Writes a run with a head, so that it answers with named landmarks; as `export_run` otherwise.
+
+    Args:
+        run_dir: The run.
+        heads_of: A head that was fitted to the run's model, and one of its untrained network.
+        output: Folder for the version folder.
+
+    Returns:
+        The version folder, in whose `assets.extra` the head is too.
+    """
+    run, options, model, step = models.load_run(run_dir)
+    head, head_before = heads_of
+    named = named_.NamedLandmarks(model, head)
+    before = named_.NamedLandmarks(load_untrained(run_dir, run, options), head_before)
+    for one in (named, before):
+        one.represent(tf.zeros([1, run.image_size, run.image_size, 3]))
+    modules = [signatures.serving_module(one, run.geometry) for one in (named, before)]
+    facts = {"num_landmarks": len(head.names), "names": list(head.names), "head": head.kind}
+    return _write(output, step, *modules, run_dir, {"method": run.method, **facts}, head)
+
+
+def load_untrained(run_dir: str, run: RunOptions, options) -> Model:
+    """The network of a run as it was before training, in float32."""
+    model = models.make_float32_model(run, options)
+    untrained.load(run_dir, model)
+    return model
+
+
+def _write(
+    output: str,
+    step: int,
+    module: signatures.ServingModule,
+    before: signatures.ServingModule,
+    run_dir: str,
+    facts: dict,
+    head: heads.Head | None = None,
+) -> str:
+    """Writes a version folder, which is whole or not there, and returns it."""
     path = os.path.join(output, str(step))
     # A server watches for folders whose names are numbers: it must never see half of one.
     part = os.path.join(output, f".{step}.part")
@@ -44,20 +98,13 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     for name in (*fingerprints, run_directory.METRICS):
         with contextlib.suppress(FileNotFoundError):
             shutil.copy(os.path.join(run_dir, name), extra)
-    facts = {
-        "method": run.method,
-        "step": step,
-        **module.facts(),
-        "num_landmarks": run.num_landmarks,
-        "geometry": dataclasses.asdict(run.geometry),
-    }
+    geometry = dataclasses.asdict(module.geometry)
+    facts = {**facts, "step": step, **module.facts(), "geometry": geometry}
     with open(os.path.join(extra, run_directory.FACTS), "w", encoding="utf-8") as file:
         json.dump(facts, file, indent=1)
-
-    before = models.make_float32_model(run, options)
-    untrained.load(run_dir, before)
-    baseline = signatures.serving_module(before, run.geometry)
-    baseline.save(os.path.join(extra, run_directory.UNTRAINED), baseline.baseline)
+    if head is not None:
+        head.save(os.path.join(extra, run_directory.HEAD))
+    before.save(os.path.join(extra, run_directory.UNTRAINED), before.baseline)
     shutil.rmtree(path, ignore_errors=True)
     os.replace(part, path)
     return path

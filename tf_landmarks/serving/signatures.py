@@ -61,6 +61,7 @@ class ServingModule:
         names = names or tuple(signatures)
         saved = tf.Module(name="tf_landmarks")
         saved.model_variables = self.model.variables
+        saved.head = getattr(self.model, "head", None)
         for name, function in self.extra_functions(names).items():
             setattr(saved, name, function)
         tf.saved_model.save(saved, path, {name: signatures[name] for name in names})
@@ -97,8 +98,8 @@ class FeatureModule(ServingModule):
         return {**super().facts(), "descriptor_levels": list(self.model.descriptor_levels)}
 
     def represent_inputs(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The levels by which places are matched, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
-        return self.model.describe(inputs)
+        """The levels by name, `[B, h, w, D]` each, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
+        return dict(self.model.represent(inputs).levels)
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""

@@ -1,0 +1,97 @@
+"""Heads for an export, fitted to labelled images: what it then says has the names that people gave."""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_landmarks.data import labelled
+from tf_landmarks.data.labelled import LabelledImages
+from tf_landmarks.errors import UserError
+from tf_landmarks.evaluation import few_labels, fit, head_fitting
+from tf_landmarks.evaluation.protocols import Examples, Protocol
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.layers import heads
+from tf_landmarks.metrics import landmark_errors
+
+
+class Named(NamedTuple):
+    """What was fitted.
+
+    Attributes:
+        heads: For the model, and for the network as it was before training.
+        num_images: Labelled images that they were fitted to.
+    """
+
+    heads: tuple[heads.Head, heads.Head]
+    num_images: int
+
+
+def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImages:
+    """Opens the labelled images to fit to.
+
+    Args:
+        data: Annotated images, or a folder with `train/`.
+        num_images: How many to draw; 0 for all.
+        seed: Of the draw, which is that of tools/few_labels.py.
+
+    Raises:
+        UserError: If there are none, fewer than that, or a landmark is labelled nowhere.
+    """
+    train = os.path.join(data, "train")
+    images = labelled.read_split(train if os.path.isdir(train) else data)
+    rows = np.flatnonzero(landmark_errors.labelled_images(images.points))
+    if num_images > len(rows):
+        raise UserError(f"--num_images={num_images}: {data} has {len(rows)} labelled images")
+    if num_images:
+        rows = np.sort(rows[few_labels.draw_rows(len(rows), num_images, 0, seed)])
+    chosen = np.isin(np.arange(len(images)), rows)
+    images = images.select(chosen)
+    known = np.isfinite(images.points).all(axis=-1).any(axis=0)
+    if not known.all():
+        never = ", ".join(
+            name for name, there in zip(images.names, known, strict=True) if not there
+        )
+        raise UserError(
+            f"no image of these {len(rows)} labels {never}; label it in some, remove its columns, or raise --num_images"
+        )
+    return images
+
+
+def fit_heads(
+    model: ExportedModel, images: LabelledImages, kind: str, protocol: Protocol, seed: int = 0
+) -> Named:
+    """Fits the heads that name what an export finds.
+
+    Args:
+        model: An export of a run.
+        images: See `read_labelled`.
+        kind: One of `head_fitting.KINDS`, for a model that yields features.
+        protocol: The form of the map from landmarks, for one that finds points.
+        seed: Of the fit.
+    """
+    both = tuple(_fit(model, images, kind, protocol, seed, before) for before in (False, True))
+    return Named(both, len(images))
+
+
+def _fit(
+    model: ExportedModel,
+    images: LabelledImages,
+    kind: str,
+    protocol: Protocol,
+    seed: int,
+    untrained: bool,
+) -> heads.Head:
+    if model.yields == "features":
+        features = model.levels_function(all_levels=True, untrained=untrained)
+        matched = tuple(model.facts.get("descriptor_levels", ()))
+        inputs, points = head_fitting.network_view(model, images)
+        return head_fitting.fit_head(
+            kind, features, matched, tuple(images.names), inputs, points, seed
+        )
+    find = model.predict_untrained if untrained else model.predict
+    landmarks, points = (
+        images.to_network(model.geometry, p) for p in (find(images.images).landmarks, images.points)
+    )
+    regressor = protocol.fit(Examples(landmarks, points, model.geometry.size), seed)
+    return fit.linear_head(regressor, images.names, model.num_landmarks)
