@@ -43,8 +43,9 @@ def export(folder: pathlib.Path, geometry: Geometry) -> str:
     """Writes an export of the model and returns its folder."""
     model = Colours(base.ModelSpec(geometry.size, 0), NoOptions())
     path = folder / "export" / "7"
-    signatures.serving_module(model, geometry).save(str(path))
-    facts = {"method": "colours", "step": 7, "num_landmarks": 0}
+    module = signatures.serving_module(model, geometry)
+    module.save(str(path))
+    facts = {"method": "colours", "step": 7, "num_landmarks": 0, **module.facts()}
     facts["geometry"] = dataclasses.asdict(geometry)
     (path / run_directory.EXTRA).mkdir()
     (path / run_directory.EXTRA / run_directory.FACTS).write_text(json.dumps(facts))

@@ -142,7 +142,7 @@ def test_a_long_source_is_never_held_together(model):
 
 
 def test_a_model_of_landmarks_is_refused_with_the_remedy(model, monkeypatch):
-    monkeypatch.setattr(ExportedModel, "has_features", False)
+    monkeypatch.setattr(ExportedModel, "yields", "landmarks")
     with pytest.raises(
         UserError, match=r"--model=.* finds landmarks of its own .* tf_landmarks\.predict"
     ):

@@ -104,7 +104,7 @@ class Levels:
 
 def features_model(run) -> exported.ExportedModel:
     model = exported.ExportedModel.__new__(exported.ExportedModel)
-    model._signatures = {"represent": run}
+    model._signatures, model.facts = {"represent": run}, {}
     return model
 
 
@@ -117,10 +117,3 @@ def test_features_are_found_in_batches_and_keep_the_order_of_the_images():
         np.testing.assert_array_equal(found["fine"][row], np.tile([row, width], (3, 2, 1)))
         np.testing.assert_array_equal(found["coarse"][row], [[[height, height]]])
     assert len(run.batches) == 6  # sizes
-
-
-def test_a_model_has_features_unless_it_has_maps_of_landmarks():
-    run = Levels()
-    assert features_model(run).has_features
-    run.structured_outputs = {"heatmaps": None, "score_maps": None}
-    assert not features_model(run).has_features

@@ -77,7 +77,7 @@ class PointTransfer:
     """
 
     def __init__(self, model: ExportedModel, references: References, tolerance: float = 0.1):
-        if not model.has_features:
+        if model.yields != "features":
             raise UserError(
                 f"--model={model.path} finds landmarks of its own and describes no other place; take a run of a method that "
                 "learns descriptors, or look at its landmarks by python -m tf_landmarks.predict"

@@ -87,11 +87,6 @@ class ExportedModel:
         return "render" in self._signatures
 
     @property
-    def has_features(self) -> bool:
-        """Whether `features` yields descriptors, and not the maps of landmarks."""
-        return "heatmaps" not in self._signatures["represent"].structured_outputs
-
-    @property
     def metrics(self) -> list[dict]:
         """The rows of the training's metrics.jsonl."""
         path = os.path.join(self._extra, run_directory.METRICS)

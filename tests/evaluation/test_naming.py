@@ -1,0 +1,144 @@
+"""Heads of an export by the number of labels, and exports that answer with people's names."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.evaluation import colour_blobs
+from tf_landmarks.data import labelled
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
+from tf_landmarks.evaluation import (
+    fit,
+    head_fitting,
+    landmark_regression,
+    naming,
+    protocols,
+)
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.layers import heads
+from tf_landmarks.methods import base, named
+from tf_landmarks.serving import signatures
+
+EAGER = True
+LINEAR = protocols.PROTOCOLS["linear"]
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    """A model whose descriptors are colours, and pictures with three coloured blobs in train/ and test/."""
+    folder = tmp_path_factory.mktemp("blobs")
+    points = colour_blobs.random_points(9, seed=3)
+    points[1, 2] = np.nan
+    colour_blobs.write_part(folder / "data" / "train", points[:5])
+    colour_blobs.write_part(folder / "data" / "test", points[5:])
+    model = ExportedModel(colour_blobs.export(folder, Geometry(SIZE)))
+    return model, str(folder / "data"), points
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "expected"),
+    [("auto", 1, "prototype"), ("auto", 19, "prototype"), ("auto", 20, "heatmap"),
+     ("heatmap", 1, "heatmap"), ("virtual_points", 500, "virtual_points")],
+)  # fmt: skip
+def test_auto_is_a_prototype_until_there_are_labels_enough(kind, count, expected):
+    assert head_fitting.resolve(kind, count) == expected
+
+
+def test_an_unknown_head_is_refused():
+    with pytest.raises(UserError, match=r"--head=forest is unknown; it takes auto, prototype"):
+        head_fitting.resolve("forest", 3)
+
+
+def test_one_labelled_image_is_enough_to_find_colours_again(blobs):
+    model, data, _ = blobs
+    train, test = labelled.read_splits(data, "test")
+    scores = landmark_regression.measure_few_labels(
+        model, train, test, "edge", LINEAR, [1, "all"], repeats=4
+    )
+    assert [score.n for score in scores] == [1, 5]
+    # A cell is 2 of 64 pixels; points are found between cells.
+    assert scores[0].mean < 100 * 0.7 / SIZE and scores[1].mean < 100 * 0.7 / SIZE
+
+
+def test_a_point_that_no_drawn_image_labels_is_not_predicted(blobs):
+    model, data, _ = blobs
+    train, test = labelled.read_splits(data, "test")
+    learn = head_fitting.HeadLearner(model).learner(train, test, LINEAR, 0)
+    found = learn(np.array([1]), 0)
+    assert np.isnan(found[:, 2]).all() and np.isfinite(found[:, :2]).all()
+
+
+def test_labels_to_fit_to_are_those_of_the_training_part_or_so_many_of_them(blobs):
+    _, data, _ = blobs
+    images = naming.read_labelled(data)
+    assert len(images) == 5 and images.names == colour_blobs.NAMES
+    assert len(naming.read_labelled(os.path.join(data, "test"))) == 4
+    few = [naming.read_labelled(data, 2, seed).paths for seed in (2, 2, 3)]
+    assert list(few[0]) == list(few[1]) and len(few[0]) == 2
+    with pytest.raises(UserError, match=r"--num_images=6: .* has 5 labelled images"):
+        naming.read_labelled(data, 6)
+
+
+def test_a_landmark_that_nobody_labelled_is_refused(tmp_path):
+    points = colour_blobs.random_points(2)
+    points[:, 1] = np.nan
+    colour_blobs.write_part(tmp_path / "data", points)
+    with pytest.raises(UserError, match=r"no image of these 2 labels green; label it"):
+        naming.read_labelled(str(tmp_path / "data"))
+
+
+def test_an_export_with_a_head_answers_in_pixels_as_its_head_does(blobs, tmp_path):
+    model, data, points = blobs
+    images = naming.read_labelled(data)
+    inputs, corners = head_fitting.network_view(model, images)
+    features = model.levels_function(all_levels=True)
+    head = head_fitting.fit_head("prototype", features, (), tuple(images.names), inputs, corners)
+    colours = colour_blobs.Colours(base.ModelSpec(SIZE, 0), colour_blobs.NoOptions())
+    module = signatures.serving_module(named.NamedLandmarks(colours, head), Geometry(SIZE))
+    path = tmp_path / "export" / "1"
+    module.save(str(path))
+    facts = {"num_landmarks": 3, "names": list(head.names), "geometry": {"size": SIZE}}
+    (path / "assets.extra").mkdir()
+    (path / "assets.extra" / "facts.json").write_text(json.dumps({**facts, **module.facts()}))
+    answering = ExportedModel(str(path))
+    assert answering.landmark_names == colour_blobs.NAMES
+    picture = colour_blobs.draw(2 * points[6] + 0.5, (128, 128), zoom=2.0)
+    found = answering.predict([picture])
+    np.testing.assert_allclose(found.landmarks[0], 2 * points[6] + 0.5, atol=1.5)
+    expected = fit.predict(head, features, model.to_inputs([picture]))
+    np.testing.assert_allclose(
+        answering.predict_inputs(model.to_inputs([picture]) / np.float32(255)), expected, atol=1e-4
+    )
+    maps = answering.heatmaps([picture])
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), 1.0, atol=1e-5)
+
+
+class Corners(base.LandmarkModel):
+    """Finds two points: the centre, and that moved by a tenth of the mean grey."""
+
+    options_class = colour_blobs.NoOptions
+
+    def represent(self, images, training=False):
+        grey = tf.reduce_mean(images, axis=(1, 2, 3))
+        points = tf.stack([0 * grey, 0 * grey, 0.1 * grey, 0.2 * grey], axis=-1)
+        confidence = tf.stack([0 * grey + 0.5, 0 * grey + 1.0], axis=-1)
+        return base.Landmarks(tf.reshape(points, [-1, 2, 2]), None, None, confidence)
+
+
+def test_points_become_named_by_a_linear_head_and_each_is_a_blob():
+    head = heads.LinearHead(("nose", "tail", "ear"), 2)
+    head.weights["intercept"].assign([[0.5, 0.0], [0.0, -0.5], [0.25, 0.25]])
+    head.weights["maps"].assign(tf.ones([2, 2, 3, 2]))
+    model = named.NamedLandmarks(Corners(base.ModelSpec(16, 2), colour_blobs.NoOptions()), head)
+    assert model.spec.num_landmarks == 3 and not model.has_generator
+    found = model.represent(tf.ones([1, 16, 16, 3]))
+    expected = np.array([[0.5, 0.0], [0.0, -0.5], [0.25, 0.25]]) + 0.3
+    np.testing.assert_allclose(found.points[0], expected, atol=1e-6)
+    places = np.linspace(-1, 1, 32)
+    means = np.einsum("hwk,h->k", found.heatmaps[0], places)
+    np.testing.assert_allclose(means, expected[:, 0], atol=1e-3)
