@@ -22,6 +22,7 @@ class CornerModel:
     """Finds two landmarks: the centre of the top-left pixel and that of the bottom-right one."""
 
     num_landmarks = 2
+    landmark_names = ("0", "1")
 
     def predict(self, images):
         points = [[[0, 0], [image.shape[1] - 1, image.shape[0] - 1]] for image in images]
