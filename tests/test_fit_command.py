@@ -1,0 +1,65 @@
+"""From images to named landmarks by the commands that a user gives."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests import commands
+from tests.conformance import cases
+from tests.evaluation import colour_blobs
+
+pytestmark = pytest.mark.system
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False,
+        cwd=commands.ROOT, env=commands.ENVIRONMENT,
+    )  # fmt: skip
+    assert not done.returncode, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.core
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["dve", "fse"])
+def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
+    points = colour_blobs.random_points(8, seed=5)
+    colour_blobs.write_part(tmp_path / "data" / "train", points[:5])
+    colour_blobs.write_part(tmp_path / "data" / "test", points[5:])
+    case = next(case for case in cases.CASES if case.method == method)
+    images = f"{tmp_path}/data/train/images"
+    subprocess.run(
+        commands.train(*case.flags, f"--data={images}", f"--run_dir={tmp_path}/run",
+                       "--batch_size=4", "--steps=2", "--precision=float32"),
+        check=True, cwd=commands.ROOT, env=commands.ENVIRONMENT,
+    )  # fmt: skip
+    said = run(
+        "-m",
+        "tf_landmarks.fit",
+        f"--model={tmp_path}/run",
+        f"--data={tmp_path}/data",
+        "--num_images=3",
+    )
+    assert "fitted to 3 labelled images, finds red, green, blue" in said
+    facts = json.loads(
+        next((tmp_path / "run" / "named").glob("2/assets.extra/facts.json")).read_text()
+    )
+    assert facts["names"] == colour_blobs.NAMES and facts["yields"] == "landmarks"
+    run("-m", "tf_landmarks.predict", f"--model={tmp_path}/run/named",
+        f"--input={tmp_path}/data/test/images", f"--output={tmp_path}/found", "--format=csv,dlc")  # fmt: skip
+    with open(tmp_path / "found" / "landmarks.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 and all(float(row["green_x"]) < 64 for row in rows)
+    run("tools/evaluate.py", f"--model={tmp_path}/run/named", f"--data={tmp_path}/data", "--rivals=",
+        f"--output={tmp_path}/measured")  # fmt: skip
+    metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
+    assert metrics["nme_percent"] > 0
+    again = subprocess.run(
+        [sys.executable, "-m", "tf_landmarks.fit", f"--model={tmp_path}/run", f"--data={tmp_path}/data"],
+        capture_output=True, text=True, check=False, cwd=commands.ROOT, env=commands.ENVIRONMENT,
+    )  # fmt: skip
+    assert again.returncode == 2 and "--overwrite replaces it" in again.stderr
