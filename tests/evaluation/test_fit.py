@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import annotated
+from tf_landmarks.augment import annotated, tps
 from tf_landmarks.evaluation import fit, protocols
 from tf_landmarks.evaluation.fit import RECIPES, Recipe
 from tf_landmarks.layers import heads
@@ -140,6 +140,22 @@ def test_masks_are_warped_with_their_images():
     warped, moved = fit._warp(tf.constant(inputs), masks, annotated.MILD, tf.constant([0, 1]))
     np.testing.assert_array_equal(warped[..., 0], moved)
     assert np.abs(moved - masks).max() > 0.1
+
+
+def test_half_of_the_coefficients_of_a_warp_are_none_as_published():
+    """The second draw replaces the first, and has no strength."""
+    inputs, points = (tf.constant(values) for values in spots(2))
+    strength, draw = tps.WarpStrength(coefficients=0.02), tf.constant([0, 1])
+    found, by_half, by_all = (
+        warp(inputs, points, strength, draw, *extra)[1]
+        for warp, extra in (
+            (fit._warp, ()),
+            (annotated.warp_annotated, ("replace",)),
+            (annotated.warp_annotated, ("add",)),
+        )
+    )
+    np.testing.assert_array_equal(found, by_half)
+    assert np.abs(by_all - by_half).max() > 1e-3
 
 
 def test_prototypes_of_one_image_find_the_spots_of_others():

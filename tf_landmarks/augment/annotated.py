@@ -4,6 +4,8 @@ Images are read through a warp, which maps output points to input points; annota
 way, by its inverse.
 """
 
+from typing import Literal
+
 import numpy as np
 import tensorflow as tf
 
@@ -18,7 +20,11 @@ _TOLERANCE = 1e-3
 
 
 def warp_annotated(
-    inputs: tf.Tensor, points: tf.Tensor, strength: tps.WarpStrength, seed: tf.Tensor
+    inputs: tf.Tensor,
+    points: tf.Tensor,
+    strength: tps.WarpStrength,
+    seed: tf.Tensor,
+    extra: Literal["add", "replace"] = "add",
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Warps images and moves their annotations along.
 
@@ -27,6 +33,8 @@ def warp_annotated(
         points: `[N, A, 2]` float32 (y, x) in the corner convention, NaN where missing.
         strength: Of the warps.
         seed: `[2]` integers, of which they are a pure function.
+        extra: What the second draw of a coefficient does to the first, see `tps.draw_coefficients`; where it replaces
+            it and has no strength, half of the coefficients are 0.
 
     Returns:
         As many images, beyond whose border the edge continues; and points, NaN where they were or
@@ -34,7 +42,7 @@ def warp_annotated(
     """
     size = inputs.shape[1:3]
     control = tps.control_grid(10)
-    parameters = tps.draw_coefficients(strength, seed, 10, (tf.shape(inputs)[0],))
+    parameters = tps.draw_coefficients(strength, seed, 10, (tf.shape(inputs)[0],), extra)
     warp = tps.Warp(control, parameters, "shifted")
     read = tf.reshape(warp(coordinates.corner_grid(size).reshape(-1, 2)), [-1, *size, 2])
     is_present = tf.math.is_finite(points)

@@ -299,12 +299,12 @@ class _Fitting:
 
 
 def _warp(inputs: tf.Tensor, targets: tf.Tensor, strength: tps.WarpStrength, draw: tf.Tensor):
-    """Warps inputs with their points, or with their masks `[B, S, S]`, see `fit`."""
+    """Warps inputs with their points, or with their masks `[B, S, S]`, see `fit`; coefficients as in DVE's code."""
     if targets.shape[-1] == 2:
-        return annotated.warp_annotated(inputs, targets, strength, draw)
+        return annotated.warp_annotated(inputs, targets, strength, draw, "replace")
     both = tf.concat([inputs, targets[..., tf.newaxis]], axis=-1)
     nowhere = tf.zeros([tf.shape(inputs)[0], 1, 2])
-    warped, _ = annotated.warp_annotated(both, nowhere, strength, draw)
+    warped, _ = annotated.warp_annotated(both, nowhere, strength, draw, "replace")
     return warped[..., :3], warped[..., 3]
 
 
