@@ -182,6 +182,8 @@ class Model(StagedModel):
     frozen_kinds: ClassVar[Mapping[str, Frozen]] = {}
     #: The layers, by attribute, that losses alone need: running means of errors, an opponent. No export has them.
     loss_layers: ClassVar[tuple[str, ...]] = ()
+    #: The layers, by attribute, that another run of the method may lack: with `--init_from` they then begin anew.
+    added_layers: ClassVar[tuple[str, ...]] = ()
     #: What the terms of its losses are, by name or by pattern (`m_*`), for whoever reads the log.
     terms: ClassVar[Mapping[str, str]] = {}
     #: On how many training batches the statistics of batch normalisation are estimated again before each

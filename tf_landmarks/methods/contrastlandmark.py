@@ -44,7 +44,9 @@ class ContrastlandmarkOptions:
     colors: Colors = base.option(
         "faces", "by which mean and spread of colours images are standardised"
     )
-    embedding_dim: int = base.option(128, "numbers that say which image it is")
+    embedding_dim: int = base.option(
+        128, "numbers by which whole images are told apart in training"
+    )
     queue_size: int = base.option(4096, "keys of other images that a query is told from")
     temperature: float = base.option(0.07, "of the softmax over keys")
     momentum: float = base.option(0.999, "share of itself that the key encoder keeps in a step")
@@ -60,21 +62,37 @@ class ContrastlandmarkOptions:
     learning_rate: float = base.option(0.03, "of SGD with momentum 0.9, at the start")
     l2: float = base.option(1e-4, "L2 penalty on every weight of the encoder")
     steps_per_epoch: int = base.option(
-        1, "steps between falls of the learning rate, which follows a cosine to 0"
+        1,
+        "steps of an epoch: the learning rate follows a cosine to 0, and falls once in each",
     )
     projection_dim: int = base.option(
-        0, "channels of the projection, trained in a second stage; 0: no projection"
+        0, "channels of the projection, which is trained once the encoder is; 0: no projection"
     )
-    projection_steps: int = base.option(0, "steps of the second stage", may_change=True)
+    projection_steps: int = base.option(
+        0, "steps of the projection's training, after --steps of the encoder's", may_change=True
+    )
+    projection_alone: bool = base.option(
+        False,
+        "train nothing but the projection, for --steps steps, on the frozen encoder of --init_from (without it on "
+        "one of random weights): several projections of one encoder, with a batch size of their own",
+    )
     projection: Literal["softmax", "linear"] = base.option(
         "softmax",
         "what follows the linear map: a softmax over the places of each channel, or nothing",
     )
-    projection_scale: float = base.option(7.0, "of what goes into that softmax")
-    projection_temperature: float = base.option(1 / 7, "of the softmax over places, in its loss")
-    projection_learning_rate: float = base.option(1e-3, "Adam's in the second stage, at the start")
+    projection_scale: float = base.option(
+        7.0, "factor of what goes into the softmax of --contrastlandmark_projection"
+    )
+    projection_temperature: float = base.option(
+        1 / 7, "of the softmax over places in the projection's loss"
+    )
+    projection_learning_rate: float = base.option(
+        1e-3, "Adam's in the projection's training, at the start"
+    )
     projection_l2: float = base.option(5e-4, "L2 penalty on the projection's weights")
-    projection_steps_per_epoch: int = base.option(1, "as steps_per_epoch, of the second stage")
+    projection_steps_per_epoch: int = base.option(
+        1, "as --contrastlandmark_steps_per_epoch, in the projection's training"
+    )
 
 
 class Contrastlandmark(base.FeatureModel):
@@ -82,6 +100,7 @@ class Contrastlandmark(base.FeatureModel):
 
     options_class = ContrastlandmarkOptions
     loss_layers = ("embedding", "keys")
+    added_layers = ("projector",)
     terms: ClassVar[Mapping[str, str]] = {
         "info_nce": "how well a view is told from other images by another view of it, in nats; the logarithm of "
         "1 + --contrastlandmark_queue_size where it cannot be told at all",
@@ -131,11 +150,14 @@ class Contrastlandmark(base.FeatureModel):
             raise UserError(
                 "--sync_batch_norm: statistics of all replicas would tell a query its key; leave it out"
             )
-        if bool(options.projection_dim) != bool(options.projection_steps):
+        dim, steps = options.projection_dim, options.projection_steps
+        given = f"--contrastlandmark_projection_dim={dim} and --contrastlandmark_projection_steps={steps}"
+        if options.projection_alone and (steps or not dim):
             raise UserError(
-                f"--contrastlandmark_projection_dim={options.projection_dim} and "
-                f"--contrastlandmark_projection_steps={options.projection_steps}: both or neither"
+                f"{given} with --contrastlandmark_projection_alone: its steps are --steps, say nothing but how many channels"
             )
+        if not options.projection_alone and bool(dim) != bool(steps):
+            raise UserError(f"{given}: both or neither")
         options.color.check("--contrastlandmark_color_")
 
     @property
@@ -145,7 +167,11 @@ class Contrastlandmark(base.FeatureModel):
 
     @property
     def stages(self) -> list[base.Stage]:
-        """The encoder's, and the projection's if there is one."""
+        """The encoder's and the projection's, or one of them alone."""
+        encoder = [] if self.options.projection_alone else [self._contrast_stage()]
+        return encoder + ([self._projection_stage()] if self.projector else [])
+
+    def _contrast_stage(self) -> base.Stage:
         options = self.options
         two = views.TwoViews(options.color, (options.crop_least, 1.0))
         encoder = base.Player(
@@ -157,32 +183,24 @@ class Contrastlandmark(base.FeatureModel):
             self._encoder_variables,
             l2=options.l2,
         )
-        stages = [
-            base.Stage("contrast", two, self.contrast, (encoder,), min_batch=options.bn_groups)
-        ]
-        if self.projector:
-            projector = base.Player(
-                "projector",
-                lambda rate: tf.keras.optimizers.Adam(rate, beta_1=0.5, epsilon=1e-8),
-                lambda steps: schedules.EpochCosine(
-                    options.projection_learning_rate,
-                    steps,
-                    options.projection_steps_per_epoch,
-                    least=8e-4,
-                ),
-                lambda: [v for layer in self.projector for v in layer.trainable_variables],
-                l2=options.projection_l2,
-            )
-            stages.append(
-                base.Stage(
-                    "projection",
-                    unchanged.Unchanged(),
-                    self.project,
-                    (projector,),
-                    options.projection_steps,
-                )
-            )
-        return stages
+        return base.Stage("contrast", two, self.contrast, (encoder,), min_batch=options.bn_groups)
+
+    def _projection_stage(self) -> base.Stage:
+        options = self.options
+        projector = base.Player(
+            "projector",
+            lambda rate: tf.keras.optimizers.Adam(rate, beta_1=0.5, epsilon=1e-8),
+            lambda steps: schedules.EpochCosine(
+                options.projection_learning_rate,
+                steps,
+                options.projection_steps_per_epoch,
+                least=8e-4,
+            ),
+            lambda: [v for layer in self.projector for v in layer.trainable_variables],
+            l2=options.projection_l2,
+        )
+        steps = options.projection_steps
+        return base.Stage("projection", unchanged.Unchanged(), self.project, (projector,), steps)
 
     def contrast(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Terms: `info_nce`, `top1`, `positive`."""
@@ -224,6 +242,9 @@ class Contrastlandmark(base.FeatureModel):
         """See the base class; the key encoder begins as the other."""
         super().build_variables(for_training)
         if for_training:
+            if self.options.projection_alone:  # what no stage has made
+                view = tf.zeros([1, self.spec.image_size, self.spec.image_size, 3])
+                self.contrast({"view1": view, "view2": view}, training=False)
             self._follow(0.0)
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Features:

@@ -38,8 +38,8 @@ def load_weights(run: RunOptions, model: Model) -> None:
     """Puts the latest weights of `run.init_from` into a new model, by their paths in its checkpoint.
 
     Where the model has more landmarks, the first ones are those of the other run, and the rest stay as
-    they were drawn. What only losses need (running means, an opponent) is taken over where both runs have it, so that
-    one may go on with another loss. The step and the optimizers' state are not taken over.
+    they were drawn. What only losses need (running means, an opponent) and layers that a run may lack are taken over
+    where both runs have them alike, so that one may go on with another loss. The step and the optimizers' state are not taken over.
 
     Args:
         run: The run's options, see `check`.
@@ -50,21 +50,31 @@ def load_weights(run: RunOptions, model: Model) -> None:
     """
     source = models.load_run(run.init_from)
     more = run.num_landmarks - source.run.num_landmarks
-    old, new = source.model.network_variables, model.network_variables
+    old, new = (_lasting(each) for each in (source.model, model))
     if old.keys() != new.keys():
         (first, *_) = sorted(old.keys() ^ new.keys())
         raise _other_networks(run, f"{first} is there {'alone' if first in old else 'missing'}")
     for path, value in new.items():
         _take(run, path, old[path], value, more if getattr(model, "can_grow", False) else 0)
     logging.info("weights are those of %s at step %d", run.init_from, source.step)
-    _take_loss_layers(run.init_from, source.run.keep_best, model)
+    _take_layers(run.init_from, source.run.keep_best, model)
 
 
-def _take_loss_layers(run_dir: str, best: bool, model: Model) -> None:
-    """Puts in what the losses of the other run learned or measured, a layer at a time."""
+def _lasting(model: Model) -> dict[str, tf.Variable]:
+    """The variables of networks that every run of the method has, by path."""
+    return {
+        path: value
+        for path, value in model.network_variables.items()
+        if path.split("/")[0] not in model.added_layers
+    }
+
+
+def _take_layers(run_dir: str, best: bool, model: Model) -> None:
+    """Puts in what the other run has of what a run may lack, a layer at a time."""
     saved = checkpoints.latest_values(os.path.join(run_dir, run_directory.CHECKPOINTS), best)
-    for layer in model.loss_layers:
-        own = {p: v for p, v in model.loss_variables.items() if p.split("/")[0] == layer}
+    variables = {**model.loss_variables, **model.network_variables}
+    for layer in (*model.loss_layers, *model.added_layers):
+        own = {p: v for p, v in variables.items() if p.split("/")[0] == layer}
         if all(path in saved and saved[path].shape == value.shape for path, value in own.items()):
             for path, value in own.items():
                 value.assign(saved[path])

@@ -1,0 +1,99 @@
+"""ContrastLandmark's stages, alone and one after the other."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conformance import cases
+from tests.conformance.test_methods import parse
+from tf_landmarks import flags
+from tf_landmarks.training import checkpoints, models, trainer, warm_start
+
+EAGER = True
+pytestmark = pytest.mark.core
+
+CASE = next(case for case in cases.CASES if case.method == "contrastlandmark")
+BOTH = [*CASE.flags, "--precision=float32"]
+ENCODER = [*BOTH, "--contrastlandmark_projection_dim=0", "--contrastlandmark_projection_steps=0"]
+CASE_ALONE = dataclasses.replace(
+    CASE, options={**CASE.options, "projection_steps": 0, "projection_alone": True}
+)
+ALONE = [*BOTH, "--contrastlandmark_projection_alone", "--contrastlandmark_projection_steps=0"]
+
+
+def make(arguments: list[str], seed: int = 0):
+    run, options = parse(arguments)
+    tf.keras.utils.set_random_seed(seed)
+    return run, options, models.make_float32_model(run, options, for_training=True)
+
+
+def write(folder: str, arguments: list[str]):
+    """A run directory with the weights of a model."""
+    pathlib.Path(folder).mkdir()
+    run, options, model = make([*arguments, f"--run_dir={folder}"], seed=1)
+    for stage in model.stages:
+        model.start_stage(stage, 1)
+    flags.write(f"{folder}/flags.cfg", run, options)
+    checkpoints.Checkpoints(f"{folder}/checkpoints", model).save()
+    return model
+
+
+def parts(model) -> tuple[dict, dict]:
+    """The variables of the encoder and of the projection, by path."""
+    values = {path: value.numpy() for path, value in model.network_variables.items()}
+    projector = {path: v for path, v in values.items() if path.startswith("projector/")}
+    return {path: v for path, v in values.items() if path not in projector}, projector
+
+
+@pytest.mark.parametrize(("other", "taken"), [(ENCODER, False), (BOTH, True)])
+def test_a_projection_alone_starts_from_the_encoder_of_another_run(other, taken, tmp_path):
+    source = write(str(tmp_path / "other"), other)
+    run, _, model = make([*ALONE, f"--init_from={tmp_path / 'other'}"])
+    fresh = parts(model)[1]
+    warm_start.load_weights(run, model)
+    encoder, projector = parts(model)
+    assert encoder.keys() == parts(source)[0].keys()
+    for path, value in parts(source)[0].items():
+        np.testing.assert_array_equal(encoder[path], value, err_msg=path)
+    expected = parts(source)[1] if taken else fresh
+    assert len(projector) == 5  # a kernel for each level, one bias
+    for path, value in projector.items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
+def test_a_step_of_a_projection_alone_changes_nothing_else():
+    _, _, model = make(ALONE)
+    (stage,) = model.stages
+    assert (stage.name, stage.steps) == ("projection", 0)  # as many as --steps says
+    model.start_stage(stage, 10)
+    encoder, projector = parts(model)
+    model.train_step(CASE_ALONE.batch(4, 0))
+    for path, value in parts(model)[0].items():
+        np.testing.assert_array_equal(value, encoder[path], err_msg=path)
+    assert all(np.any(value != projector[path]) for path, value in parts(model)[1].items())
+
+
+def test_an_encoder_starts_from_a_run_with_a_projection(tmp_path):
+    source = write(str(tmp_path / "other"), BOTH)
+    run, _, model = make([*ENCODER, f"--init_from={tmp_path / 'other'}"])
+    warm_start.load_weights(run, model)
+    for path, value in parts(source)[0].items():
+        np.testing.assert_array_equal(parts(model)[0][path], value, err_msg=path)
+    queue = model.keys.queue
+    np.testing.assert_array_equal(queue, source.keys.queue)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*ALONE, "--contrastlandmark_projection_steps=3"], "its steps are --steps"),
+        ([*ALONE, "--contrastlandmark_projection_dim=0"], "say nothing but how many channels"),
+        ([*BOTH, "--contrastlandmark_projection_steps=0"], "both or neither"),
+    ],
+)
+def test_options_of_a_projection_that_contradict_each_other_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        trainer.check(*parse(arguments))
