@@ -53,12 +53,17 @@ class WarpStrength:
     on a 10x10 grid, 0.001 with 0.01 moves points by about a tenth of the image.
     """
 
-    rotation: float = option(0.0, "rotation, degrees")
-    scale: float = option(0.0, "scale factor around 1, dimensionless")
-    translation: float = option(0.0, "shift per axis; the image is 2 units wide")
-    coefficients: float = option(0.0, "radial spline coefficients (not displacements)")
+    rotation: float = option(0.0, "standard deviation of the rotation, degrees")
+    scale: float = option(0.0, "standard deviation of the factor of size around 1")
+    translation: float = option(
+        0.0, "standard deviation of the shift along each axis; the image is 2 units wide"
+    )
+    coefficients: float = option(
+        0.0,
+        "standard deviation of the coefficients of the spline (not displacements), which bend the image",
+    )
     extra_coefficients: float = option(
-        0.0, "a second draw, added to each radial coefficient with probability 1/2"
+        0.0, "standard deviation of a second draw, which each coefficient gets with probability 1/2"
     )
 
 
