@@ -18,6 +18,9 @@ NAMES = {
     "CATS": ["left_eye", "right_eye", "mouth", "left_ear_1", "left_ear_3", "right_ear_1", "right_ear_3"],
     "CARS": ["front_wheel", "back_wheel", "windshield", "rear_window", "front_light", "back_trunk"],
     "FACES300W": [f"p{number}" for number in range(1, 69)],
+    "MAFL_FACES": FIVE,
+    "AFLW_M": FIVE,
+    "AFLW_R": FIVE,
 }  # fmt: skip
 BODY = [
     "head",
@@ -28,7 +31,10 @@ BODY = [
     "left_shoulder",
     "right_shoulder",
 ]
-PLAIN = ("CELEBA", "CELEBA_TIGHT", "PHOTOS", "ANIMALS", "ZAPPOS")
+PLAIN = (
+    *("CELEBA", "CELEBA_TIGHT", "PHOTOS", "ANIMALS", "ZAPPOS", "CELEBA_FACES", "CELEBA_WILD", "INAT_AVES"),
+    *(f"CELEBA_FACES_{percent}" for percent in ("05", "10", "25", "50")),
+)  # fmt: skip
 
 
 def write(root: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ from absl import flags as absl_flags
 from tests.conformance import layouts
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import labelled
-from tf_landmarks.evaluation import landmark_regression, protocols
+from tf_landmarks.evaluation import head_fitting, landmark_regression, protocols
 from tf_landmarks.layers import weights
 from tf_landmarks.training import models, trainer, warm_start
 from tf_landmarks.training.checkpoints import Checkpoints
@@ -27,12 +27,19 @@ STEPPED = {
     "imm": ["imm_celeba_selfsup_k10", "imm_aflw_selfsup_k10"],
     "fse": ["fse_celeba_k10", "fse_yaleb_k10"],
     "lmdis": ["lmdis_celeba_k10", "generation_celeba_k10"],
+    "dve": ["dve_celeba_smallnet3_no_exchange", "dve_aflw_smallnet3_no_exchange"],
+    "contrastlandmark": [
+        "contrastlandmark_celeba_resnet50",
+        "contrastlandmark_celeba_resnet50_p64",
+    ],
 }
 # Networks so narrow that a step takes no time; sizes of images, pairs, warps and losses stay the row's.
 NARROW = {
     "imm": ["--imm_width=2", "--imm_renderer_width=4", "--imm_renderer_min_width=2"],
     "fse": [],
     "lmdis": ["--lmdis_width=2", "--lmdis_bn_reestimation_batches=1", "--lmdis_landmark_warps_from=0"],
+    "dve": [],
+    "contrastlandmark": ["--contrastlandmark_encoder=small", "--contrastlandmark_queue_size=4", "--contrastlandmark_bn_groups=2"],
     "colorization": ["--colorization_width=2", "--colorization_head_width=8", "--colorization_points=4"],
     "generation": ["--generation_width=2", "--generation_latent=4", "--generation_code=4"],
 }  # fmt: skip
@@ -56,6 +63,7 @@ def commands(row: pathlib.Path, tool: str) -> list[dict[str, str]]:
 
 trainings = functools.partial(commands, tool="-m tf_landmarks.train")
 evaluations = functools.partial(commands, tool="tools/evaluate.py")
+few_labels = functools.partial(commands, tool="tools/few_labels.py")
 
 
 def run_dir(command: dict[str, str]) -> str:
@@ -142,6 +150,10 @@ def test_commands_find_their_data_samples_and_annotations(row, place, monkeypatc
         protocol = protocols.resolve(command["protocol"])
         _, test = _read_splits(command["data"])
         protocol.with_flip_pairs(command.get("flip_pairs", ""), test.names)
+        landmark_regression.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
+    for command in few_labels(row):
+        assert command["head"] in head_fitting.KINDS
+        _, test = _read_splits(command["data"])
         landmark_regression.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
 
 
