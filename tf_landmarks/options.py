@@ -63,7 +63,9 @@ class RunOptions:
         "",
         "a run whose weights training starts from, of the same networks; --num_landmarks may be larger",
     )
-    steps: int = option(10_000, "training steps", may_change=True)
+    steps: int = option(
+        10_000, "training steps; 0: the network as it begins is exported", may_change=True
+    )
     batch_size: int = option(32, "images per step, over all replicas together")
     image_size: int = option(128, "side of the network's input, pixels")
     num_landmarks: int = option(10, "landmarks to learn")
@@ -130,8 +132,9 @@ class RunOptions:
 
     def check(self) -> None:
         """Raises UserError, naming the flag, for a value that cannot work."""
+        if self.steps < 0:
+            raise UserError(f"--steps={self.steps} must be at least 0")
         for name in (
-            "steps",
             "batch_size",
             "image_size",
             "num_landmarks",

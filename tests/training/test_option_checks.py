@@ -64,13 +64,18 @@ def test_a_size_that_the_network_cannot_take_is_refused_with_those_it_can(tmp_pa
 @pytest.mark.parametrize(
     "name",
     [
-        *("steps", "batch_size", "image_size", "num_landmarks"),
+        *("batch_size", "image_size", "num_landmarks"),
         *("log_every", "eval_every", "save_every"),
     ],
 )
 @pytest.mark.parametrize("value", [0, -3])
 def test_counts_below_1_are_refused(tmp_path, name, value):
     assert refusal(tmp_path, **{name: value}) == f"--{name}={value} must be at least 1"
+
+
+def test_a_run_may_have_no_steps_but_not_fewer(tmp_path):
+    dataclasses.replace(RUN, steps=0).check()
+    assert refusal(tmp_path, steps=-1) == "--steps=-1 must be at least 0"
 
 
 def test_gaps_and_patterns_that_cannot_work_are_refused(tmp_path):
@@ -182,7 +187,7 @@ def test_bad_files_met_in_the_middle_of_training_stop_it_with_their_list(tmp_pat
 
 
 def refuse_by_us() -> None:
-    RunOptions(steps=0).check()
+    RunOptions(batch_size=0).check()
 
 
 def refuse_by_the_system() -> None:
@@ -192,7 +197,7 @@ def refuse_by_the_system() -> None:
 @pytest.mark.parametrize(
     ("fail", "message"),
     [
-        (refuse_by_us, "error: --steps=0 must be at least 1\n"),
+        (refuse_by_us, "error: --batch_size=0 must be at least 1\n"),
         (refuse_by_the_system, "error: [Errno 2] No such file or directory: 'none/here'\n"),
     ],
 )

@@ -127,7 +127,8 @@ class StagedModel(tf.keras.Model):
                 means of losses.
         """
         self._stage, self._num_micro_batches = stage, accumulation_steps
-        rates = {player.name: player.schedule(steps) for player in stage.players}
+        # A stage without steps has rates all the same.
+        rates = {player.name: player.schedule(max(steps, 1)) for player in stage.players}
         self.plateaus = {n: rate for n, rate in rates.items() if isinstance(rate, PlateauSchedule)}
         self.optimizers = {
             player.name: _make_optimizer(player, rates[player.name], self._variables_of(player))

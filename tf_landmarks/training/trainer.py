@@ -189,6 +189,8 @@ class _Training:
             untrained.save(self._output, self._copy, self._data.training)
         if self._run.init_from and not start:
             warm_start.load_weights(self._run, self._model)
+        if not self._total and not start:
+            self._saved.save()  # no span will
         if 0 < start < self._total:
             logging.info("resumes at step %d of %d", start, self._total)
             for line in changes:
@@ -227,7 +229,7 @@ class _Training:
         """The steps to make next: what is left of the current stage, or the next one; None at the end."""
         model = self._model
         number, first, done = (int(v.numpy()) for v in model.progress)
-        if done >= first + self._plan[number].steps:
+        while done >= first + self._plan[number].steps:
             number, first = number + 1, done
             if number == len(self._plan):
                 return None
