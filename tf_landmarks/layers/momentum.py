@@ -19,7 +19,7 @@ class MomentumKeys(tf.keras.layers.Layer):
 
     def __init__(
         self,
-        encoder: resnet.ResNet,
+        encoder: tf.keras.layers.Layer,
         embedding: resnet.Embedding,
         dim: int,
         length: int,
@@ -74,7 +74,9 @@ class MomentumKeys(tf.keras.layers.Layer):
         self.queue.assign(tf.tensor_scatter_nd_update(self.queue, rows[:, tf.newaxis], keys))
         self.pointer.assign((self.pointer + count) % length)
 
-    def follow(self, encoder: resnet.ResNet, embedding: resnet.Embedding, momentum: float) -> None:
+    def follow(
+        self, encoder: tf.keras.layers.Layer, embedding: resnet.Embedding, momentum: float
+    ) -> None:
         """Moves the weights towards those that they are copies of, and keeps `momentum` of themselves.
 
         Statistics of batch normalisation are its own.

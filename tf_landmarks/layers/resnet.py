@@ -50,6 +50,12 @@ ARCHITECTURES = {
     "resnet50_half": Architecture((3, 4, 6, 3), (32, 64, 128, 256), bottleneck=True),
     "small": Architecture((2, 2, 2, 2), (16, 32, 64, 128), bottleneck=False, stem=16, pool=False),
 }
+_PUBLISHED = {
+    "stem": "conv1",
+    "stem_norm": "bn1",
+    "shortcut": "downsample.0",
+    "shortcut_norm": "downsample.1",
+}
 
 
 class ResNet(tf.keras.layers.Layer):
@@ -100,6 +106,16 @@ class ResNet(tf.keras.layers.Layer):
                 features = block(features, training=training)
             found[name] = features
         return found
+
+    @staticmethod
+    def published_name(path: str) -> str:
+        """What torchvision calls the layer at a path of this one: `layer1.0.bn2` is levels/0/0/norms/1."""
+        if path in _PUBLISHED:
+            return _PUBLISHED[path]
+        _, level, block, kind, *number = path.split("/")
+        names = {"convs": "conv", "norms": "bn"}
+        layer = f"{names[kind]}{int(number[0]) + 1}" if number else _PUBLISHED[kind]
+        return f"layer{int(level) + 1}.{block}.{layer}"
 
 
 class ResidualBlock(tf.keras.layers.Layer):

@@ -180,6 +180,9 @@ class Model(StagedModel):
     options_class: type
     #: The models that it is handed, by the option that names them.
     frozen_kinds: ClassVar[Mapping[str, Frozen]] = {}
+    #: The layers, by attribute (`keys.encoder`), that a new run's model begins with weights of a file in, by the option
+    #: that names the file; see training/initial_weights.py.
+    initial_weights: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: The layers, by attribute, that losses alone need: running means of errors, an opponent. No export has them.
     loss_layers: ClassVar[tuple[str, ...]] = ()
     #: The layers, by attribute, that another run of the method may lack: with `--init_from` they then begin anew.

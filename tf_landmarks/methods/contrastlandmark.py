@@ -20,11 +20,11 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import photometric, unchanged, views
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import blocks, grouped_norm, momentum, resnet
+from tf_landmarks.layers import blocks, efficientnet, grouped_norm, momentum, resnet
 from tf_landmarks.losses import contrastive
 from tf_landmarks.methods import base, schedules
 
-Encoder = Literal["resnet18", "resnet50", "resnet50_half", "small"]
+Encoder = Literal["resnet18", "resnet50", "resnet50_half", "small", "efficientnet_lite0"]
 Colors = Literal["faces", "imagenet"]
 
 #: Mean and standard deviation of the images that encoders were trained on, R, G, B.
@@ -42,7 +42,12 @@ class ContrastlandmarkOptions:
 
     encoder: Encoder = base.option("resnet50", "the network; small: ResNet-18 of a quarter's width")
     colors: Colors = base.option(
-        "faces", "by which mean and spread of colours images are standardised"
+        "faces",
+        "by which mean and spread of colours images are standardised; efficientnet_lite0 has its own",
+    )
+    weights: str = base.option(
+        "",
+        "weights that the encoder starts from, .npz; of ImageNet, for instance, with its colors",
     )
     embedding_dim: int = base.option(
         128, "numbers by which whole images are told apart in training"
@@ -99,6 +104,9 @@ class Contrastlandmark(base.FeatureModel):
     """The model; see the module's head."""
 
     options_class = ContrastlandmarkOptions
+    initial_weights: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "weights": ("encoder", "keys.encoder")
+    }
     loss_layers = ("embedding", "keys")
     added_layers = ("projector",)
     terms: ClassVar[Mapping[str, str]] = {
@@ -124,7 +132,7 @@ class Contrastlandmark(base.FeatureModel):
         self.keys = momentum.MomentumKeys(
             *self._make_encoder(), options.embedding_dim, options.queue_size
         )
-        kernel, bias = resnet.uniform(sum(resnet.ARCHITECTURES[options.encoder].channels))
+        kernel, bias = resnet.uniform(sum(self._channels()))
         self.projector = [
             # One map from all levels, each at its own size: so is what it costs.
             tf.keras.layers.Conv2D(
@@ -137,11 +145,24 @@ class Contrastlandmark(base.FeatureModel):
             for index in range(len(resnet.LEVELS) if options.projection_dim else 0)
         ]
 
-    def _make_encoder(self) -> tuple[resnet.ResNet, resnet.Embedding]:
+    def _make_encoder(self) -> tuple[tf.keras.layers.Layer, resnet.Embedding]:
         options = self.options
         norm = functools.partial(grouped_norm.GroupedBatchNormalization, groups=options.bn_groups)
-        encoder = resnet.ResNet(resnet.ARCHITECTURES[options.encoder], norm)
+        if self._is_efficientnet:
+            norm = functools.partial(norm, epsilon=efficientnet.EPSILON)
+            encoder = efficientnet.EfficientNetLite0(norm)
+        else:
+            encoder = resnet.ResNet(resnet.ARCHITECTURES[options.encoder], norm)
         return encoder, resnet.Embedding(options.embedding_dim)
+
+    @property
+    def _is_efficientnet(self) -> bool:
+        return self.options.encoder == "efficientnet_lite0"
+
+    def _channels(self) -> tuple[int, ...]:
+        if self._is_efficientnet:
+            return efficientnet.CHANNELS
+        return resnet.ARCHITECTURES[self.options.encoder].channels
 
     @classmethod
     def check(cls, spec: base.ModelSpec, options: ContrastlandmarkOptions) -> None:
@@ -262,7 +283,9 @@ class Contrastlandmark(base.FeatureModel):
         return self.encoder.trainable_variables + self.embedding.trainable_variables
 
     def _standardize(self, images: tf.Tensor) -> tf.Tensor:
-        mean, spread = _COLORS[self.options.colors]
+        mean, spread = (
+            efficientnet.COLORS if self._is_efficientnet else _COLORS[self.options.colors]
+        )
         return (images - mean) / spread
 
     def _encode(self, images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:

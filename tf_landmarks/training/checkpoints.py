@@ -126,6 +126,11 @@ class Checkpoints:
             ) from error
 
 
+def exist(folder: str) -> bool:
+    """Whether a folder holds a checkpoint, readable or not."""
+    return bool(_numbered(folder, "ckpt"))
+
+
 def load_latest(folder: str, model: Model, best: bool = False) -> int:
     """Puts the weights of the newest readable checkpoint into a model, without an optimizer.
 

@@ -21,6 +21,7 @@ from tf_landmarks.options import RunOptions
 from tf_landmarks.training import (
     callbacks,
     checkpoints,
+    initial_weights,
     models,
     numerics,
     strategy,
@@ -61,6 +62,7 @@ def check(run: RunOptions, options) -> None:
     methods.MODELS[run.method].check(models.model_spec(run), options)
     models.check_frozen(run.method, options)
     warm_start.check(run)
+    initial_weights.check(run, options)
     path = os.path.join(run.run_dir, run_directory.FLAGS)
     if os.path.exists(path):
         different = flags.differences(flags.read(path), (run, options))
@@ -100,6 +102,7 @@ def train(run: RunOptions, options) -> RunData:
     is_new = not untrained.exists(run.run_dir)
     with devices.scope():
         model = models.make_model(run, options)
+        initial_weights.load(run, model)
     data.check_stages(model.stages)  # refused before there is a run directory
     with strategy.output_folder(run.run_dir) as output:
         training = _Training(run, options, devices, model, data, output)

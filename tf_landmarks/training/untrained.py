@@ -2,7 +2,8 @@
 
 It is saved at the start of a run, with the statistics of its batch normalisation measured on training
 images, without labels. With the initial statistics of 0 and 1 its points would hardly move, and no
-comparison with it would mean anything.
+comparison with it would mean anything. Where weights come from a file (`Model.initial_weights`), it has those: what
+training adds is measured, not what they knew.
 """
 
 import os
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from tf_landmarks import run_directory
 from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model
-from tf_landmarks.training import batch_norm, checkpoints
+from tf_landmarks.training import batch_norm, checkpoints, initial_weights
 from tf_landmarks.training.input_pipeline import ImageSet
 
 NUM_IMAGES, BATCH = 512, 64
@@ -35,7 +36,11 @@ def save(run_dir: str, model: LandmarkModel | FeatureModel, images: ImageSet) ->
 
 
 def calibrate(model: LandmarkModel | FeatureModel, images: ImageSet) -> None:
-    """Measures the statistics of the layers that `represent` passes through, on some images."""
+    """Measures the statistics of the layers that `represent` passes through, on some images.
+
+    Weights that a file gave keep the statistics that came with them.
+    """
+    given = [(value, value.numpy()) for value in initial_weights.variables(model)]
     inputs = images.sample(NUM_IMAGES)
     batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
     if len(batches) > 1 and len(batches[-1]) < BATCH // 2:
@@ -43,6 +48,8 @@ def calibrate(model: LandmarkModel | FeatureModel, images: ImageSet) -> None:
     batch_norm.replace_statistics(
         model, map(tf.constant, batches), lambda batch: model.represent(batch, training=True)
     )
+    for variable, value in given:
+        variable.assign(value)
 
 
 def load(run_dir: str, model: Model) -> None:
