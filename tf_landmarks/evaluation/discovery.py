@@ -115,7 +115,9 @@ def measure_health(model: ExportedModel, images: LabelledImages, seed: int = 0) 
         seed=seed,
     )
     method = METHODS.get(model.facts["method"], LandmarkModel)
-    return advice.to_json(found, method.remedies)
+    # Of features with a head, what their method offers does not help points.
+    remedies = method.remedies if issubclass(method, LandmarkModel) else LandmarkModel.remedies
+    return advice.to_json(found, remedies)
 
 
 def _discover_features(model: ExportedModel, images: LabelledImages, seed: int) -> FeatureDiscovery:
