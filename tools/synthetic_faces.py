@@ -16,6 +16,7 @@ _TRAIN = flags.DEFINE_integer("num_train", 2000, "faces of the training part", l
 _TEST = flags.DEFINE_integer("num_test", 400, "faces of the test part", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", 64, "side of the pictures, pixels", lower_bound=16)
 _POSES = flags.DEFINE_integer("poses", 1, "pictures of each face", lower_bound=1)
+_MASKS = flags.DEFINE_bool("masks", False, "write labels/ too, 1 where the face is, for segment.py")
 
 
 def main(_) -> None:
@@ -24,7 +25,12 @@ def main(_) -> None:
         from tf_landmarks.data import synthetic_faces
 
         synthetic_faces.write_dataset(
-            _OUTPUT.value, _TRAIN.value, _TEST.value, _SIZE.value, poses=_POSES.value
+            _OUTPUT.value,
+            _TRAIN.value,
+            _TEST.value,
+            _SIZE.value,
+            poses=_POSES.value,
+            masks=_MASKS.value,
         )
         pair = ",".join(synthetic_faces.NORMALIZER)
         logging.info("faces are in %s; evaluate with --normalizer=%s", _OUTPUT.value, pair)

@@ -164,6 +164,27 @@ def test_written_set_holds_the_faces_and_their_landmarks(tmp_path):
             np.testing.assert_allclose(read, points, atol=0.0006)
 
 
+def test_masks_lie_where_the_faces_are(tmp_path):
+    synthetic_faces.write_dataset(tmp_path / "plain", num_train=1, num_test=1, size=48)
+    synthetic_faces.write_dataset(tmp_path / "masks", num_train=6, num_test=1, size=48, masks=True)
+    assert not (tmp_path / "plain" / "train" / "labels").exists()
+    written = sorted((tmp_path / "masks" / "train" / "labels").iterdir())
+    assert len(written) == 6 and "labels/" in (tmp_path / "masks" / "README.md").read_text()
+    for index, path in enumerate(written):
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (48, 48) and set(np.unique(mask)) == {0, 1}
+        _, points = make_face(0, index, size=48)
+        inner = points[[LANDMARKS.index(name) for name in ("nose_tip", "left_eye", "mouth_top")]]
+        assert all(mask[y, x] for x, y in np.rint(inner).astype(int))
+        # The chin and the jaw are on its edge: inside a little towards the nose, outside a little away from it.
+        edge = points[[LANDMARKS.index(name) for name in ("left_jaw", "right_jaw", "chin")]]
+        for step, inside in ((-0.15, 1), (0.15, 0)):
+            places = np.rint(edge + step * (edge - inner[0])).astype(int)
+            assert [mask[y, x] for x, y in places if max(x, y) < 48] == [inside] * sum(
+                places.max(axis=1) < 48
+            )
+
+
 def test_a_complete_set_is_left_as_it_is(tmp_path):
     synthetic_faces.write_dataset(tmp_path, num_train=2, num_test=1, size=32)
     image = next((tmp_path / "train" / "images").iterdir())

@@ -75,6 +75,22 @@ def face_landmarks(look: Look, pose: Pose, size: int) -> np.ndarray:
     return Head(look, pose, size).landmarks()
 
 
+def make_mask(seed: int, index: int, pose: int = 0, size: int = 64) -> np.ndarray:
+    """Where the face of `make_face` is: within the outline of the head, whatever lies before it.
+
+    The forehead under hair or a hat belongs to it, and so does what a thing in the way hides; ears and hair do not.
+
+    Returns:
+        uint8 `[size, size]`, 1 in pixels of which half or more is face, else 0.
+    """
+    look = random_look(np.random.default_rng((seed, index)))
+    head = Head(look, random_pose(np.random.default_rng((seed, index, pose, 1))), size)
+    canvas = _Canvas(np.zeros([_FACTOR * size] * 2, np.uint8))
+    canvas.fill(head.pixels(curve(head.outline(), closed=True)), 255)
+    shares = cv2.resize(canvas.image, (size, size), interpolation=cv2.INTER_AREA)
+    return (shares >= 128).astype(np.uint8)
+
+
 class _Canvas:
     """A picture painted at `_FACTOR` times its size, addressed in pixels of that picture."""
 
