@@ -207,6 +207,22 @@ def describe(features: Describe, inputs: np.ndarray) -> Iterator[tuple[np.ndarra
         yield rows, features(_floats(inputs[rows]))
 
 
+def hold_levels(features: Describe, inputs: np.ndarray) -> dict[str, np.ndarray] | None:
+    """The levels of all inputs, `[N, h, w, D]` float32 by name; None if they are more than `CACHE_BYTES`."""
+    cache: dict[str, np.ndarray] = {}
+    for rows, levels in describe(features, inputs):
+        if not cache:
+            floats = sum(int(np.prod(level.shape[1:])) for level in levels.values())
+            if 4 * floats * len(inputs) > CACHE_BYTES:
+                return None
+            cache = {
+                n: np.empty([len(inputs), *v.shape[1:]], np.float32) for n, v in levels.items()
+            }
+        for name, level in levels.items():
+            cache[name][rows] = level
+    return cache
+
+
 def epoch_rows(count: int, items: int, epoch: int, seed: int) -> np.ndarray:
     """Which images an epoch goes through, in a random order: each of `count` max(1, items // count) times."""
     copies = max(1, items // count)
@@ -259,7 +275,7 @@ class _Fitting:
         for optimizer, _, variables in self._players:
             optimizer.build(variables)
         head.prepare(next(describe(features, inputs))[1])
-        self._cache = None if tuned or recipe.strength else _cache(features, inputs)
+        self._cache = None if tuned or recipe.strength else hold_levels(features, inputs)
         self._step = tf.function(self._step, autograph=False, reduce_retracing=True)
 
     def run_epoch(self, targets: np.ndarray, epoch: int, seed: int) -> float:
@@ -306,22 +322,6 @@ def _warp(inputs: tf.Tensor, targets: tf.Tensor, strength: tps.WarpStrength, dra
     nowhere = tf.zeros([tf.shape(inputs)[0], 1, 2])
     warped, _ = annotated.warp_annotated(both, nowhere, strength, draw, "replace")
     return warped[..., :3], warped[..., 3]
-
-
-def _cache(features: Describe, inputs: np.ndarray) -> dict[str, np.ndarray] | None:
-    """The levels of all inputs, `[N, h, w, D]` float32 by name; None if they would be too large."""
-    cache: dict[str, np.ndarray] = {}
-    for rows, levels in describe(features, inputs):
-        if not cache:
-            floats = sum(int(np.prod(level.shape[1:])) for level in levels.values())
-            if 4 * floats * len(inputs) > CACHE_BYTES:
-                return None
-            cache = {
-                n: np.empty([len(inputs), *v.shape[1:]], np.float32) for n, v in levels.items()
-            }
-        for name, level in levels.items():
-            cache[name][rows] = level
-    return cache
 
 
 def _floats(inputs: np.ndarray) -> tf.Tensor:

@@ -1,208 +1,137 @@
-"""The trunk of a trained network with a classifier per cell: does it know parts? (FSE, HELEN)
+"""What a trained network knows of the classes of pixels, beside what is known without it.
 
-The layer that made the scores gives way to one that makes logits of classes. It is trained from scratch,
-with the first three convolutions kept as they were learned, or with all of them fine-tuned.
+A network with a trunk gets a classifier of any number of classes in the place of its last layer
+(trunk_segmentation.py), one that describes every place a mask head for two (mask_segmentation.py).
 """
 
-import dataclasses
 import os
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
-from PIL import Image
 
 from tf_landmarks import flags, methods, run_directory
-from tf_landmarks.data import image_files
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods.base import HasTrunk
-from tf_landmarks.training import checkpoints, models, untrained
-
-Mode = Literal["scratch", "frozen", "finetuned"]
-MODES: tuple[Mode, ...] = ("scratch", "frozen", "finetuned")
-FROZEN_BLOCKS = 3
+from tf_landmarks.evaluation import mask_segmentation, segmented, trunk_segmentation
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.methods.base import FeatureModel, HasTrunk
+from tf_landmarks.metrics import masks
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class SegmentedImages:
-    """Images with a class for each pixel.
+class Outcome(NamedTuple):
+    """What one way of segmenting makes of the test images.
 
     Attributes:
-        images: `[H, W, 3]` uint8 each.
-        labels: `[H, W]` int32 each.
+        mode: Its name.
+        maps: `[H, W]` int32 classes of each test image.
+        validation_percent: After each epoch: of a trunk, pixels with their class; of a mask, the foreground IoU.
     """
 
-    images: list[np.ndarray]
-    labels: list[np.ndarray]
+    mode: str
+    maps: list[np.ndarray]
+    validation_percent: list[float]
 
-    def __len__(self) -> int:
-        return len(self.images)
+    @property
+    def best_epoch(self) -> int:
+        """Counted from 1; the first of several; 0 if no epoch was chosen."""
+        return int(np.argmax(self.validation_percent)) + 1 if self.validation_percent else 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How a classifier is trained.
+class Scores(NamedTuple):
+    """Of the test images, percent.
 
     Attributes:
-        epochs: Passes over the images.
-        batch_size: Images per step.
-        learning_rate: Adam's.
+        pixel_accuracy: The share of pixels, over all images, that have their class.
+        foreground_iou: The mean over images of the IoU of all classes but 0, see masks.py.
     """
 
-    epochs: int = 30
-    batch_size: int = 16
-    learning_rate: float = 1e-3
+    pixel_accuracy: float
+    foreground_iou: float
 
 
-def read_split(folder: str, merge: Sequence[tuple[int, int]] = ()) -> SegmentedImages:
-    """Reads `images/` and the label maps of the same names, as PNG, in `labels/`.
-
-    Args:
-        folder: Of a split.
-        merge: (class, class that it counts as) each, such as hair as background.
-
-    Raises:
-        UserError: If there are no images, or one has no label map of its size.
-    """
-    found = SegmentedImages([], [])
-    root = os.path.join(folder, "images")
-    names = sorted(os.listdir(root)) if os.path.isdir(root) else []
-    names = [name for name in names if name.lower().endswith(image_files.EXTENSIONS)]
-    if not names:
-        raise UserError(f"{folder} holds no images/ with images")
-    for name in names:
-        path = os.path.join(folder, "labels", os.path.splitext(name)[0] + ".png")
-        try:
-            image = image_files.read_image(os.path.join(root, name))
-            with Image.open(path) as file:  # a palette image's numbers, not its colours
-                labels = np.asarray(file).astype(np.int32)
-        except (OSError, image_files.UnreadableImageError) as error:
-            raise UserError(f"{name} and its label map {path} cannot be read: {error}") from error
-        if labels.shape != image.shape[:2]:
-            raise UserError(
-                f"{path} is of {list(labels.shape)}, its image of {list(image.shape[:2])} pixels; a "
-                "label map holds one number for each pixel"
-            )
-        for old, new in merge:
-            labels[labels == old] = new
-        found.images.append(image)
-        found.labels.append(labels)
-    return found
-
-
-class Segmenter(tf.keras.Model):
-    """Images to logits of classes, `[B, S, S, 3]` to `[B, S / 2, S / 2, C]`.
+def run(
+    place: str, parts: segmented.Parts, num_classes: int, epochs: int = 0, seed: int = 0
+) -> Iterator[Outcome]:
+    """Segments the test images: by the mean mask of the training images, then by the network in each of its modes.
 
     Args:
-        network: Whose trunk is used and changed.
+        place: A run directory, or an export of a model that yields features.
+        parts: The images.
         num_classes: C.
-    """
-
-    def __init__(self, network: HasTrunk, num_classes: int, **kwargs):
-        super().__init__(**kwargs)
-        self.network = network
-        self.classifier = tf.keras.layers.Conv2D(num_classes, 1)
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Logits of each cell."""
-        return self.classifier(self.network.features(inputs, training))
-
-
-def load(run_dir: str, mode: Mode) -> HasTrunk:
-    """The network of a run: as trained, or, from scratch, as it was before.
+        epochs: 0 for 30 on a trunk and for the published 2 000 of a mask head.
+        seed: Of weights and orders.
 
     Raises:
-        UserError: If its method has no trunk.
+        UserError: If the model cannot segment, or not into so many classes.
     """
-    run, options = flags.read(os.path.join(run_dir, run_directory.FLAGS))
-    if not issubclass(methods.MODELS[run.method], HasTrunk):
-        known = [name for name, kind in methods.MODELS.items() if issubclass(kind, HasTrunk)]
+    by = _kind(place)
+    if by is _by_masks and num_classes != 2:
         raise UserError(
-            f"--run_dir={run_dir} is a run of {run.method}, which has no trunk; take one of "
-            f"{', '.join(known)}"
+            f"--classes={num_classes}: {place} holds a model of features, which tells a foreground from what is "
+            "around it; give --classes=2 and --merge the others, such as --merge=2:1"
         )
-    model = models.make_float32_model(run, options)
-    if mode == "scratch":
-        untrained.load(run_dir, model)
-    else:
-        folder = os.path.join(run_dir, run_directory.CHECKPOINTS)
-        checkpoints.load_latest(folder, model, best=run.keep_best)
-    return model
+    yield Outcome("mean_mask", _mean_masks(parts, num_classes), [])
+    yield from by(place, parts, num_classes, epochs, seed)
 
 
-def train(
-    network: HasTrunk,
-    mode: Mode,
-    data: SegmentedImages,
-    num_classes: int,
-    how: Training,
-    seed: int = 0,
-) -> Segmenter:
-    """Trains a classifier on some images.
-
-    Args:
-        network: See `load`; changed unless frozen.
-        mode: "frozen" keeps the first three convolutions and their normalisation as they are.
-        data: Training images.
-        num_classes: C.
-        how: Length and rate.
-        seed: Of the classifier's weights and the order of images.
-    """
-    tf.keras.utils.set_random_seed(seed)
-    model = Segmenter(network, num_classes)
-    inputs, size = _inputs(data, network), network.spec.image_size
-    targets = np.stack([_shrink(labels, size // 2) for labels in data.labels])
-    for block in network.trunk[:FROZEN_BLOCKS]:
-        block.trainable = mode != "frozen"  # a frozen normalisation uses its running statistics
-    optimizer = tf.keras.optimizers.Adam(how.learning_rate)
-    model(tf.constant(inputs[:1]))
-    trained = [
-        *(v for block in network.trunk for v in block.trainable_variables),
-        *model.classifier.trainable_variables,
-    ]
-
-    @tf.function(autograph=False)
-    def step(images: tf.Tensor, wanted: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                wanted, model(images, training=True)
-            )
-            loss = tf.reduce_mean(losses)
-        optimizer.apply_gradients(zip(tape.gradient(loss, trained), trained, strict=True))
-
-    batches = tf.data.Dataset.from_tensor_slices((inputs, targets))
-    batches = batches.shuffle(len(inputs), seed).batch(how.batch_size)
-    for _ in range(how.epochs):
-        for images, wanted in batches:
-            step(images, wanted)
-    return model
-
-
-def predict(model: Segmenter, data: SegmentedImages) -> list[np.ndarray]:
-    """The class of each pixel, `[H, W]` int32 for each image: logits are enlarged to its size."""
-    inputs, found = _inputs(data, model.network), []
-    for image, labels in zip(inputs, data.labels, strict=True):
-        logits = tf.image.resize(model(tf.constant(image[np.newaxis])), labels.shape)
-        found.append(tf.argmax(logits[0], axis=-1, output_type=tf.int32).numpy())
-    return found
-
-
-def pixel_accuracy(predicted: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> float:
-    """The share of pixels, over all images, that have their class; percent."""
-    hits = sum(int((p == q).sum()) for p, q in zip(predicted, labels, strict=True))
-    return 100.0 * hits / sum(q.size for q in labels)
-
-
-def _inputs(data: SegmentedImages, network: HasTrunk) -> np.ndarray:
-    """Images resized, and nothing else, to the network's input."""
-    size = [network.spec.image_size] * 2
-    return np.stack(
-        [tf.image.resize(image, size, antialias=True).numpy() / 255.0 for image in data.images]
+def score(outcome: Outcome, parts: segmented.Parts) -> Scores:
+    """Measures what was found in the test images."""
+    labels = parts.test.labels
+    return Scores(
+        segmented.pixel_accuracy(outcome.maps, labels),
+        float(100 * masks.foreground_ious(outcome.maps, labels).mean()),
     )
 
 
-def _shrink(labels: np.ndarray, size: int) -> np.ndarray:
-    """The class at the centre of each cell."""
-    rows, columns = (((np.arange(size) + 0.5) * n / size).astype(int) for n in labels.shape)
-    return labels[rows[:, np.newaxis], columns]
+def _kind(place: str):
+    """How the model of a run directory or an export segments."""
+    path = os.path.join(place, run_directory.FLAGS)
+    if os.path.isfile(path):
+        method = flags.read(path)[0].method
+        found = methods.MODELS[method]
+        if issubclass(found, HasTrunk):
+            return _by_trunk
+        if issubclass(found, FeatureModel):
+            return _by_masks
+        known = [
+            name
+            for name, kind in methods.MODELS.items()
+            if issubclass(kind, (HasTrunk, FeatureModel))
+        ]
+        raise UserError(
+            f"--run_dir={place} is a run of {method}, which has no trunk and yields no features; take one of "
+            f"{', '.join(known)}"
+        )
+    if ExportedModel(place).yields == "features":
+        return _by_masks
+    raise UserError(
+        f"--run_dir={place} holds an export of a model of landmarks; its trunk is in its run, so name the "
+        f"folder with {run_directory.FLAGS}"
+    )
+
+
+def _by_trunk(place: str, parts: segmented.Parts, num_classes: int, epochs: int, seed: int):
+    how = trunk_segmentation.Training(*([epochs] if epochs else []))
+    for mode in trunk_segmentation.MODES:
+        network = trunk_segmentation.load(place, mode)
+        model, scores = trunk_segmentation.train(
+            network, mode, parts.train, num_classes, how, seed, parts.validation
+        )
+        yield Outcome(mode, trunk_segmentation.predict(model, parts.test), scores)
+
+
+def _by_masks(place: str, parts: segmented.Parts, num_classes: int, epochs: int, seed: int):
+    how = mask_segmentation.recipe(len(parts.train), epochs)
+    for mode in mask_segmentation.modes(place):
+        encoder = mask_segmentation.load(place, mode)
+        head, scores = mask_segmentation.train(encoder, parts.train, how, seed, parts.validation)
+        yield Outcome(mode, mask_segmentation.predict(head, encoder, parts.test), scores)
+
+
+def _mean_masks(parts: segmented.Parts, num_classes: int) -> list[np.ndarray]:
+    """The mean mask, stretched to each test image."""
+    known: dict[tuple[int, int], np.ndarray] = {}
+    for labels in parts.test.labels:
+        if labels.shape not in known:
+            known[labels.shape] = masks.mean_mask(parts.train.labels, labels.shape, num_classes)
+    return [known[labels.shape] for labels in parts.test.labels]
