@@ -1,8 +1,9 @@
-"""Pairs whose every correspondence is known (FSE)."""
+"""Pairs whose every correspondence is known (FSE, DVE)."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +32,7 @@ class KnownWarpPair(PairAugmentation):
         query_points: `[P, 2]` (y, x), corner convention of the source: where g2 is told.
         sampler: Which images make a pair: single ones, or two, of which the target shows the first and the
             source the last, taken to be aligned with it.
+        extra: What a second draw of a coefficient does to the first, see `tps.draw_coefficients`.
     """
 
     first: tps.WarpStrength
@@ -38,12 +40,15 @@ class KnownWarpPair(PairAugmentation):
     control_side: int
     query_points: np.ndarray
     sampler: Sampler = SingleImages()
+    extra: Literal["add", "replace"] = "add"
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws the parameters of both warps, `[B, N + 3, 2]` each."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
         return {
-            name: tps.draw_coefficients(strength, warp_seed, self.control_side, (batch_size,))
+            name: tps.draw_coefficients(
+                strength, warp_seed, self.control_side, (batch_size,), self.extra
+            )
             for name, strength, warp_seed in zip(
                 ("first", "second"), (self.first, self.second), seeds, strict=True
             )

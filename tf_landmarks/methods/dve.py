@@ -115,6 +115,7 @@ class Dve(base.FeatureModel):
             options.second_warp,
             options.control_side,
             self._cells(options.query_stride),
+            extra="replace",
         )
         augmentation = recolored.Recolored(pairs, options.color, ("target", "source"))
         return [
