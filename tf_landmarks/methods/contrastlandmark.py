@@ -301,8 +301,7 @@ class Contrastlandmark(base.FeatureModel):
         )
         if self.options.projection == "softmax":
             scores = self.options.projection_scale * scores
-            # Over places; what is common to all places of a channel falls out when unit vectors are made, so
-            # the largest is taken away first.
+            # Of each channel over all places: what it has in all of them, as the bias, falls out.
             scores = tf.nn.softmax(
                 tf.reshape(scores, [tf.shape(scores)[0], side * side, scores.shape[-1]]), axis=1
             )
