@@ -20,10 +20,10 @@ _DATA = flags.DEFINE_string(
     "data", None, "annotated images, or a folder with train/", required=True
 )
 _HEAD = flags.DEFINE_enum(
-    "head", "auto", ["auto", "prototype", "heatmap", "virtual_points"],
+    "head", "auto", ["auto", "prototype", "ridge", "heatmap", "virtual_points"],
     "what is fitted to features: prototype, the mean descriptor of each landmark, found again (one labelled image is "
-    "enough); heatmap, a small convolution; virtual_points, as published; auto: prototypes below 20 labelled images, "
-    "heat maps from there on",
+    "enough); ridge, a linear map of all features, averaged to 8 x 8 cells; heatmap, a small convolution (many minutes); "
+    "virtual_points, as published; auto: prototypes below 150 labelled images, a ridge from there on",
 )  # fmt: skip
 _PROTOCOL = flags.DEFINE_string(
     "protocol", "linear", "form of the map from discovered points, as for tools/evaluate.py"

@@ -25,9 +25,9 @@ _PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py"
 _COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "numbers of labels")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
 _HEAD = flags.DEFINE_enum(
-    "head", "auto", ["auto", "prototype", "heatmap", "virtual_points"],
-    "what is fitted to the labels on a model that yields features; auto: prototypes below 20 labelled images, heat "
-    "maps from there on",
+    "head", "auto", ["auto", "prototype", "ridge", "heatmap", "virtual_points"],
+    "what is fitted to the labels on a model that yields features; auto: prototypes below 150 labelled images, a "
+    "ridge from there on",
 )  # fmt: skip
 _HEAD_REPEATS = flags.DEFINE_integer(
     "head_repeats", 3, "draws of models with a head", lower_bound=1

@@ -78,3 +78,24 @@ def test_features_that_never_vary_give_the_mean_and_broken_ones_are_refused():
         feature_ridge.ridge_on_features(constant, points, {"a": np.full([2, 9], 0.1)})
     with pytest.raises(ValueError, match="no levels"):
         feature_ridge.ridge_on_features({}, points, {})
+
+
+def test_the_head_predicts_what_the_ridge_does_from_maps_that_it_averages_itself():
+    random = np.random.default_rng(4)
+    levels = {
+        "fine": random.normal(size=(40, 8, 8, 3)),
+        "coarse": 30 * random.normal(size=(40, 2, 2, 5)),
+    }
+    levels = {name: level.astype(np.float32) for name, level in levels.items()}
+    pooled = feature_ridge.pool(levels, cells=4)
+    points = np.stack([pooled["fine"][:, :2], pooled["coarse"][:, :2] / 30], axis=1) + 0.25
+    points[3, 1] = np.nan
+    train = {name: rows[:30] for name, rows in pooled.items()}
+    head = feature_ridge.fit_head(train, {"fine": 3, "coarse": 5}, points[:30], ["a", "b"])
+    assert head.sides == {"fine": 4, "coarse": 2}
+    expected = feature_ridge.ridge_on_features(
+        train, points[:30], {name: rows[30:] for name, rows in pooled.items()}
+    )
+    found = head({name: level[30:] for name, level in levels.items()})
+    np.testing.assert_allclose(found.points, expected, atol=1e-4)
+    assert np.ptp(expected) > 0.5 and found.heatmaps is None

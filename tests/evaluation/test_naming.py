@@ -42,7 +42,7 @@ def blobs(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("kind", "count", "expected"),
-    [("auto", 1, "prototype"), ("auto", 19, "prototype"), ("auto", 20, "heatmap"),
+    [("auto", 1, "prototype"), ("auto", 149, "prototype"), ("auto", 150, "ridge"),
      ("heatmap", 1, "heatmap"), ("virtual_points", 500, "virtual_points")],
 )  # fmt: skip
 def test_auto_is_a_prototype_until_there_are_labels_enough(kind, count, expected):

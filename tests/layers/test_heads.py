@@ -45,6 +45,7 @@ MAKERS = {
     "heatmap": lambda: HeatmapHead(NAMES, CHANNELS, SIZE),
     "heatmap with a hidden layer": lambda: HeatmapHead(NAMES, CHANNELS, SIZE, 16, 5, 3),
     "prototype": lambda: PrototypeHead(NAMES, CHANNELS, SIZE, 0, 0.1, 1),
+    "ridge": lambda: heads.RidgeHead(NAMES, CHANNELS, {"fine": 4, "coarse/4": 4}),
     "mask": lambda: MaskHead(CHANNELS, 16, hidden=3),
 }
 

@@ -5,12 +5,12 @@ ridge then needs is how images resemble each other, `[N, N]`: it predicts from t
 their principal directions, of which there are fewer than images, exactly as it would from all features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from tf_landmarks.evaluation import regression
+from tf_landmarks.layers import heads, ridge_head
 from tf_landmarks.layers.levels import Levels
 
 CELLS = 8
@@ -24,9 +24,7 @@ def pool(levels: Levels, cells: int = CELLS) -> dict[str, np.ndarray]:
     """
     pooled = {}
     for name, level in levels.items():
-        size = [min(cells, n) for n in level.shape[1:3]]
-        means = tf.image.resize(level, size, method="area").numpy()
-        pooled[name] = means.reshape(len(means), -1)
+        pooled[name] = ridge_head.pooled(level, cells).numpy()
     return pooled
 
 
@@ -89,6 +87,47 @@ def ridge_on_features(
     """
     x, x_test = principal_coordinates(train, test)
     return regression.fit_linear(x, points, bias=True, ridge="auto").predict(x_test)
+
+
+def fit_head(
+    levels: Mapping[str, np.ndarray],
+    channels: Mapping[str, int],
+    points: np.ndarray,
+    names: Sequence[str],
+) -> heads.RidgeHead:
+    """The same ridge as a head, whose maps act on the features themselves.
+
+    Args:
+        levels: `[N, F]` by level, see `pool`; rows in the order of the files' names.
+        channels: D of each level.
+        points: `[N, A, 2]` (y, x) in the corner convention, NaN where missing; each landmark somewhere.
+        names: Of the A landmarks.
+
+    Raises:
+        ValueError: See `ridge_on_features`.
+    """
+    x, _ = principal_coordinates(levels, {name: rows[:1] for name, rows in levels.items()})
+    fitted = regression.fit_linear(x, points, bias=True, ridge="auto")
+    # With X = U S V^T and x = U S, weights w of x are weights V w = X^T (x / S^2) w of X.
+    squares = np.maximum(np.sum(x**2, axis=0), np.finfo(np.float64).tiny)
+    dual = (x / squares) @ fitted.weights.reshape(x.shape[1], -1)  # [N, 2 A]
+    sides = {n: round((v.shape[1] / channels[n]) ** 0.5) for n, v in levels.items()}
+    head = heads.RidgeHead(names, {name: channels[name] for name in levels}, sides)
+    intercept = fitted.intercept.ravel()
+    for name, rows in levels.items():
+        mean = rows.mean(axis=0, dtype=np.float64)
+        maps = np.zeros([rows.shape[1], dual.shape[1]])
+        variance = 0.0
+        for start in range(0, rows.shape[1], _COLUMNS):
+            part = slice(start, start + _COLUMNS)
+            centred = rows[:, part] - mean[part]
+            variance += np.sum(centred**2)
+            maps[part] = centred.T @ dual
+        maps /= max(variance, np.finfo(np.float64).tiny)
+        intercept = intercept - mean @ maps
+        head.weights[f"maps/{name}"].assign(maps)
+    head.weights["intercept"].assign(intercept)
+    return head
 
 
 def _products(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

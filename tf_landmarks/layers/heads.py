@@ -22,6 +22,7 @@ from tf_landmarks.layers import soft_argmax
 from tf_landmarks.layers.head_base import Head, LevelsHead, Located, entries
 from tf_landmarks.layers.levels import Levels
 from tf_landmarks.layers.prototype_head import PrototypeHead
+from tf_landmarks.layers.ridge_head import RidgeHead
 
 _BROKEN = (EOFError, zipfile.BadZipFile)  # what NumPy says of files that are no archives
 
@@ -229,7 +230,7 @@ class MaskHead(ConvolutionHead):
 #: By what their files call them, the only list.
 HEADS: dict[str, type[Head]] = {
     head.kind: head
-    for head in (LinearHead, VirtualPointsHead, HeatmapHead, PrototypeHead, MaskHead)
+    for head in (LinearHead, VirtualPointsHead, HeatmapHead, PrototypeHead, RidgeHead, MaskHead)
 }
 
 

@@ -302,8 +302,7 @@ class Contrastlandmark(base.FeatureModel):
         if self.options.projection == "softmax":
             scores = self.options.projection_scale * scores
             # Of each channel over all places: what it has in all of them, as the bias, falls out.
-            scores = tf.nn.softmax(
-                tf.reshape(scores, [tf.shape(scores)[0], side * side, scores.shape[-1]]), axis=1
-            )
-            scores = tf.reshape(scores, [-1, side, side, scores.shape[-1]])
+            logs = scores - tf.reduce_logsumexp(scores, axis=(1, 2), keepdims=True)
+            # Only directions count; the largest channel of each place is 1, lest all of them underflow.
+            scores = tf.exp(logs - tf.reduce_max(logs, axis=-1, keepdims=True))
         return tf.math.l2_normalize(scores, axis=-1, epsilon=1e-24)
