@@ -191,20 +191,33 @@ def linear_head(regressor: Regressor, names: Sequence[str], num_landmarks: int) 
     return head
 
 
-def predict(head: heads.Head, features: Describe, inputs: np.ndarray) -> np.ndarray:
-    """Points `[N, A, 2]` (y, x) that a head locates in `inputs`, see `fit`; of a mask, its logits `[N, h, w]`."""
+def predict(
+    head: heads.Head,
+    features: Describe,
+    inputs: np.ndarray,
+    held: Mapping[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Points `[N, A, 2]` (y, x) that a head locates in `inputs`, see `fit`; of a mask, its logits `[N, h, w]`.
+
+    `held` are the levels of the inputs, where they were computed before, see `hold_levels`.
+    """
     found = []
-    for _, levels in describe(features, inputs):
+    for _, levels in describe(features, inputs, held):
         located = head(levels)
         found.append((located.points if isinstance(located, heads.Located) else located).numpy())
     return np.concatenate(found)
 
 
-def describe(features: Describe, inputs: np.ndarray) -> Iterator[tuple[np.ndarray, Levels]]:
-    """Yields rows, and the levels of these inputs, some at a time."""
+def describe(
+    features: Describe, inputs: np.ndarray, held: Mapping[str, np.ndarray] | None = None
+) -> Iterator[tuple[np.ndarray, Levels]]:
+    """Yields rows, and the levels of these inputs, some at a time; see `predict` for `held`."""
     for start in range(0, len(inputs), _BATCH):
         rows = np.arange(start, min(start + _BATCH, len(inputs)))
-        yield rows, features(_floats(inputs[rows]))
+        if held is None:
+            yield rows, features(_floats(inputs[rows]))
+        else:
+            yield rows, {name: tf.constant(values[rows]) for name, values in held.items()}
 
 
 def hold_levels(features: Describe, inputs: np.ndarray) -> dict[str, np.ndarray] | None:

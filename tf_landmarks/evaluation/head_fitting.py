@@ -116,6 +116,7 @@ class HeadLearner(rivals.Rival):
         matched = tuple(self.model.facts.get("descriptor_levels", ()))
         inputs, points = network_view(self.model, train)
         shown = self.model.to_inputs(test.images)
+        held = fit.hold_levels(features, shown)
         names = np.array(train.names)
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
@@ -125,7 +126,7 @@ class HeadLearner(rivals.Rival):
                 inputs[rows], points[rows][:, known], seed + repeat,
             )  # fmt: skip
             found = np.full([len(shown), len(names), 2], np.nan)
-            found[:, known] = fit.predict(head, features, shown)
+            found[:, known] = fit.predict(head, features, shown, held)
             size = (self.model.geometry.size,) * 2
             pixels = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
             return test.to_image(self.model.geometry, pixels)
