@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.conformance import cases
 from tests.conformance.test_methods import parse
 from tf_landmarks import flags
+from tf_landmarks.errors import UserError
 from tf_landmarks.training import checkpoints, models, trainer, warm_start
 
 EAGER = True
@@ -97,3 +98,21 @@ def test_an_encoder_starts_from_a_run_with_a_projection(tmp_path):
 def test_options_of_a_projection_that_contradict_each_other_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         trainer.check(*parse(arguments))
+
+
+def test_with_a_queue_of_another_length_the_key_encoder_begins_as_the_encoder(tmp_path):
+    source = write(str(tmp_path / "other"), BOTH)
+    longer = [*BOTH, "--contrastlandmark_queue_size=24", f"--init_from={tmp_path / 'other'}"]
+    run, _, model = make(longer)
+    warm_start.load_weights(run, model)
+    for copy, layer in (("encoder", source.encoder), ("embedding", source.embedding)):
+        copied = getattr(model.keys, copy).trainable_variables
+        for own, other in zip(copied, layer.trainable_variables, strict=True):
+            np.testing.assert_array_equal(own, other, err_msg=other.name)
+    assert model.keys.queue.shape[0] == 24
+
+
+def test_a_batch_that_groups_do_not_divide_is_refused_in_words(tmp_path):
+    run, options = parse([*BOTH, "--batch_size=5", f"--run_dir={tmp_path / 'run'}"])
+    with pytest.raises(UserError, match=r"--batch_size=5 leaves 5 images .* a multiple of 2"):
+        trainer.train(run, options)

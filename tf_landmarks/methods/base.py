@@ -236,6 +236,9 @@ class Model(StagedModel):
         """
         return []
 
+    def begin_layer(self, layer: str) -> None:
+        """Runs where a run of `--init_from` lacks a layer of `loss_layers` or `added_layers`, which begins anew."""
+
     def build_variables(self, for_training: bool = True) -> None:
         """Creates every variable, by one pass over an empty batch of each stage.
 

@@ -204,7 +204,10 @@ class Contrastlandmark(base.FeatureModel):
             self._encoder_variables,
             l2=options.l2,
         )
-        return base.Stage("contrast", two, self.contrast, (encoder,), min_batch=options.bn_groups)
+        groups = options.bn_groups
+        return base.Stage(
+            "contrast", two, self.contrast, (encoder,), min_batch=groups, multiple=groups
+        )
 
     def _projection_stage(self) -> base.Stage:
         options = self.options
@@ -266,6 +269,11 @@ class Contrastlandmark(base.FeatureModel):
             if self.options.projection_alone:  # what no stage has made
                 view = tf.zeros([1, self.spec.image_size, self.spec.image_size, 3])
                 self.contrast({"view1": view, "view2": view}, training=False)
+            self._follow(0.0)
+
+    def begin_layer(self, layer: str) -> None:
+        """See the base class: a key encoder begins as the encoder."""
+        if layer == "keys":
             self._follow(0.0)
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Features:

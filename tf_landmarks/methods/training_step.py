@@ -74,6 +74,7 @@ class Stage:
         players: Who trains; the first one's total is logged as `loss`.
         steps: Its length; 0: the run's `--steps`.
         min_batch: The fewest images of a replica's batch that its losses can be computed of.
+        multiple: What their number must be a multiple of.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Stage:
     players: tuple[Player, ...]
     steps: int = 0
     min_batch: int = 1
+    multiple: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -292,13 +292,18 @@ class _Training:
 def _check_batch(
     run: RunOptions, devices: tf.distribute.Strategy, planned: Sequence[PlannedStage]
 ) -> None:
-    """Refuses batches that are too small for a stage's losses."""
+    """Refuses batches of a size that a stage's losses cannot be computed of."""
     share = run.batch_size // devices.num_replicas_in_sync // run.accumulation_steps
     for stage, _ in planned:
         if share < stage.min_batch:
             raise UserError(
                 f"--batch_size={run.batch_size} leaves {share} images for each replica and micro-batch; stage "
                 f"{stage.name} of {run.method} needs {stage.min_batch} or more"
+            )
+        if share % stage.multiple:
+            raise UserError(
+                f"--batch_size={run.batch_size} leaves {share} images for each replica and micro-batch; stage "
+                f"{stage.name} of {run.method} needs a multiple of {stage.multiple}"
             )
 
 

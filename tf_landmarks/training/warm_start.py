@@ -80,6 +80,7 @@ def _take_layers(run_dir: str, best: bool, model: Model) -> None:
                 value.assign(saved[path])
         elif own:
             logging.info("%s begins anew: the other run has none, or another", layer)
+            model.begin_layer(layer)
 
 
 def _take(run: RunOptions, path: str, old: tf.Variable, new: tf.Variable, more: int) -> None:
