@@ -42,7 +42,7 @@ class Scores(NamedTuple):
 
     Attributes:
         pixel_accuracy: The share of pixels, over all images, that have their class.
-        foreground_iou: The mean over images of the IoU of all classes but 0, see masks.py.
+        foreground_iou: The mean over images of the IoU of all classes but 0, see metrics/masks.py.
     """
 
     pixel_accuracy: float
