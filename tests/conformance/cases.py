@@ -30,13 +30,15 @@ class Case:
         method: Its name.
         options: Those that make it small.
         image_size: Side of its input, pixels.
-        watched: The logged value that must fall when images are learned by heart.
+        stage: Whose losses fall when images are learned by heart.
+        watched: The logged value that must then.
         scale: What that value is multiplied by to be a squared error of colours in 0-255; 0: it is none.
     """
 
     method: str
     options: dict
     image_size: int = 32
+    stage: int = 0
     watched: str = "loss"
     scale: float = 0.0
 
@@ -104,7 +106,7 @@ CASES = [
         scale=255.0**2,
     ),
     Case("fse", {"schedule": "constant", "learning_rate": 3e-3, "pool": 3}),
-    Case("dve", {"network": "unet", "descriptor_dim": 8, "query_stride": 2, "learning_rate": 5e-3}),
+    Case("dve", {"network": "unet", "descriptor_dim": 8, "query_stride": 2, "learning_rate": 2e-2}),
     Case(
         "contrastlandmark",
         {
@@ -113,8 +115,10 @@ CASES = [
             "bn_groups": 2,
             "projection_dim": 8,
             "projection_steps": 3,
-            "momentum": 0.9,
+            "projection_learning_rate": 1e-2,
         },
+        stage=1,
+        watched="distance",
     ),
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""

@@ -141,7 +141,7 @@ def test_the_loss_falls_on_four_real_images(case, photographs):
     frames = ImageSet(source, np.arange(4), Geometry(case.image_size), BadFiles(4, 0.0), 100.0)
     tf.keras.utils.set_random_seed(0)
     model = case.model()
-    stage = model.stages[0]
+    stage = model.stages[case.stage]
     model.start_stage(stage, STEPS)
     batches = iter(frames.batches(stage.augmentation, 4, 0, 0))
     step = tf.function(model.train_step, autograph=False)

@@ -152,7 +152,7 @@ def test_commands_find_their_data_samples_and_annotations(row, place, monkeypatc
         protocol.with_flip_pairs(command.get("flip_pairs", ""), test.names)
         landmark_regression.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
     for command in few_labels(row):
-        assert command["head"] in head_fitting.KINDS
+        assert command.get("head", "auto") in head_fitting.KINDS
         _, test = _read_splits(command["data"])
         landmark_regression.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
 

@@ -10,8 +10,12 @@ import tensorflow as tf
 from tests.conformance import cases
 from tests.conformance.test_methods import parse
 from tf_landmarks import flags
+from tf_landmarks.data import sources
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.errors import UserError
 from tf_landmarks.training import checkpoints, models, trainer, warm_start
+from tf_landmarks.training.input_pipeline import ImageSet
 
 EAGER = True
 pytestmark = pytest.mark.core
@@ -116,3 +120,34 @@ def test_a_batch_that_groups_do_not_divide_is_refused_in_words(tmp_path):
     run, options = parse([*BOTH, "--batch_size=5", f"--run_dir={tmp_path / 'run'}"])
     with pytest.raises(UserError, match=r"--batch_size=5 leaves 5 images .* a multiple of 2"):
         trainer.train(run, options)
+
+
+@pytest.mark.graph
+@pytest.mark.system
+def test_views_of_drawn_faces_are_told_from_other_faces_better_and_better():
+    images = ImageSet(
+        sources.SyntheticFaces(96), np.arange(96), Geometry(32), BadFiles(96, 0.0), 100.0
+    )
+    slow = {
+        "momentum": 0.99,
+        "queue_size": 64,
+    }  # keys that change faster are told by their age alone
+    case = dataclasses.replace(CASE, options={**CASE.options, **slow})
+    tf.keras.utils.set_random_seed(0)
+    model = case.model()
+    stage = model.stages[0]
+    model.start_stage(stage, 100)
+    batches = iter(images.batches(stage.augmentation, 16, 0, 0))
+    step = tf.function(model.train_step, autograph=False)
+    found = []
+    for _ in range(80):
+        model.reset_metrics()
+        step(next(batches))
+        result = model.get_metrics_result()
+        found.append([float(result["info_nce"]), float(result["top1"])])
+    full, end = (
+        np.mean(found[10:20], axis=0),
+        np.mean(found[-20:], axis=0),
+    )  # of a queue of keys alone
+    assert end[0] < 0.95 * full[0] and end[0] < np.log(65)
+    assert end[1] > 3 * full[1]
