@@ -126,7 +126,8 @@ def assert_export_repeats_the_model(run: RunOptions, options, path: str) -> None
         assert levels.keys() == expected.levels.keys()
         for name, level in expected.levels.items():
             assert np.ptp(level) > 0.01
-            np.testing.assert_allclose(levels[name], level, atol=1e-3, err_msg=name)
+            # Statistics of four steps leave features of thousands, whose last digits are above 1e-3.
+            np.testing.assert_allclose(levels[name], level, rtol=1e-5, atol=1e-3, err_msg=name)
         return
     heatmaps = exported.heatmaps([image])
     np.testing.assert_allclose(heatmaps, expected.heatmaps, atol=1e-3)
