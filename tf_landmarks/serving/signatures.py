@@ -61,7 +61,6 @@ class ServingModule:
         names = names or tuple(signatures)
         saved = tf.Module(name="tf_landmarks")
         saved.model_variables = self.model.variables
-        saved.head = getattr(self.model, "head", None)
         for name, function in self.extra_functions(names).items():
             setattr(saved, name, function)
         tf.saved_model.save(saved, path, {name: signatures[name] for name in names})
