@@ -51,11 +51,11 @@ def main(_) -> None:
         model = ExportedModel(_MODEL.value)
         images = naming.read_labelled(_DATA.value, _NUM_IMAGES.value, _SEED.value)
         protocol = protocols.resolve(_PROTOCOL.value)
-        fitted = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value)
-        path = saved_model.export_named(_MODEL.value, fitted.heads, output.path_of(""))
+        heads = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value)
+        path = saved_model.export_named(_MODEL.value, heads, output.path_of(""))
         logging.info(
             "%s head, fitted to %d labelled images, finds %s",
-            fitted.heads[0].kind, fitted.num_images, ", ".join(fitted.heads[0].names),
+            heads[0].kind, len(images), ", ".join(images.names),
         )  # fmt: skip
         logging.info(
             "exported to %s; predict, serve and tools/evaluate.py take it as any model", path

@@ -89,31 +89,27 @@ class HeadLearner(rivals.Rival):
     Attributes:
         model: An export that yields features.
         kind: One of `KINDS`.
-        untrained: Whether to read the network as it was before training.
     """
 
     model: ExportedModel
     kind: str = "auto"
-    untrained: bool = False
 
     few_label_repeats = 3  # each is a fit
 
     @property
     def name(self) -> str:
         """Its key in metrics.json."""
-        return f"head_{self.kind}" + ("_untrained" if self.untrained else "")
+        return f"head_{self.kind}"
 
     @property
     def title(self) -> str:
         """What it is, for tables."""
-        before = " before training" if self.untrained else ""
-        return f"{self.model.facts['method']}{before}, {self.kind} head"
+        return f"{self.model.facts['method']}, {self.kind} head"
 
     def learner(
         self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
     ) -> rivals.Learner:
-        features = self.model.levels_function(all_levels=True, untrained=self.untrained)
-        matched = tuple(self.model.facts.get("descriptor_levels", ()))
+        features = self.model.levels_function(all_levels=True)
         inputs, points = network_view(self.model, train)
         shown = self.model.to_inputs(test.images)
         held = fit.hold_levels(features, shown)
@@ -122,7 +118,7 @@ class HeadLearner(rivals.Rival):
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
             known = np.isfinite(points[rows]).all(axis=-1).any(axis=0)
             head = fit_head(
-                self.kind, features, matched, tuple(names[known]),
+                self.kind, features, self.model.descriptor_levels, tuple(names[known]),
                 inputs[rows], points[rows][:, known], seed + repeat,
             )  # fmt: skip
             found = np.full([len(shown), len(names), 2], np.nan)

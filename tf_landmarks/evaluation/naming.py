@@ -1,7 +1,6 @@
 """Heads for an export, fitted to labelled images: what it then says has the names that people gave."""
 
 import os
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,18 +12,6 @@ from tf_landmarks.evaluation.protocols import Examples, Protocol
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
 from tf_landmarks.metrics import landmark_errors
-
-
-class Named(NamedTuple):
-    """What was fitted.
-
-    Attributes:
-        heads: For the model, and for the network as it was before training.
-        num_images: Labelled images that they were fitted to.
-    """
-
-    heads: tuple[heads.Head, heads.Head]
-    num_images: int
 
 
 def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImages:
@@ -45,8 +32,7 @@ def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImag
         raise UserError(f"--num_images={num_images}: {data} has {len(rows)} labelled images")
     if num_images:
         rows = np.sort(rows[few_labels.draw_rows(len(rows), num_images, 0, seed)])
-    chosen = np.isin(np.arange(len(images)), rows)
-    images = images.select(chosen)
+    images = images.select(np.isin(np.arange(len(images)), rows))
     known = np.isfinite(images.points).all(axis=-1).any(axis=0)
     if not known.all():
         never = ", ".join(
@@ -60,8 +46,8 @@ def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImag
 
 def fit_heads(
     model: ExportedModel, images: LabelledImages, kind: str, protocol: Protocol, seed: int = 0
-) -> Named:
-    """Fits the heads that name what an export finds.
+) -> tuple[heads.Head, heads.Head]:
+    """Fits the heads that name what an export finds, and what its network found before training.
 
     Args:
         model: An export of a run.
@@ -70,28 +56,30 @@ def fit_heads(
         protocol: The form of the map from landmarks, for one that finds points.
         seed: Of the fit.
     """
-    both = tuple(_fit(model, images, kind, protocol, seed, before) for before in (False, True))
-    return Named(both, len(images))
-
-
-def _fit(
-    model: ExportedModel,
-    images: LabelledImages,
-    kind: str,
-    protocol: Protocol,
-    seed: int,
-    untrained: bool,
-) -> heads.Head:
     if model.yields == "features":
-        features = model.levels_function(all_levels=True, untrained=untrained)
-        matched = tuple(model.facts.get("descriptor_levels", ()))
         inputs, points = head_fitting.network_view(model, images)
-        return head_fitting.fit_head(
-            kind, features, matched, tuple(images.names), inputs, points, seed
+        return tuple(
+            head_fitting.fit_head(
+                kind,
+                model.levels_function(all_levels=True, untrained=untrained),
+                model.descriptor_levels,
+                tuple(images.names),
+                inputs,
+                points,
+                seed,
+            )
+            for untrained in (False, True)
         )
-    find = model.predict_untrained if untrained else model.predict
-    landmarks, points = (
-        images.to_network(model.geometry, p) for p in (find(images.images).landmarks, images.points)
+    found = (model.predict(images.images), model.predict_untrained(images.images))
+    points = images.to_network(model.geometry, images.points)
+    size, count = model.geometry.size, model.num_landmarks
+    return tuple(
+        fit.linear_head(
+            protocol.fit(
+                Examples(images.to_network(model.geometry, each.landmarks), points, size), seed
+            ),
+            images.names,
+            count,
+        )
+        for each in found
     )
-    regressor = protocol.fit(Examples(landmarks, points, model.geometry.size), seed)
-    return fit.linear_head(regressor, images.names, model.num_landmarks)

@@ -82,6 +82,11 @@ class ExportedModel:
         return self.facts.get("names") or [str(k) for k in range(self.num_landmarks)]
 
     @property
+    def descriptor_levels(self) -> tuple[str, ...]:
+        """The levels of a feature model by which places are matched; all of them, if empty."""
+        return tuple(self.facts.get("descriptor_levels", ()))
+
+    @property
     def has_generator(self) -> bool:
         """Whether `render` works."""
         return "render" in self._signatures
@@ -237,7 +242,7 @@ class ExportedModel:
 
     def _matched(self, levels: dict) -> dict:
         """Those of the levels by which places are matched."""
-        return {name: levels[name] for name in self.facts.get("descriptor_levels") or levels}
+        return {name: levels[name] for name in self.descriptor_levels or levels}
 
     def _represent(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """All that the signature yields, by name; images of one size are run together."""

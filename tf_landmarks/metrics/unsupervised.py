@@ -349,6 +349,7 @@ def _mean(values: np.ndarray, axis: int | None = None):
 
 
 def plain(value):
+    """A number as JSON holds it, to four places; None where it is not finite. Anything else stays as it is."""
     if isinstance(value, float | np.floating):
         return round(float(value), 4) if math.isfinite(value) else None
     return value
