@@ -40,16 +40,32 @@ def warp_annotated(
         As many images, beyond whose border the edge continues; and points, NaN where they were or
         where no point of the warped image shows them.
     """
-    size = inputs.shape[1:3]
-    control = tps.control_grid(10)
     parameters = tps.draw_coefficients(strength, seed, 10, (tf.shape(inputs)[0],), extra)
-    warp = tps.Warp(control, parameters, "shifted")
+    return warp_by(inputs, points, parameters, 10)
+
+
+def warp_by(
+    inputs: tf.Tensor, points: tf.Tensor, parameters: tf.Tensor, control_side: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Does the same by warps that are drawn already.
+
+    Args:
+        inputs: See `warp_annotated`.
+        points: See there.
+        parameters: `[N, P + 3, 2]` of the warps, see `tps.draw_coefficients`.
+        control_side: Their control points along each side.
+    """
+    size = inputs.shape[1:3]
+    warp = tps.Warp(tps.control_grid(control_side), parameters, "shifted")
     read = tf.reshape(warp(coordinates.corner_grid(size).reshape(-1, 2)), [-1, *size, 2])
+    return sampling.sample(inputs, read, "edge"), moved_points(warp, points)
+
+
+def moved_points(warp: tps.Warp, points: tf.Tensor) -> tf.Tensor:
+    """Where an image that is read through a warp shows points `[N, A, 2]` of it; NaN where it shows them nowhere."""
     is_present = tf.math.is_finite(points)
     annotated = tf.where(is_present, points, 0.0)
     moved = tps.inverse_points(warp, annotated)
     error = tf.reduce_max(tf.abs(warp(moved) - annotated), axis=-1, keepdims=True)
     missing = tf.constant(np.nan, tf.float32)
-    return sampling.sample(inputs, read, "edge"), tf.where(
-        is_present & (error < _TOLERANCE), moved, missing
-    )
+    return tf.where(is_present & (error < _TOLERANCE), moved, missing)

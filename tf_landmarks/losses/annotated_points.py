@@ -38,6 +38,7 @@ def heatmap_loss(
     std: float,
     entropy_weight: float = 0.1,
     reach: tuple[float, float] = (1.0, 1.0),
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """The distance of a map's mean in each coordinate (L1), and its cross-entropy with a narrow Gaussian.
 
@@ -48,6 +49,7 @@ def heatmap_loss(
         entropy_weight: Of the cross-entropy.
         reach: How far from the centre, in y and x, the map shows something: beyond its outermost cells' centres
             if those tile the image. A point outside teaches by its distance alone.
+        weights: `[B, A]`, how much each point counts; 1 if not given. Sums are still divided by how many are known.
 
     Returns:
         A scalar, 0 if nothing is known.
@@ -62,6 +64,8 @@ def heatmap_loss(
     targets = blobs / tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
     log_softmax = logits - tf.reduce_logsumexp(logits, axis=(1, 2), keepdims=True)
     entropy = -tf.reduce_sum(targets * log_softmax, axis=(1, 2))  # [B, A]
+    if weights is not None:
+        distance, entropy = distance * weights[..., tf.newaxis], entropy * weights
     return _mean(distance, known) + entropy_weight * _mean(entropy, shown)
 
 

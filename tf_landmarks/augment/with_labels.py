@@ -1,0 +1,74 @@
+"""Unlabelled images, as they are and warped, each batch with as many labelled ones, warped with their points."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tf_landmarks.augment import annotated, sampling, tps
+from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.labelled_inputs import LabelledInputs
+from tf_landmarks.data.samplers import SingleImages
+
+CONTROL_SIDE = 10  # control points of a warp along each side
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WithLabels(Augmentation):
+    """Makes batches of B unlabelled images and B labelled ones.
+
+        warped(u) = images(g(u))
+
+    A batch holds `images` and `warped`, `[B, S, S, 3]`, the parameters `warp` of g, `[B, N + 3, 2]`; and of
+    labelled images, drawn with replacement and warped likewise, `labelled [B, S, S, 3]` and `points [B, A, 2]`, (y, x)
+    in the corner convention, NaN where they are missing or not seen. Beyond the border of an image its edge continues.
+
+    Attributes:
+        labels: The labelled images.
+        strength: Of the warps.
+        brightness: Factors of brightness of what is warped reach from 1 - this to 1 + this.
+    """
+
+    labels: LabelledInputs
+    strength: tps.WarpStrength
+    brightness: float = 0.0
+
+    sampler = SingleImages()
+
+    def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
+        """Draws which labelled images are shown, the warps, and the factors of brightness."""
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+        shape = (batch_size,)
+        factors = (1.0 - self.brightness, 1.0 + self.brightness)
+        return {
+            "row": tf.random.stateless_uniform(shape, seeds[0], 0, len(self.labels), tf.int32),
+            "labelled_warp": tps.draw_coefficients(self.strength, seeds[1], CONTROL_SIDE, shape),
+            "labelled_factor": tf.random.stateless_uniform(shape, seeds[2], *factors),
+            "warp": tps.draw_coefficients(self.strength, seeds[3], CONTROL_SIDE, shape),
+            "factor": tf.random.stateless_uniform(shape, seeds[4], *factors),
+        }
+
+    def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
+        """See the base class."""
+        images = geometry.centre(images[:, 0])
+        shown = tf.gather(self.labels.images, draws["row"])
+        shown = tf.image.convert_image_dtype(shown, tf.float32)
+        points = tf.gather(self.labels.points, draws["row"])
+        labelled, points = annotated.warp_by(shown, points, draws["labelled_warp"], CONTROL_SIDE)
+        warp = tps.Warp(tps.control_grid(CONTROL_SIDE), draws["warp"], "shifted")
+        warped = sampling.sample(images, tps.warp_grid(warp, (geometry.size,) * 2), "edge")
+        return {
+            "images": images,
+            "warped": _brightened(warped, draws["factor"]),
+            "warp": draws["warp"],
+            "labelled": _brightened(labelled, draws["labelled_factor"]),
+            "points": points,
+        }
+
+    def pictures(self, batch: Batch) -> list[tf.Tensor]:
+        """Shows a labelled image and an unlabelled one."""
+        return [batch["labelled"], batch["images"]]
+
+
+def _brightened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    return tf.minimum(images * factors[:, tf.newaxis, tf.newaxis, tf.newaxis], 1.0)
