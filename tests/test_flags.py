@@ -215,4 +215,7 @@ def test_flagfiles_fit_their_method(path, monkeypatch):
     assert run.run_dir == ""  # derived from the flagfile's name and the data
     if run.method == "generation":  # whose detector a user brings
         options = dataclasses.replace(options, detector="runs/lmdis")
+    if run.method == "semisupervised":  # whose labels a user brings
+        names = ",".join(f"n{k}" for k in range(run.num_landmarks))
+        options = dataclasses.replace(options, labels="labelled", names=names)
     MODELS[run.method].check(ModelSpec(run.image_size, run.num_landmarks), options)

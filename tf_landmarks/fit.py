@@ -1,21 +1,25 @@
-"""Teaches a trained model the landmarks of your own annotations, and exports it so that it answers with their names.
+"""Learns the landmarks of your own annotations, and exports a model that answers with their names.
 
+    python -m tf_landmarks.fit --data=my_data --unlabelled=walk.mp4 --output=runs/named
     python -m tf_landmarks.fit --model=runs/mine --data=my_data
-    python -m tf_landmarks.predict --model=runs/mine/named --input=new_images --output=found
+    python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
-`--data` holds annotated images, in `train/` if there is one. Of a model that yields features a head is fitted (see
-`--head`), of one that finds points a linear map; the model itself stays as it was learned. What is written is an export
-as training writes it, with the untrained network and a head of its own to compare with.
+`--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
+labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. Given a run that yields features, a
+head is fitted to it (see `--head`), one that finds points, a linear map; the run itself stays as it was learned.
 """
 
 import os
+import shlex
 
 from absl import flags, logging
 
 from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
 
-_MODEL = flags.DEFINE_string("model", None, "a run folder", required=True)
+_MODEL = flags.DEFINE_string(
+    "model", "none", "a run folder, whose model stays as it is; none: a network is trained"
+)
 _DATA = flags.DEFINE_string(
     "data", None, "annotated images, or a folder with train/", required=True
 )
@@ -32,34 +36,88 @@ _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", 0, "fit to so many labelled images, drawn by --seed; 0: all", lower_bound=0
 )
 _SEED = flags.DEFINE_integer("seed", 0, "of the draw and of the fit", lower_bound=0)
-_OUTPUT = flags.DEFINE_string("output", "", "where to write; <model>/named if not given")
+_UNLABELLED = flags.DEFINE_string(
+    "unlabelled",
+    "",
+    "images or a video, from which a trained network learns besides; --data if empty",
+)
+_FRAMES = flags.DEFINE_string("frames", "", "of each video, the frames to take, start:stop:step")
+_STEPS = flags.DEFINE_integer("steps", 600, "of a trained network", lower_bound=1)
+_ROTATION = flags.DEFINE_float(
+    "rotation",
+    15.0,
+    "standard deviation of the rotation of a trained network's images, degrees; objects that lie in any direction "
+    "need 180",
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "where to write; <model>/named, or the run folder runs/named_<data>, if not given"
+)
+
+#: The flags of each way to fit, which the other does not take.
+_OF_A_HEAD, _OF_A_NETWORK = ("head", "protocol"), ("unlabelled", "frames", "steps", "rotation")
 
 
 def main(_) -> None:
     """Parses flags, fits, exports, says what comes next."""
     with cli.plain_errors():
-        from tf_landmarks.evaluation import naming, protocols
-        from tf_landmarks.inference.exported import ExportedModel
-        from tf_landmarks.serving import saved_model
+        trains = _MODEL.value == "none"
+        for name in _OF_A_HEAD if trains else _OF_A_NETWORK:
+            if flags.FLAGS[name].present:
+                raise UserError(
+                    f"--{name} is for {'heads on a run, which --model names' if trains else 'a network that is trained, without --model'}"
+                )
+        if trains:
+            _train_network()
+        else:
+            _fit_head()
 
-        folder = _OUTPUT.value or os.path.join(_MODEL.value, "named")
-        output = results.ResultFolder(folder, ["[0-9]*"])
-        if not os.path.isdir(os.path.join(_MODEL.value, "checkpoints")):
-            raise UserError(
-                f"--model={_MODEL.value} is no run folder; a fit needs one, with its checkpoints"
-            )
-        model = ExportedModel(_MODEL.value)
-        images = naming.read_labelled(_DATA.value, _NUM_IMAGES.value, _SEED.value)
-        protocol = protocols.resolve(_PROTOCOL.value)
-        heads = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value)
-        path = saved_model.export_named(_MODEL.value, heads, output.path_of(""))
-        logging.info(
-            "%s head, fitted to %d labelled images, finds %s",
-            heads[0].kind, len(images), ", ".join(images.names),
-        )  # fmt: skip
-        logging.info(
-            "exported to %s; predict, serve and tools/evaluate.py take it as any model", path
+
+def _train_network() -> None:
+    from tf_landmarks import artifacts
+    from tf_landmarks.evaluation import naming
+    from tf_landmarks.training import strategy, trainer
+
+    run, options = naming.run_of_labels(
+        _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
+        _ROTATION.value, _SEED.value, _OUTPUT.value,
+    )  # fmt: skip
+    run = cli.with_defaults(run)
+    trainer.check(run, options)
+    logging.info("run directory: %s; it learns to find %s", run.run_dir, options.names)
+    data = trainer.train(run, options)
+    if strategy.is_chief():
+        artifacts.finish(run, data)
+        _say_next(run.run_dir)
+
+
+def _fit_head() -> None:
+    from tf_landmarks.evaluation import naming, protocols
+    from tf_landmarks.inference.exported import ExportedModel
+    from tf_landmarks.serving import saved_model
+
+    folder = _OUTPUT.value or os.path.join(_MODEL.value, "named")
+    output = results.ResultFolder(folder, ["[0-9]*"])
+    if not os.path.isdir(os.path.join(_MODEL.value, "checkpoints")):
+        raise UserError(
+            f"--model={_MODEL.value} is no run folder; a fit needs one, with its checkpoints"
         )
+    model = ExportedModel(_MODEL.value)
+    images = naming.read_labelled(_DATA.value, _NUM_IMAGES.value, _SEED.value)
+    protocol = protocols.resolve(_PROTOCOL.value)
+    heads = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value)
+    path = saved_model.export_named(_MODEL.value, heads, output.path_of(""))
+    logging.info(
+        "%s head, fitted to %d labelled images, finds %s",
+        heads[0].kind, len(images), ", ".join(images.names),
+    )  # fmt: skip
+    _say_next(path)
+
+
+def _say_next(model: str) -> None:
+    logging.info(
+        "predict, serve and evaluate take it as any model: python -m tf_landmarks.predict --model=%s",
+        shlex.quote(model),
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """The smallest sensible model of each method, for tests that hold all of them to the same promises."""
 
+import atexit
 import dataclasses
 import functools
+import pathlib
+import shutil
+import tempfile
 
 import numpy as np
 import tensorflow as tf
 
 from tests.conformance import toys
+from tests.evaluation import colour_blobs
 from tf_landmarks import methods
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.options import RunOptions
@@ -33,6 +38,7 @@ class Case:
         stage: Whose losses fall when images are learned by heart.
         watched: The logged value that must then.
         scale: What that value is multiplied by to be a squared error of colours in 0-255; 0: it is none.
+        num_landmarks: K.
     """
 
     method: str
@@ -41,6 +47,7 @@ class Case:
     stage: int = 0
     watched: str = "loss"
     scale: float = 0.0
+    num_landmarks: int = 4
 
     @property
     def of_stills(self) -> "Case":
@@ -59,7 +66,7 @@ class Case:
         return [
             f"--method={self.method}",
             f"--image_size={self.image_size}",
-            "--num_landmarks=4",
+            f"--num_landmarks={self.num_landmarks}",
             *own,
         ]
 
@@ -68,7 +75,7 @@ class Case:
         run = RunOptions(
             method=self.method,
             image_size=self.image_size,
-            num_landmarks=4,
+            num_landmarks=self.num_landmarks,
             sync_batch_norm=sync_batch_norm,
         )
         return models.make_model(run, methods.MODELS[self.method].options_class(**self.options))
@@ -136,6 +143,28 @@ LMDIS_AROUND_LANDMARKS = Case(
     },
 )
 """LMDIS as it is by default; see `CASES`."""
+
+
+@functools.cache
+def labelled_folder() -> str:
+    """A folder with four annotated pictures of coloured blobs, which lasts as long as the process."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, True)
+    colour_blobs.write_part(folder, colour_blobs.random_points(4))
+    return str(folder)
+
+
+SEMISUPERVISED = Case(
+    "semisupervised",
+    {
+        "labels": labelled_folder(),
+        "names": ",".join(colour_blobs.NAMES),
+        "ramp_start": 0.0,
+        "ramp_end": 0.5,
+    },
+    num_landmarks=3,
+)
+"""What labels teach, and so no entry of METHODS."""
 
 THREE_STAGES = Case("three_stages", {})
 FEATURES = Case("toy_features", {}, watched="error")

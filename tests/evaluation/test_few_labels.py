@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tf_landmarks.data import labelled
 from tf_landmarks.evaluation import few_labels, protocols, regression
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
@@ -66,19 +67,19 @@ def test_draws_depend_on_nothing_but_seed_n_repeat_and_number_of_rows():
 
 def test_draws_are_without_replacement_and_independent_between_sizes():
     for n in (1, 7, 20):
-        rows = few_labels.draw_rows(20, n, 0, 0)
+        rows = labelled.draw_rows(20, n, 0, 0)
         assert len(set(rows.tolist())) == n
         assert set(rows.tolist()) <= set(range(20))
-    assert not set(few_labels.draw_rows(20, 5, 0, 0)) <= set(few_labels.draw_rows(20, 10, 0, 0))
+    assert not set(labelled.draw_rows(20, 5, 0, 0)) <= set(labelled.draw_rows(20, 10, 0, 0))
     # Every row is drawn about equally often: 2 000 draws of 5 out of 20 take each 500 times.
     counts = np.bincount(
-        np.concatenate([few_labels.draw_rows(20, 5, repeat, 0) for repeat in range(2000)])
+        np.concatenate([labelled.draw_rows(20, 5, repeat, 0) for repeat in range(2000)])
     )
     assert (np.abs(counts - 500) < 100).all()
 
 
 def test_draws_are_pinned_on_every_numpy():
-    assert few_labels.draw_rows(1000, 5, 2, 7).tolist() == [989, 326, 426, 959, 223]
+    assert labelled.draw_rows(1000, 5, 2, 7).tolist() == [989, 326, 426, 959, 223]
 
 
 def test_points_no_draw_could_predict_are_reported():
@@ -87,7 +88,7 @@ def test_points_no_draw_could_predict_are_reported():
     y[1:, 1] = NAN
     y_test = data(n=4, landmarks=2)[1]
     score = curve(x, y, x, y_test, counts=(1,))[0]
-    with_it = np.mean([few_labels.draw_rows(4, 1, r, 5)[0] == 0 for r in range(100)])
+    with_it = np.mean([labelled.draw_rows(4, 1, r, 5)[0] == 0 for r in range(100)])
     assert 0.1 < with_it < 0.4
     assert score.predicted == pytest.approx((1 + with_it) / 2)
 

@@ -7,7 +7,7 @@ from tests.evaluation import toy_data
 from tf_landmarks.data import labelled
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import few_labels, protocols, regression, rivals
+from tf_landmarks.evaluation import protocols, regression, rivals
 from tf_landmarks.evaluation.yardstick import Yardstick
 
 pytestmark = pytest.mark.core
@@ -88,7 +88,7 @@ def test_a_rival_gets_the_draws_that_the_model_gets(tmp_path):
             return learn
 
     score = measure(Spy(), train, test, counts=(4, "all"), repeats=2, seed=5)
-    draws = [(r, sorted(few_labels.draw_rows(12, 4, r, 5).tolist())) for r in (0, 1)]
+    draws = [(r, sorted(labelled.draw_rows(12, 4, r, 5).tolist())) for r in (0, 1)]
     assert seen == [(0, list(range(12))), *draws]
     assert (score.errors == 0).all() and [few.mean for few in score.few_labels] == [0, 0]
 

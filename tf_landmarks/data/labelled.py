@@ -169,6 +169,12 @@ def read_split(folder: str) -> LabelledImages:
     )
 
 
+def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
+    """`[n]` different rows out of `total`, the same on every machine and NumPy version."""
+    # RandomState, for its stream is frozen; that of default_rng may change between versions.
+    return np.random.RandomState([seed, n, repeat, total]).permutation(total)[:n]
+
+
 def open_unlabelled(source: sources.Source, rows: Sequence[int]) -> LabelledImages:
     """Opens some images of a source whose labels nobody knows, as images of no landmark.
 

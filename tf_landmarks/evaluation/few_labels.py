@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tf_landmarks.data import labelled as labelled_
 from tf_landmarks.evaluation.protocols import Examples, Protocol
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
@@ -75,7 +76,7 @@ def measure(
     """The test error of whatever learns from the labels of some images.
 
     Draws are without replacement, from the rows of `labels` with any label, and depend on nothing but
-    seed, n, repeat and the number of such rows (see `draw_rows`): every method is given the same
+    seed, n, repeat and the number of such rows (see `labelled.draw_rows`): every method is given the same
     ones. Draws of different n are independent; the larger does not contain the smaller.
 
     Args:
@@ -100,7 +101,7 @@ def measure(
     for n in sorted(size for size in sizes if size <= total):
         draws, shares = [], []
         for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
-            rows = np.sort(labelled[draw_rows(total, n, repeat, seed)])
+            rows = np.sort(labelled[labelled_.draw_rows(total, n, repeat, seed)])
             errors = yardstick.errors(predict(rows, repeat), few=True)
             draws.append(landmark_errors.nme_percent(errors))
             shares.append(np.isfinite(errors).sum() / num_points)
@@ -109,9 +110,3 @@ def measure(
             FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares)))
         )
     return scores
-
-
-def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
-    """`[n]` different rows out of `total`, the same on every machine and NumPy version."""
-    # RandomState, for its stream is frozen; that of default_rng may change between versions.
-    return np.random.RandomState([seed, n, repeat, total]).permutation(total)[:n]

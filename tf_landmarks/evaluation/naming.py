@@ -1,5 +1,6 @@
 """Heads for an export, fitted to labelled images: what it then says has the names that people gave."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -7,11 +8,13 @@ import numpy as np
 from tf_landmarks.data import labelled
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import few_labels, fit, head_fitting
+from tf_landmarks.evaluation import fit, head_fitting
 from tf_landmarks.evaluation.protocols import Examples, Protocol
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
+from tf_landmarks.methods.semisupervised import SemisupervisedOptions
 from tf_landmarks.metrics import landmark_errors
+from tf_landmarks.options import RunOptions
 
 
 def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImages:
@@ -31,7 +34,7 @@ def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImag
     if num_images > len(rows):
         raise UserError(f"--num_images={num_images}: {data} has {len(rows)} labelled images")
     if num_images:
-        rows = np.sort(rows[few_labels.draw_rows(len(rows), num_images, 0, seed)])
+        rows = np.sort(rows[labelled.draw_rows(len(rows), num_images, 0, seed)])
     images = images.select(np.isin(np.arange(len(images)), rows))
     known = np.isfinite(images.points).all(axis=-1).any(axis=0)
     if not known.all():
@@ -42,6 +45,55 @@ def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImag
             f"no image of these {len(rows)} labels {never}; label it in some, remove its columns, or raise --num_images"
         )
     return images
+
+
+def run_of_labels(
+    data: str,
+    unlabelled: str,
+    frames: str,
+    num_images: int,
+    steps: int,
+    rotation: float,
+    seed: int,
+    run_dir: str,
+) -> tuple[RunOptions, SemisupervisedOptions]:
+    """The run that teaches a network the landmarks of annotated images.
+
+    Args:
+        data: See `read_labelled`.
+        unlabelled: What else it learns from; the folder of the annotated images if empty.
+        frames: Of videos there, see `RunOptions`.
+        num_images: See `read_labelled`.
+        steps: Of training.
+        rotation: Standard deviation of the rotation of its warps, degrees.
+        seed: Of the run and of the draw.
+        run_dir: Where it is kept; "" for a folder of the data's name.
+
+    Raises:
+        UserError: As `read_labelled`.
+    """
+    images = read_labelled(data, num_images, seed)
+    options = SemisupervisedOptions(
+        labels=data, names=",".join(images.names), num_labels=num_images, draw_seed=seed
+    )
+    options = dataclasses.replace(
+        options, warp=dataclasses.replace(options.warp, rotation=rotation)
+    )
+    default = os.path.join("runs", f"named_{os.path.basename(os.path.normpath(data))}")
+    run = RunOptions(
+        method="semisupervised",
+        data=unlabelled or data,
+        frames=frames,
+        run_dir=run_dir or default,
+        steps=steps,
+        batch_size=12,
+        image_size=64,
+        num_landmarks=len(images.names),
+        eval_every=max(1, steps // 3),
+        save_every=max(1, steps // 3),
+        seed=seed,
+    )
+    return run, options
 
 
 def fit_heads(

@@ -57,3 +57,28 @@ class UNet(tf.keras.layers.Layer):
             features = block(features, training=training)
             found.insert(0, features)
         return found
+
+
+class HeatmapUNet(tf.keras.layers.Layer):
+    """A U-Net of about 250 000 parameters whose last convolution scores the places of each landmark.
+
+    Args:
+        num_points: A.
+        widths: See `UNet`.
+        sync_batch_norm: See `UNet`.
+    """
+
+    def __init__(
+        self,
+        num_points: int,
+        widths: Sequence[int] = (16, 32, 64, 64),
+        sync_batch_norm: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.trunk = UNet(widths, sync_batch_norm)
+        self.scores = tf.keras.layers.Conv2D(num_points, 1)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[B, S, S, 3]` in [0, 1] to logits `[B, S / 2, S / 2, A]`, float32."""
+        return tf.cast(self.scores(self.trunk(inputs - 0.5, training=training)), tf.float32)

@@ -8,6 +8,7 @@ from tf_landmarks.methods.fse import Fse
 from tf_landmarks.methods.generation import Generation
 from tf_landmarks.methods.imm import Imm
 from tf_landmarks.methods.lmdis import Lmdis
+from tf_landmarks.methods.semisupervised import Semisupervised
 
 MODELS: dict[str, type[Model]] = {
     "imm": Imm,
@@ -15,14 +16,17 @@ MODELS: dict[str, type[Model]] = {
     "lmdis": Lmdis,
     "contrastlandmark": Contrastlandmark,
     "dve": Dve,
+    "semisupervised": Semisupervised,
     "colorization": Colorizer,
     "generation": Generation,
 }
 """All that `python -m tf_landmarks.train` trains."""
 
 METHODS: dict[str, type[Model]] = {
-    name: kind for name, kind in MODELS.items() if issubclass(kind, LandmarkModel | FeatureModel)
+    name: kind
+    for name, kind in MODELS.items()
+    if issubclass(kind, LandmarkModel | FeatureModel) and not kind.learns_from_labels
 }
-"""Those that learn from images what can be exported: points or features."""
+"""Those that learn from images alone what can be exported: points or features."""
 
 __all__ = ["METHODS", "MODELS", "FeatureModel", "LandmarkModel", "Model", "ModelSpec"]

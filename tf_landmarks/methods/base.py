@@ -67,11 +67,11 @@ class ModelSpec:
 
 
 class Frozen(NamedTuple):
-    """A model that a method is handed ready-made; the option of the same name says where it is.
+    """Something that a method is handed ready-made; the option of the same name says where it is.
 
     Attributes:
-        kind: Its class: a `Model`, of which the option names a run directory, or a class of layers/pretrained.py,
-            of which it names a file of weights.
+        kind: Its class: a `Model`, of which the option names a run directory, a class of layers/pretrained.py,
+            of which it names a file of weights, or `LabelledInputs`, of which it names a folder.
         for_losses_only: Whether an export does without it.
     """
 
@@ -178,6 +178,8 @@ class Model(StagedModel):
 
     #: The dataclass of the options; its fields become flags.
     options_class: type
+    #: Whether labelled images teach it, which a run then must name; without, it learns from images alone.
+    learns_from_labels = False
     #: The models that it is handed, by the option that names them.
     frozen_kinds: ClassVar[Mapping[str, Frozen]] = {}
     #: The layers, by attribute (`keys.encoder`), that a new run's model begins with weights of a file in, by the option
@@ -285,6 +287,11 @@ class LandmarkModel(Model):
     can_grow = True
     #: What warnings about unhealthy landmarks recommend.
     remedies = Remedies()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What people call the landmarks, where they taught them; () of landmarks that were discovered."""
+        return ()
 
     def represent(self, images: tf.Tensor, training: bool = False) -> Landmarks:
         """Finds landmarks in `images [B, S, S, 3]`, float32 RGB in [0, 1]."""

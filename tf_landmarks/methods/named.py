@@ -26,6 +26,11 @@ class NamedLandmarks(base.LandmarkModel):
         super().__init__(spec, None, **kwargs)
         self.model, self.head = model, head
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the head."""
+        return self.head.names
+
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class. Of a head without heat maps, each is a narrow blob where the point is."""
         found = self.model.represent(images, training)

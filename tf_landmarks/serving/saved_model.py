@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_landmarks import run_directory
 from tf_landmarks.layers import heads
-from tf_landmarks.methods import Model
+from tf_landmarks.methods import LandmarkModel, Model
 from tf_landmarks.methods import named as named_
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import signatures
@@ -37,6 +37,8 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     before = signatures.serving_module(load_untrained(run_dir, run, options), run.geometry)
     output = output or os.path.join(run_dir, run_directory.EXPORT)
     facts = {"num_landmarks": run.num_landmarks}
+    if isinstance(model, LandmarkModel) and model.names:
+        facts["names"] = list(model.names)
     return _write(output, step, module, before, run_dir, {"method": run.method, **facts})
 
 

@@ -1,4 +1,4 @@
-"""Making the model that a run's options mean, with the frozen models that it is handed."""
+"""Making the model that a run's options mean, with what it is handed: frozen models, labelled images."""
 
 import os
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_landmarks import flags, methods, run_directory
+from tf_landmarks.data import labelled_inputs
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import pretrained
 from tf_landmarks.methods.base import Frozen, Model, ModelSpec
@@ -48,7 +49,7 @@ def make_model(run: RunOptions, options, for_training: bool = True) -> Model:
     """
     kind = methods.MODELS[run.method]
     frozen = {
-        name: _load_frozen(needed, getattr(options, name), f"--{run.method}_{name}")
+        name: _load_frozen(needed, getattr(options, name), f"--{run.method}_{name}", run)
         for name, needed in _frozen_kinds(kind, options, for_training).items()
     }
     model = kind(model_spec(run), options, **({"frozen": frozen} if kind.frozen_kinds else {}))
@@ -91,6 +92,8 @@ def check_frozen(method: str, options) -> None:
         flag, place = f"--{method}_{name}", getattr(options, name)
         if issubclass(frozen.kind, Model):
             _read_kind(frozen, place, flag)
+        elif frozen.kind is labelled_inputs.LabelledInputs:
+            labelled_inputs.check(place, flag)
         else:
             pretrained.check(place, flag)
 
@@ -104,7 +107,9 @@ def _frozen_kinds(kind: type[Model], options, for_training: bool) -> Mapping[str
     }
 
 
-def _load_frozen(frozen: Frozen, place: str, flag: str):
+def _load_frozen(frozen: Frozen, place: str, flag: str, run: RunOptions):
+    if frozen.kind is labelled_inputs.LabelledInputs:
+        return labelled_inputs.read(place, run.geometry)
     if not issubclass(frozen.kind, Model):
         return pretrained.load(place, flag)
     _read_kind(frozen, place, flag)

@@ -1,0 +1,129 @@
+"""Learning from a few labels and unlabelled images: what each term asks for, and who moves."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.augment.test_with_labels import STRONG, labelled_blobs
+from tf_landmarks.augment import annotated, tps, with_labels
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
+from tf_landmarks.layers import soft_argmax
+from tf_landmarks.losses import annotated_points
+from tf_landmarks.methods import ModelSpec, semisupervised
+from tf_landmarks.methods.semisupervised import BLOB_STD, Semisupervised, SemisupervisedOptions
+
+pytestmark = pytest.mark.graph
+OPTIONS = SemisupervisedOptions(labels="blobs", names="red,green,blue", brightness=0.0)
+
+
+def make(known=None, **options) -> Semisupervised:
+    tf.keras.utils.set_random_seed(0)
+    known = known or labelled_blobs(4)
+    own = dataclasses.replace(OPTIONS, **options)
+    model = Semisupervised(ModelSpec(64, 3), own, {"labels": known})
+    model.build_variables()
+    return model
+
+
+def batch_of(model: Semisupervised, seed: int = 0, size: int = 4) -> dict[str, tf.Tensor]:
+    images = tf.constant(labelled_blobs(size, seed=7).images / np.float32(255))[:, np.newaxis]
+    return model.stages[0].augmentation(images, tf.constant([seed, 0]), Geometry(64))
+
+
+def test_the_agreement_is_the_distance_to_where_the_warp_moves_what_the_teacher_says():
+    model = make(warp=STRONG)
+    model.start_stage(model.stages[0], 10)
+    batch = batch_of(model)
+    # As a trained network, the teacher says different things of different images, some at the border.
+    model.teacher.scores.kernel.assign(
+        30.0 * tf.random.normal([32, 3], seed=1)[tf.newaxis, tf.newaxis]
+    )
+    said = soft_argmax.joint_soft_argmax(model.teacher(batch["images"], training=True))
+    warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")
+    goals = annotated.moved_points(warp, said.landmarks).numpy()
+    goals[np.abs(goals).max(-1) > 1] = np.nan
+    both = tf.concat([batch["labelled"], batch["warped"]], 0)
+    logits = model.network(both, training=True)[4:]
+    weights = soft_argmax.confidence(said)
+    expected = annotated_points.heatmap_loss(logits, goals, BLOB_STD, 0.1, weights=weights)
+    losses = model.compute_losses(batch, training=True)
+    np.testing.assert_allclose(losses.terms["agreement"], expected, rtol=1e-4)
+    np.testing.assert_allclose(losses.terms["confidence"], np.mean(weights), rtol=1e-4)
+    assert float(expected) > 1e-3
+
+
+@pytest.mark.parametrize(("done", "share"), [(0, 0.0), (25, 0.0), (50, 0.5), (75, 1.0), (99, 1.0)])
+def test_the_agreement_is_ramped_in_over_the_middle_half(done, share):
+    model = make(agreement=2.0)
+    model.start_stage(model.stages[0], 100)
+    model.steps_done.assign(done)
+    losses = model.compute_losses(batch_of(model), training=False)
+    terms = {name: float(value) for name, value in losses.terms.items()}
+    expected = terms["labelled"] + 2.0 * share * terms["agreement"]
+    np.testing.assert_allclose(losses.totals["model"], expected, rtol=1e-5)
+
+
+def test_no_gradient_reaches_the_teacher_and_the_agreement_moves_the_network():
+    model = make(ramp_start=-1.0, ramp_end=-0.5)
+    model.start_stage(model.stages[0], 10)
+    batch = batch_of(model)
+    with tf.GradientTape() as tape:
+        term = model.compute_losses(batch, training=True).terms["agreement"]
+    ours, theirs = model.network.trainable_variables, model.teacher.trainable_variables
+    gradients = tape.gradient(term, [*ours, *theirs])
+    assert any(np.abs(g).max() > 0 for g in gradients[: len(ours)])
+    assert all(g is None for g in gradients[len(ours) :])
+    assert model.trained_variables == ours
+
+
+def test_the_teacher_is_the_network_at_first_and_its_moving_average_later():
+    model = make(teacher_momentum=0.9)
+    ours, theirs = (layer.trainable_variables[0] for layer in (model.teacher, model.network))
+    model.after_step()
+    np.testing.assert_array_equal(ours, theirs)
+    before = ours.numpy()
+    theirs.assign_add(tf.ones_like(theirs))
+    model.steps_done.assign(1)
+    model.after_step()  # after two steps: the mean of both
+    np.testing.assert_allclose(ours.numpy() - before, 0.5, rtol=1e-5)
+    model.steps_done.assign(1000)
+    theirs.assign_add(10.0 * tf.ones_like(theirs))
+    model.after_step()
+    np.testing.assert_allclose(ours.numpy() - before, 0.5 + 0.1 * 10.5, rtol=1e-4)
+
+
+def test_without_the_agreement_there_is_no_teacher():
+    model = make(agreement=0.0)
+    assert not hasattr(model, "teacher") and not model.loss_variables
+    assert list(model.compute_losses(batch_of(model), training=True).terms) == ["labelled"]
+
+
+def test_some_labels_are_those_that_few_labels_draws():
+    from tf_landmarks.data import labelled
+
+    labels = labelled_blobs(9)
+    rows = np.sort(labelled.draw_rows(9, 3, 0, 5))
+    found = make(labels, num_labels=3, draw_seed=5).stages[0].augmentation.labels
+    np.testing.assert_array_equal(found.points, labels.points[rows])
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"labels": ""}, "--semisupervised_labels names no folder"),
+        ({"names": "red,green"}, "names 2 landmarks and --num_landmarks=3"),
+        ({"names": "red,blue,green"}, "the landmarks of blobs are red,green,blue"),
+        ({"num_labels": 5}, "blobs has 4 labelled images"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, what):
+    with pytest.raises(UserError, match=what):
+        make(**options)
+
+
+def test_names_are_those_of_the_labels():
+    assert make().names == ("red", "green", "blue")
+    assert semisupervised.Semisupervised.learns_from_labels

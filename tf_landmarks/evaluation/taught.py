@@ -1,0 +1,91 @@
+"""What `python -m tf_landmarks.fit` learns from some labels and all unlabelled images, beside the rivals."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks import coordinates
+from tf_landmarks.data import labelled_inputs
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.data.labelled import LabelledImages
+from tf_landmarks.evaluation import protocols, rivals
+from tf_landmarks.evaluation.supervised_networks import UNet
+from tf_landmarks.methods import ModelSpec, semisupervised
+
+_BATCH = 64  # images predicted at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Taught(rivals.Rival):
+    """The U-Net of the supervised rival, taught by the labelled images and, without their labels, by all of them.
+
+    Attributes:
+        steps: Of its training; the U-Net's if 0.
+        rotation: Standard deviation of the rotation of its warps, degrees; the method's if None.
+    """
+
+    steps: int = 0
+    rotation: float | None = None
+
+    name = "semisupervised"
+    title = "U-Net, labels and unlabelled images"
+    few_label_repeats = 3  # each is a training
+    counts = ("all",)
+
+    def learner(
+        self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
+    ) -> rivals.Learner:
+        geometry = Geometry(UNet.size)
+        known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))
+
+        def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
+            model = self._train(known, rows, seed + repeat)
+            find = tf.function(lambda x: model.represent(x).points, autograph=False)
+            batches = np.array_split(measured.images, -(-len(measured) // _BATCH))
+            found = np.concatenate([find(_floats(batch)).numpy() for batch in batches])
+            found[:, np.isnan(known.points[rows]).any(-1).all(0)] = np.nan
+            pixels = coordinates.pixels_from_corner(found, (UNet.size,) * 2)
+            return test.to_image(geometry, coordinates.swap_xy(pixels))
+
+        return learn
+
+    def _train(
+        self, known: labelled_inputs.LabelledInputs, rows: np.ndarray, seed: int
+    ) -> semisupervised.Semisupervised:
+        """Trains on all images, of which `rows` have labels, as a run does but for what it writes."""
+        geometry, recipe = Geometry(UNet.size), UNet.recipe
+        steps = self.steps or recipe.steps
+        options = semisupervised.SemisupervisedOptions(names=",".join(known.names), labels="rows")
+        if self.rotation is not None:
+            warp = dataclasses.replace(options.warp, rotation=self.rotation)
+            options = dataclasses.replace(options, warp=warp)
+        tf.keras.utils.set_random_seed(seed)
+        spec = ModelSpec(UNet.size, len(known.names))
+        model = semisupervised.Semisupervised(spec, options, {"labels": known.select(rows)})
+        model.build_variables()
+        (stage,) = model.stages
+        model.start_stage(stage, steps)
+        memory = tf.constant(known.images)
+
+        def batch(number: tf.Tensor):
+            draw = tf.stack([tf.constant(seed, tf.int64), number])
+            # Another stream than the augmentation's.
+            chosen = tf.random.stateless_uniform(
+                [recipe.batch_size],
+                draw + tf.constant([0, 1 << 40], tf.int64),
+                0,
+                len(known),
+                tf.int32,
+            )
+            images = tf.image.convert_image_dtype(tf.gather(memory, chosen), tf.float32)
+            return stage.augmentation(images[:, tf.newaxis], draw, geometry)
+
+        step = tf.function(model.train_step, autograph=False)
+        for made in tf.data.Dataset.range(steps).map(batch).prefetch(2):
+            step(made)
+        return model
+
+
+def _floats(inputs: np.ndarray) -> tf.Tensor:
+    return tf.constant(inputs / np.float32(255))

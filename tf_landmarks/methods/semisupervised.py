@@ -1,0 +1,195 @@
+"""Heat maps learned from a few labels and many unlabelled images.
+
+Labels teach as they always do. Unlabelled images teach by equivariance, the idea that the methods without labels rest on
+(Thewlis et al. 2017): on a warped image, the landmarks must be where the warp moves those of the image. What the
+latter are is said by a teacher, whose weights are moving averages of the network's (Tarvainen and Valpola 2017), as far as
+its heat maps are narrow; the term is ramped in once labels have taught something.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from tf_landmarks.augment import annotated, tps, with_labels
+from tf_landmarks.data import labelled, labelled_inputs
+from tf_landmarks.errors import UserError
+from tf_landmarks.layers import soft_argmax, unet
+from tf_landmarks.losses import annotated_points
+from tf_landmarks.methods import base, optimizers, schedules
+
+#: Standard deviation of a heat map's target, where the image is 2 units wide: a cell.
+BLOB_STD = 0.06
+
+
+@dataclasses.dataclass(frozen=True)
+class SemisupervisedOptions(optimizers.OptimizerOptions):
+    """Options of learning from a few labels."""
+
+    labels: str = base.option("", "folder of annotated images, or one with train/, to learn from")
+    names: str = base.option("", "of the landmarks, in the order of the annotations, with commas")
+    num_labels: int = base.option(
+        0, "of the labelled images, take so many, drawn by draw_seed; 0: all"
+    )
+    draw_seed: int = base.option(0, "of that draw, which is that of tools/few_labels.py")
+    agreement: float = base.option(
+        1.0, "weight of the agreement with the teacher on unlabelled images; 0: labels alone"
+    )
+    ramp_start: float = base.option(0.25, "share of the steps at which that weight begins to rise")
+    ramp_end: float = base.option(0.75, "share of the steps from which on it is whole")
+    teacher_momentum: float = base.option(0.98, "of the teacher's weights, at each step")
+    entropy_weight: float = base.option(
+        0.1, "weight of the cross-entropy of heat maps, beside the distance of their means"
+    )
+    warp: tps.WarpStrength = base.option(
+        tps.WarpStrength(15.0, 0.1, 0.1, 5e-4, 5e-3), "warp of each image"
+    )
+    brightness: float = base.option(0.2, "factors of brightness reach so far from 1")
+    learning_rate: float = base.option(2e-3, "Adam's learning rate at the start")
+    schedule: schedules.Schedule = base.option("cosine", "how the learning rate falls")
+
+
+class Semisupervised(base.LandmarkModel):
+    """The model; see the module's head."""
+
+    options_class = SemisupervisedOptions
+    frozen_kinds: ClassVar = {
+        "labels": base.Frozen(labelled_inputs.LabelledInputs, for_losses_only=True)
+    }
+    learns_from_labels = True
+    loss_layers = ("teacher",)
+    can_grow = False
+    terms: ClassVar = {
+        "labelled": "distance between heat maps' means and labels, with a tenth of their cross-entropy; should fall",
+        "agreement": "the same on warped unlabelled images, towards where the warp moves what the teacher says of them",
+        "confidence": "how narrow the teacher's heat maps are on unlabelled images, in (0, 1]; should rise",
+    }
+
+    def __init__(self, spec: base.ModelSpec, options: SemisupervisedOptions, frozen=None, **kwargs):
+        super().__init__(spec, options, frozen, **kwargs)
+        labels = (frozen or {}).get("labels")
+        self._labels = _drawn(labels, options) if labels else None
+        sync = spec.sync_batch_norm
+        self.network = unet.HeatmapUNet(spec.num_landmarks, sync_batch_norm=sync)
+        if options.agreement:
+            self.teacher = unet.HeatmapUNet(spec.num_landmarks, sync_batch_norm=sync)
+        self._steps = 1
+
+    @classmethod
+    def check(cls, spec: base.ModelSpec, options: SemisupervisedOptions) -> None:
+        """Every landmark has a name, and the network halves the image three times."""
+        if not options.labels:
+            raise UserError(
+                "--semisupervised_labels names no folder of annotated images; python -m tf_landmarks.fit sets what "
+                "--method=semisupervised needs"
+            )
+        names = options.names.split(",") if options.names else []
+        if len(names) != spec.num_landmarks:
+            raise UserError(
+                f"--semisupervised_names names {len(names)} landmarks and --num_landmarks={spec.num_landmarks}; give "
+                "both as the annotations have them"
+            )
+        if spec.image_size % 8:
+            raise UserError(
+                f"--image_size={spec.image_size}: --method=semisupervised takes multiples of 8"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See the base class."""
+        return tuple(self.options.names.split(",")) if self.options.names else ()
+
+    @property
+    def stages(self) -> list[base.Stage]:
+        """A single stage."""
+        options = self.options
+        augmentation = with_labels.WithLabels(self._labels, options.warp, options.brightness)
+        player = optimizers.player("model", options, lambda: self.network.trainable_variables)
+        return [base.Stage("main", augmentation, self.compute_losses, (player,))]
+
+    def start_stage(self, stage: base.Stage, steps: int, accumulation_steps: int = 1) -> None:
+        """See the base class; the ramp needs to know how many steps there are."""
+        self._steps = max(steps, 1)
+        super().start_stage(stage, steps, accumulation_steps)
+
+    def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
+        """Terms: see `terms`."""
+        options, points = self.options, batch["points"]
+        if not options.agreement:
+            labelled = self._distance(self.network(batch["labelled"], training=training), points)
+            return base.Losses({"model": labelled}, {"labelled": labelled})
+        both = tf.concat([batch["labelled"], batch["warped"]], axis=0)  # normalised together
+        of_labelled, of_warped = tf.split(self.network(both, training=training), 2)
+        labelled = self._distance(of_labelled, points)
+        # Of the batch, as the network's own: its moving averages lag behind weights that change fast.
+        said = soft_argmax.joint_soft_argmax(self.teacher(batch["images"], training=training))
+        control = tps.control_grid(with_labels.CONTROL_SIDE)
+        warp = tps.Warp(control, batch["warp"], "shifted")
+        goals = annotated.moved_points(warp, said.landmarks)
+        inside = tf.reduce_all(tf.abs(goals) <= 1.0, axis=-1, keepdims=True)
+        goals = tf.stop_gradient(tf.where(inside, goals, float("nan")))
+        confidence = tf.stop_gradient(soft_argmax.confidence(said))
+        agreement = self._distance(of_warped, goals, confidence)
+        total = labelled + options.agreement * self._ramp() * agreement
+        terms = {
+            "labelled": labelled,
+            "agreement": agreement,
+            "confidence": tf.reduce_mean(confidence),
+        }
+        return base.Losses({"model": total}, terms)
+
+    def after_step(self) -> None:
+        """Moves the teacher towards the network; at first it follows at once."""
+        if not self.options.agreement:
+            return
+        done = tf.cast(self.steps_done, tf.float32)
+        momentum = tf.minimum(self.options.teacher_momentum, done / (done + 1.0))
+        for ours, theirs in zip(
+            self.teacher.trainable_variables, self.network.trainable_variables, strict=True
+        ):
+            ours.assign(momentum * ours + (1.0 - momentum) * theirs)
+
+    def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
+        """See the base class."""
+        logits = self.network(images, training=training)
+        found = soft_argmax.joint_soft_argmax(logits)
+        return base.Landmarks(
+            found.landmarks, found.heatmaps, logits, soft_argmax.confidence(found)
+        )
+
+    def _distance(
+        self, logits: tf.Tensor, points: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        return annotated_points.heatmap_loss(
+            logits, points, BLOB_STD, self.options.entropy_weight, weights=weights
+        )
+
+    def _ramp(self) -> tf.Tensor:
+        options = self.options
+        share = tf.cast(self.steps_done, tf.float32) / self._steps
+        return tf.clip_by_value(
+            (share - options.ramp_start) / (options.ramp_end - options.ramp_start), 0.0, 1.0
+        )
+
+
+def _drawn(
+    labels: labelled_inputs.LabelledInputs, options: SemisupervisedOptions
+) -> labelled_inputs.LabelledInputs:
+    """The labelled images to learn from.
+
+    Raises:
+        UserError: If the names of the options are not theirs, or there are fewer than asked for.
+    """
+    if ",".join(labels.names) != options.names:
+        raise UserError(
+            f"--semisupervised_names={options.names}: the landmarks of {options.labels} are {','.join(labels.names)}"
+        )
+    if options.num_labels > len(labels):
+        raise UserError(
+            f"--semisupervised_num_labels={options.num_labels}: {options.labels} has {len(labels)} labelled images"
+        )
+    if not options.num_labels:
+        return labels
+    rows = labelled.draw_rows(len(labels), options.num_labels, 0, options.draw_seed)
+    return labels.select(np.sort(rows))
