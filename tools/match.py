@@ -4,9 +4,10 @@
         --data=new_images --output=runs/mine/matches
     python tools/match.py --model=runs/mine --table=my_data/train/landmarks.csv --data=walk.mp4 --output=walked
 
-For models of methods that learn descriptors. Writes matches.csv (of each point x, y, similarity in [-1, 1], and
-agreement: what is found is looked for in the reference in its turn, and may end some pixels beside the point),
-overlays/ (pictures or videos; hollow markers: the two ways do not agree) and matches.png (a sheet, with the least sure
+For models of methods that learn descriptors. Writes matches.csv (of each point x, y, similarity in [-1, 1];
+agreement: what is found is looked for in the reference in its turn, and may end some pixels beside the point; ratio
+in [0, 1]: 1 where a second place is as much like the point), overlays/ (pictures or videos; hollow markers: the two
+ways do not agree, or there is such a second place) and matches.png (a sheet, with the least sure
 images). A table gives as references all its images, up to 32, or the one that --image names. Where --data has
 annotations of the same names, their errors are printed.
 """
@@ -36,6 +37,13 @@ _TOLERANCE = flags.DEFINE_float(
     "both ways agree if they end within this share of what the reference's points span (of one point, of the image)",
     lower_bound=0.0,
 )
+_MOST_RATIO = flags.DEFINE_float(
+    "most_ratio",
+    0.8,
+    "markers are hollow where the ratio is above; 1: it does not count. What tells right from wrong differs by model",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 _NORMALIZER = flags.DEFINE_string("normalizer", "edge", "of errors, as for tools/evaluate.py")
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
@@ -52,7 +60,7 @@ def main(_) -> None:
         known = references.open_references(_IMAGE.value, _POINTS.value, _TABLE.value, _NAMES.value)
         source = sources.open_source(_DATA.value, prefer_train=False, frames=_FRAMES.value)
         model = ExportedModel(_MODEL.value)
-        transfer = point_transfer.PointTransfer(model, known, _TOLERANCE.value)
+        transfer = point_transfer.PointTransfer(model, known, _TOLERANCE.value, _MOST_RATIO.value)
         certainty = transfer_scores.Certainty(known.names, _TOLERANCE.value)
         errors = transfer_scores.KnownErrors(source, known, model.geometry, _NORMALIZER.value)
         sheet = matches.Sheet(known, len(source))

@@ -97,6 +97,17 @@ def test_the_first_of_equal_maxima_is_taken_row_by_row():
     np.testing.assert_array_equal(values, [[1, 1, 0]])
 
 
+def test_the_ratio_is_that_of_distances_to_the_best_and_to_the_best_elsewhere():
+    maps = np.full((1, 20, 20, 3), -2.0, np.float32)
+    maps[0, 10, 4, :] = 0.98, 1.0, 1.0
+    maps[0, 10, 6, :] = 0.97  # two cells of 20: not elsewhere
+    maps[0, 12, 5, 0], maps[0, 10, 7, 1], maps[0, 0, 19, 2] = 0.92, 0.6, 1.0
+    cells, values = descriptor_matching.first_maximum(tf.constant(maps))
+    ratio = descriptor_matching.distance_ratio(tf.constant(maps), cells, values)
+    # sqrt(0.02 / 0.08); nothing left; two places as alike as can be, of which the first in rows is taken.
+    np.testing.assert_allclose(ratio, [[0.5, 0.0, 1.0]], atol=1e-5)
+
+
 def blobs(centre, hessian, size=(9, 11), kind="quadratic") -> np.ndarray:
     """A map `[1, H, W, 1]` with its maximum at a centre between cells."""
     offsets = np.stack(np.mgrid[: size[0], : size[1]], axis=-1) - np.asarray(centre)

@@ -35,7 +35,7 @@ def references(rows=(0,), points=POINTS, names=colour_blobs.NAMES) -> References
 def test_points_are_found_to_a_fraction_of_a_cell(model):
     transfer = PointTransfer(model, references())
     found = transfer([colour_blobs.draw(points) for points in POINTS])
-    for truth, (points, similarity, agreement, share) in zip(POINTS, found, strict=True):
+    for truth, (points, similarity, agreement, share, _) in zip(POINTS, found, strict=True):
         np.testing.assert_allclose(points, truth, atol=CLOSE)
         assert similarity.min() > 0.99 and agreement.max() < CLOSE
         np.testing.assert_allclose(share, agreement / np.ptp(POINTS[0], axis=0).max())
@@ -82,7 +82,7 @@ def test_a_wrong_match_is_known_by_its_way_back(model):
     hidden = places[[2, 0, 1, 3]] + [0, 2]
     hidden[0] = np.nan
     transfer = PointTransfer(model, known)
-    (points, _, agreement, share), (_, _, good, _) = transfer(
+    (points, _, agreement, share, _), (_, _, good, _, _) = transfer(
         [colour_blobs.draw(hidden, colours=colours), image]
     )
     # Somewhere in the orange one, from where the way back ends in the orange one of the reference.
@@ -92,6 +92,22 @@ def test_a_wrong_match_is_known_by_its_way_back(model):
     np.testing.assert_allclose(share * 38, agreement)  # what the three points span
     np.testing.assert_array_equal(share <= transfer.tolerance, [False, True, True])
     assert good.max() < CLOSE
+
+
+def test_a_second_place_that_does_as_well_is_known_by_the_ratio(model):
+    """Two red blobs: whichever is taken, its way back ends in the red one of the reference."""
+    places = np.array([[12.0, 12.0], [50, 14], [14, 50], [48, 48]])
+    image = colour_blobs.draw(places, colours=[*colour_blobs.COLOURS, colour_blobs.COLOURS[0]])
+    found = []
+    for most_ratio in (0.8, 1.0):
+        transfer = PointTransfer(model, references(), most_ratio=most_ratio)
+        source = Many(1)
+        source.read = lambda index: image
+        found += point_transfer.find(transfer, source)
+    for one in found:
+        assert one.agrees.all()
+        assert one.ratio[0] > 0.95 and one.ratio[1:].max() < 0.3
+    np.testing.assert_array_equal([one.is_sure for one in found], [[0, 1, 1], [1, 1, 1]])
 
 
 def test_several_references_know_points_that_one_does_not_show(model):
@@ -164,6 +180,7 @@ def test_all_images_get_a_row_and_a_picture(model, tmp_path):
     assert float(last["blue_y"]) == pytest.approx(POINTS[2, 2, 1], abs=CLOSE)
     assert float(last["blue_similarity"]) > 0.99 and float(last["blue_agreement"]) < CLOSE
     assert last["blue_agrees"] == "1" and last["error"] == ""
+    assert 0 <= float(last["blue_ratio"]) < 0.3
     assert bad["file"] == "b1.png" and bad["red_x"] == "" and bad["error"]
     pictures = {path.name for path in (tmp_path / "out" / "overlays").iterdir()}
     assert pictures >= {"b0.png.png", "b2.png.png"} and "b1.png.png" not in pictures
@@ -209,7 +226,7 @@ def told(name: str, points):
     from tf_landmarks.inference.rows import PredictionRow
 
     row = PredictionRow(name, None, np.zeros((64, 64, 3), np.uint8), "", points, np.ones(3))
-    return point_transfer.Found(row, np.zeros(3), np.zeros(3), np.ones(3, bool))
+    return point_transfer.Found(row, np.zeros(3), np.zeros(3), np.ones(3, bool), np.zeros(3))
 
 
 def test_errors_are_those_of_images_that_are_no_references(model, tmp_path):
@@ -251,10 +268,13 @@ def test_certainty_is_told_of_each_point():
         row = found.row._replace(confidence=np.array([0.9, 0.1 * number]))
         certainty.add(
             found._replace(
-                row=row, agreement=np.array([1.0, number]), agrees=np.array([True, number < 1])
+                row=row,
+                agreement=np.array([1.0, number]),
+                agrees=np.array([True, number < 1]),
+                ratio=np.array([0.5, 0.1 * number]),
             )
         )
     first, nose, tail = certainty.lines()
     assert "of 8 points, in 62.5 %" in first
-    assert nose == "  nose  100.0 % agree, median 1.00 px, similarity 0.900"
-    assert tail == "  tail   25.0 % agree, median 1.50 px, similarity 0.150"
+    assert nose == "  nose  100.0 % agree, median 1.00 px, similarity 0.900, ratio 0.50"
+    assert tail == "  tail   25.0 % agree, median 1.50 px, similarity 0.150, ratio 0.15"

@@ -16,7 +16,7 @@ def found(number: int, share: float) -> Found:
     image = colour_blobs.draw(POINTS[1])
     row = PredictionRow(f"b{number}.png", None, image, "", POINTS[1], np.ones(3))
     shares = np.array([0.0, share, 0.0])
-    return Found(row, 50 * shares, shares, shares <= 0.1)
+    return Found(row, 50 * shares, shares, shares <= 0.1, np.zeros(3), shares <= 0.1)
 
 
 def test_the_least_sure_and_some_spread_over_all_are_shown():
@@ -41,7 +41,7 @@ def test_the_least_sure_and_some_spread_over_all_are_shown():
     assert least == expected
 
 
-def test_hollow_markers_are_where_the_ways_do_not_agree():
+def test_hollow_markers_are_where_a_match_is_not_sure():
     pictures = [found(0, share).draw(4) for share in (0.0, 0.5)]
     (x, y), other = (
         np.rint(4 * POINTS[1, 1] + 1.5).astype(int),

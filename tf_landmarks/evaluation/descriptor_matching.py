@@ -29,6 +29,8 @@ _NOWHERE = -2.0
 # Where neighbours cancel to less than this share of their squared lengths, what is left of them is rounding.
 _LEAST_SHARE = 1e-5
 _TINY = 1e-30
+#: What is further away than this share of the side is another place: a tenth is what errors are called large by.
+ELSEWHERE = 0.1
 
 
 class Matches(NamedTuple):
@@ -37,10 +39,13 @@ class Matches(NamedTuple):
     Attributes:
         points: `[N, K, 2]` float32 (y, x), edge convention.
         similarity: `[N, K]` float32 in [-1, 1], the mean cosine at the place of the grid that is nearest.
+        ratio: `[N, K]` float32 in [0, 1], how near the descriptor is to this place, as a share of how near it is to
+            the best one elsewhere: 1 where two places are as good (Lowe 2004, sec. 7.1). See `distance_ratio`.
     """
 
     points: tf.Tensor
     similarity: tf.Tensor
+    ratio: tf.Tensor
 
 
 def default_grid(levels: Levels) -> int:
@@ -136,13 +141,44 @@ def find(
     if boxes is not None:
         maps = tf.where(_inside(boxes, grid), maps, _NOWHERE)
     cells, similarity = first_maximum(maps)
+    ratio = distance_ratio(maps, cells, similarity)
     cells = tf.cast(cells, tf.float32)
     if between_cells:
         cells += refinement(maps, tf.cast(cells, tf.int32))
     points = (2.0 * cells + 1.0) / grid - 1.0
     if boxes is not None:
         points = tf.clip_by_value(points, boxes[:, tf.newaxis, 0], boxes[:, tf.newaxis, 1])
-    return Matches(points, similarity)
+    return Matches(points, similarity, ratio)
+
+
+def distance_ratio(maps: tf.Tensor, cells: tf.Tensor, similarity: tf.Tensor) -> tf.Tensor:
+    """How near the best place is, as a share of how near the best place elsewhere is.
+
+        ratio = |q - f| / |q - f'|,    |q - f|^2 = 2 (1 - <q, f>) of unit descriptors
+
+    f' is the most alike further than `ELSEWHERE` of the side from f (Lowe 2004, sec. 7.1, who keeps matches below
+    0.8; there f' is of another object).
+
+    Args:
+        maps: `[N, H, W, K]` similarities, below -1 where nothing is looked for.
+        cells: `[N, K, 2]` int32 (row, column) of the largest of each.
+        similarity: `[N, K]`, these values.
+
+    Returns:
+        `[N, K]` float32 in [0, 1]; 1 where both places are as alike as can be.
+    """
+    _, height, width, _ = maps.shape
+    rows, columns = (
+        (tf.range(count)[:, tf.newaxis] - cells[:, tf.newaxis, :, axis]) / count
+        for axis, count in ((0, height), (1, width))
+    )
+    squared = rows[:, :, tf.newaxis] ** 2 + columns[:, tf.newaxis] ** 2
+    is_elsewhere = squared > ELSEWHERE**2
+    second = tf.reduce_max(tf.where(is_elsewhere, maps, -1.0), axis=(1, 2))
+    # Of rounding alone a similarity may be a little above 1, or a second above the first.
+    near, far = (tf.maximum(1.0 - value, 0.0) for value in (similarity, second))
+    ratio = tf.sqrt(tf.math.divide_no_nan(near, far))
+    return tf.cast(tf.where(far > 0, tf.minimum(ratio, 1.0), 1.0), tf.float32)
 
 
 def first_maximum(maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

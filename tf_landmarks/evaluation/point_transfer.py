@@ -2,7 +2,8 @@
 
 Each point is looked for by the mean of its descriptors in the references (descriptor_matching.py). What is found is
 described in its turn, and looked for in each reference: where the way back ends within a share of the object of where
-it began, the two ways *agree*. A similarity is high or low by the network and the data; agreement is a length.
+it began, the two ways *agree*. A similarity is high or low by the network and the data; agreement is a length. Neither
+knows of a second place that would do as well, whose way back may end as near: that is what the *ratio* of the two tells.
 """
 
 import contextlib
@@ -27,6 +28,8 @@ from tf_landmarks.visualize import overlays
 TABLE = "matches.csv"
 #: What `transfer_all` writes.
 FILES = (TABLE, "overlays/*")
+#: Largest ratio of a match that is shown as sure, Lowe's (2004).
+MOST_RATIO = 0.8
 # Similarity maps that are held at a time, in values.
 _MAP_VALUES = 1 << 24
 
@@ -40,12 +43,16 @@ class Found(NamedTuple):
         agreement: `[K]` how far from its start the way back ends, pixels of the reference; the median over references.
         share: `[K]` the same as a share of the object in the reference.
         agrees: `[K]` bool, `share` is within the tolerance.
+        ratio: `[K]` in [0, 1], see `descriptor_matching.Matches`.
+        is_sure: `[K]` bool, both ways agree, and the ratio is not above the largest that counts.
     """
 
     row: rows.PredictionRow
     agreement: np.ndarray | None = None
     share: np.ndarray | None = None
     agrees: np.ndarray | None = None
+    ratio: np.ndarray | None = None
+    is_sure: np.ndarray | None = None
 
     @property
     def name(self) -> str:
@@ -59,9 +66,9 @@ class Found(NamedTuple):
         return self.row.image is not None
 
     def draw(self, factor: float, radius: float = 4.0) -> np.ndarray:
-        """The image, enlarged, with the points found: filled markers where both ways agree, hollow ones elsewhere."""
+        """The image, enlarged, with the points found: filled markers where they are sure, hollow ones elsewhere."""
         image, points = self.row.image, self.row.landmarks
-        return overlays.draw_landmarks(image, points, factor, radius, hollow=~self.agrees)
+        return overlays.draw_landmarks(image, points, factor, radius, hollow=~self.is_sure)
 
 
 class PointTransfer:
@@ -71,18 +78,25 @@ class PointTransfer:
         model: An export that yields features.
         references: Images with points.
         tolerance: What share of the object a way back may miss.
+        most_ratio: Of a sure match, in [0, 1]; 1: the ratio does not count.
 
     Raises:
         UserError: If the model yields landmarks and no features, or does not see a point.
     """
 
-    def __init__(self, model: ExportedModel, references: References, tolerance: float = 0.1):
+    def __init__(
+        self,
+        model: ExportedModel,
+        references: References,
+        tolerance: float = 0.1,
+        most_ratio: float = MOST_RATIO,
+    ):
         if model.yields != "features":
             raise UserError(
                 f"--model={model.path} finds landmarks of its own and describes no other place; take a run of a method that "
                 "learns descriptors, or look at its landmarks by python -m tf_landmarks.predict"
             )
-        self.references, self.tolerance = references, tolerance
+        self.references, self.tolerance, self.most_ratio = references, tolerance, most_ratio
         self._model = model
         sizes = _sizes(references.images)
         points = self._to_edge(references.points, sizes)
@@ -101,12 +115,12 @@ class PointTransfer:
         self._grid = descriptor_matching.default_grid(levels)
         # One graph each: the way there has as many queries in each batch, the way back one image.
         self._find, self._find_back = (
-            tf.function(descriptor_matching.find, autograph=False, reduce_retracing=True)
-            for _ in range(2)
+            tf.function(function, autograph=False, reduce_retracing=True)
+            for function in (descriptor_matching.find, _find_points)
         )
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
-        """Points `[K, 2]` (x, y) pixels, their similarity, agreement and its share, `[K]` each, of each image."""
+        """Points `[K, 2]` (x, y) pixels, their similarity, agreement, its share, and ratio, `[K]` each, of each image."""
         if not len(images):
             return []
         sizes = _sizes(images)
@@ -119,7 +133,8 @@ class PointTransfer:
             matches = self._find(part, self._queries, self._grid, boxes[some])
             points = self._to_pixels(matches.points.numpy(), sizes[some])
             agreement = self._agreement(part, matches)
-            found += zip(points, matches.similarity.numpy(), *agreement, strict=True)
+            ratio = matches.ratio.numpy()
+            found += zip(points, matches.similarity.numpy(), *agreement, ratio, strict=True)
         return found
 
     def _agreement(self, levels: dict, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +147,7 @@ class PointTransfer:
         missed = np.full((len(self._sizes), count, num_points), np.nan)
         for r, truth in enumerate(self.references.points):
             own = {name: level[r : r + 1] for name, level in self._levels.items()}
-            back = self._find_back(own, queries, self._grid, self._boxes[r : r + 1]).points
+            back = self._find_back(own, queries, self._grid, self._boxes[r : r + 1])
             back = tf.reshape(back, [1, -1, 2]).numpy()
             back = self._to_pixels(back, self._sizes[r : r + 1]).reshape(count, num_points, 2)
             distances = np.hypot(*np.moveaxis(back - truth, -1, 0))
@@ -167,9 +182,11 @@ def find(transfer: PointTransfer, source: sources.Source) -> Iterator[Found]:
             if row.image is None:
                 yield Found(row)
                 continue
-            points, similarity, agreement, share = next(answers)
+            points, similarity, agreement, share, ratio = next(answers)
             row = row._replace(landmarks=points, confidence=similarity)
-            yield Found(row, agreement, share, share <= transfer.tolerance)
+            agrees = share <= transfer.tolerance
+            is_sure = agrees & (ratio <= transfer.most_ratio)
+            yield Found(row, agreement, share, agrees, ratio, is_sure)
 
 
 def transfer_all(
@@ -213,8 +230,8 @@ def transfer_all(
 
 @contextlib.contextmanager
 def _table(output: str, names: Sequence[str], source: sources.Source):
-    """`matches.csv`: file (and frame); of each point x, y, similarity, agreement in pixels, 1 if it agrees; the error."""
-    parts = ("x", "y", "similarity", "agreement", "agrees")
+    """`matches.csv`: file (and frame); of each point x, y, similarity, agreement in pixels, ratio, 1 if both ways agree; the error."""
+    parts = ("x", "y", "similarity", "agreement", "ratio", "agrees")
     columns = [f"{name}_{part}" for name in names for part in parts]
     with run_directory.open_whole(os.path.join(output, TABLE)) as file:
         table = csv.writer(file)
@@ -223,7 +240,7 @@ def _table(output: str, names: Sequence[str], source: sources.Source):
         def write(found: Found) -> None:
             row, cells = found.row, [""] * len(columns)
             if found.is_read:
-                values = (*row.landmarks.T, row.confidence, found.agreement)
+                values = (*row.landmarks.T, row.confidence, found.agreement, found.ratio)
                 texts = [[f"{value:.3f}" for value in of_all] for of_all in values]
                 texts.append([str(int(agrees)) for agrees in found.agrees])
                 cells = [text for of_point in zip(*texts, strict=True) for text in of_point]
@@ -231,6 +248,11 @@ def _table(output: str, names: Sequence[str], source: sources.Source):
             table.writerow([row.file, *frame, *cells, row.error])
 
         yield write
+
+
+def _find_points(levels: dict, queries: dict, grid: int, boxes: tf.Tensor) -> tf.Tensor:
+    """Only where `descriptor_matching.find` finds: the rest is then not computed."""
+    return descriptor_matching.find(levels, queries, grid, boxes).points
 
 
 def _sizes(images: Sequence[np.ndarray]) -> np.ndarray:

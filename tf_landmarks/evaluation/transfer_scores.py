@@ -24,16 +24,17 @@ class Certainty:
 
     def __init__(self, names: Sequence[str], tolerance: float):
         self._names, self._tolerance = names, tolerance
-        self._rows: list[np.ndarray] = []  # [3, K] each
+        self._rows: list[np.ndarray] = []  # [4, K] each
 
     def add(self, found: Found) -> None:
         """Notes an image."""
         if found.is_read:
-            self._rows.append(np.stack([found.row.confidence, found.agreement, found.agrees]))
+            values = (found.row.confidence, found.agreement, found.agrees, found.ratio)
+            self._rows.append(np.stack(values))
 
     def lines(self) -> list[str]:
         """A line for each point: medians, and how often both ways agree."""
-        similarity, agreement, agrees = np.stack(self._rows, axis=1)  # [N, K]
+        similarity, agreement, agrees, ratio = np.stack(self._rows, axis=1)  # [N, K]
         width = max(map(len, self._names))
         lines = [
             f"there and back again ends within {100 * self._tolerance:g} % of the object's length, of "
@@ -42,7 +43,7 @@ class Certainty:
         for k, name in enumerate(self._names):
             lines.append(
                 f"  {name:<{width}}  {100 * agrees[:, k].mean():5.1f} % agree, median {np.median(agreement[:, k]):.2f} px, "
-                f"similarity {np.median(similarity[:, k]):.3f}"
+                f"similarity {np.median(similarity[:, k]):.3f}, ratio {np.median(ratio[:, k]):.2f}"
             )
         return lines
 

@@ -87,7 +87,8 @@ class Sheet:
             beside.text(x, y, f"{k}  {_short(name, 20)}", va="top", fontsize=9, color=color)
         note = (
             "filled: matched back into the reference, the point ends near where it began\n"
-            "hollow: it does not; below each picture's name, the point that is furthest off"
+            "hollow: it does not, or another place is nearly as much like it\n"
+            "below each picture's name: the point whose way back ends furthest off"
         )
         beside.text(0.02, 0.0, note, va="bottom", fontsize=8)
         for one in (axes, beside):
