@@ -43,7 +43,10 @@ def folder(tmp_path_factory) -> pathlib.Path:
 
 def test_evaluate_prints_a_table_and_writes_metrics_report_and_overview(folder):
     arguments = [f"--model={folder}/run/export", f"--data={folder}/faces"]
-    said = run("tools/evaluate.py", *arguments, "--normalizer=left_eye,right_eye", "--ridge=0.1")
+    pck = ["--pck=0.1", "--pck_normalizer=box"]
+    said = run(
+        "tools/evaluate.py", *arguments, "--normalizer=left_eye,right_eye", "--ridge=0.1", *pck
+    )
     written = folder / "run" / "evaluation"
     assert {p.name for p in written.glob("[!.]*")} == {
         "metrics.json",
@@ -54,6 +57,8 @@ def test_evaluate_prints_a_table_and_writes_metrics_report_and_overview(folder):
     for name in ("nme_percent", "mean_shape_nme_percent", "untrained_nme_percent"):
         assert scores[name] > 1
         assert f"{scores[name]:.2f}" in said
+    share = scores["pck"]["thresholds"]["0.1"]["percent"]
+    assert scores["pck"]["normalizer"] == "box" and 0 < share < 100 and "PCK@0.1" in said
     assert scores["protocol"]["ridge"] == 0.1 and scores["protocol"]["num_test"] == 6
     assert "95 % interval" in said and "mean shape" in said
     said = run("tools/evaluate.py", *arguments, code=2)
@@ -71,7 +76,7 @@ def test_evaluate_measures_on_held_out_images_of_the_training_part(folder):
 def test_evaluate_says_what_is_wrong_without_a_traceback(folder):
     arguments = [f"--model={folder}/run", f"--data={folder}/faces", "--normalizer=nose,ear"]
     said = run("tools/evaluate.py", *arguments, f"--output={folder}/wrong", code=2)
-    assert "must be edge, or two of the landmarks" in said and "Traceback" not in said
+    assert "must be edge, box, or two of the landmarks" in said and "Traceback" not in said
     assert not (folder / "wrong").exists()
 
 

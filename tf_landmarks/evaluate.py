@@ -23,9 +23,19 @@ _SPLIT = flags.DEFINE_enum(
 )  # fmt: skip
 _NORMALIZER = flags.DEFINE_string(
     "normalizer", "edge",
-    "errors are in percent of this length: edge (the network input's side), or the distance of two "
-    "landmarks, for instance head,abdomen",
+    "errors are in percent of this length: edge (the network input's side), box (the longer side of what the labelled "
+    "points span), or the distance of two landmarks, for instance head,abdomen",
 )  # fmt: skip
+_PCK = flags.DEFINE_list(
+    "pck", [],
+    "tell the percentage of correct keypoints too, those within these shares of --pck_normalizer, for instance 0.05,0.1; "
+    "birds: as published for birds (Cheng et al. 2021)",
+)  # fmt: skip
+_PCK_NORMALIZER = flags.DEFINE_string(
+    "pck_normalizer",
+    "",
+    "of --pck, as --normalizer, which it is if not given; MMPose's bbox is box",
+)
 _PROTOCOL = flags.DEFINE_string(
     "protocol", "linear", "form of the regressor: linear, or a paper's: imm, ..."
 )
@@ -69,11 +79,18 @@ def main(_) -> None:
     """Parses flags, evaluates, prints and writes."""
     with cli.plain_errors():
         from tf_landmarks.data import labelled
-        from tf_landmarks.evaluation import landmark_regression, protocols, rivals, supervised
+        from tf_landmarks.evaluation import (
+            landmark_regression,
+            pck_scores,
+            protocols,
+            rivals,
+            supervised,
+        )
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.report import panels, report, text
 
         protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
+        pck = pck_scores.parse(_PCK.value, _PCK_NORMALIZER.value or _NORMALIZER.value)
         ridges = rivals.ridges(_RIVALS.value)
         networks = [
             supervised.make(name, _SUPERVISED_STEPS.value, _SUPERVISED_ROTATION.value)
@@ -91,7 +108,7 @@ def main(_) -> None:
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         result = landmark_regression.evaluate(
             model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
-            others=(*ridges, *networks),
+            others=(*ridges, *networks), pck=pck,
         )  # fmt: skip
         for line in text.table(result):
             logging.info("%s", line)

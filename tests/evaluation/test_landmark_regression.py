@@ -117,7 +117,7 @@ def test_a_pair_of_landmarks_is_the_unit_of_length(tmp_path):
 @pytest.mark.parametrize("normalizer", ["left,nose", "left", "left,left", "left,right,tail", ""])
 def test_an_unknown_normalizer_lists_the_known_landmarks(folder, normalizer):
     with pytest.raises(
-        ValueError, match=r"must be edge, or two of the landmarks.*left, right, tail"
+        ValueError, match=r"must be edge, box, or two of the landmarks.*left, right, tail"
     ):
         measure(toy_data.DotModel(), folder, normalizer)
 

@@ -248,7 +248,7 @@ def test_a_normalizer_is_two_points_and_checked_at_once(model, tmp_path):
     length = np.linalg.norm(POINTS[1, 0] - POINTS[1, 2])
     assert f"5.00 px ({500 / length:.2f} % of red,blue)" in errors.lines()[0]
     with pytest.raises(
-        UserError, match="--normalizer=red,ear must be edge, or two of the landmarks"
+        UserError, match="--normalizer=red,ear must be edge, box, or two of the landmarks"
     ):
         known_errors(tmp_path, model, "red,ear")
 

@@ -21,7 +21,14 @@ from tf_landmarks.augment import annotated
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import attribution, discovery, few_labels, head_fitting, rivals
+from tf_landmarks.evaluation import (
+    attribution,
+    discovery,
+    few_labels,
+    head_fitting,
+    pck_scores,
+    rivals,
+)
 from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
 from tf_landmarks.evaluation.yardstick import Yardstick
@@ -65,6 +72,7 @@ def evaluate(
     seed: int = 0,
     allow_training_images: bool = False,
     others: Sequence[rivals.Rival] = (),
+    pck: pck_scores.PckRequest | None = None,
 ) -> Result:
     """Fits the regressor on one split, measures on the other.
 
@@ -72,11 +80,12 @@ def evaluate(
         model: An export.
         train: Where the regressor is fitted.
         test: Where it is measured.
-        normalizer: "edge" (the side of the network's input), or two landmark names with a comma.
+        normalizer: See `normalizer_lengths`.
         protocol: The form of the regressor and of the errors.
         seed: Of the bootstrap and the few-label draws.
         allow_training_images: Measure even where images of `test` were trained on, without labels.
         others: Rivals that are given the same labels; commands give all that take seconds.
+        pck: What shares of points within a length are told too.
 
     Returns:
         Scores, and what pictures need.
@@ -106,8 +115,23 @@ def evaluate(
         protocol=protocol,
         setting=_setting(trained, yardstick, train, test, normalizer, int(trained_on.sum()), seed),
         model=model.facts,
+        pck=_pck(pck, yardstick, trained, test),
     )
     return _result(model, test, trained, scores)
+
+
+def _pck(
+    request: pck_scores.PckRequest | None,
+    yardstick: Yardstick,
+    trained: "_Regression",
+    test: LabelledImages,
+) -> pck_scores.Pck | None:
+    """What turns errors into the shares of points within a length that are asked for."""
+    if request is None:
+        return None
+    points, size = yardstick.points, trained.test.size
+    lengths = normalizer_lengths(points, request.normalizer, test.names, size)
+    return pck_scores.measure(request, yardstick.lengths, lengths, trained.predicted, points, size)
 
 
 def _setting(
@@ -340,20 +364,28 @@ def normalizer_lengths(
 
     Args:
         truth: `[N, A, 2]` in those pixels.
-        normalizer: "edge", or two names with a comma; `a+b+c` is the mean of some points.
+        normalizer: "edge", the input's side; "box", the longer side of what the labelled points span; or two names with a
+            comma, of which `a+b+c` is the mean of some points.
         names: Of the A landmarks.
         size: Side of the network's input.
 
     Raises:
-        UserError: If it is neither, or no image has both points.
+        UserError: If it is none of these, or no image has both points, or two for a box.
     """
     if normalizer == "edge":
         return np.full(len(truth), float(size))
+    if normalizer == "box":
+        lengths = landmark_errors.box_lengths(truth)
+        if not (lengths > 0).any():
+            raise UserError(
+                "--normalizer=box: no test image labels two points apart; take edge, or label more"
+            )
+        return lengths
     pair = [[n.strip() for n in group.split("+")] for group in normalizer.split(",")]
     unknown = [name for group in pair for name in group if name not in names]
     if unknown or len(pair) != 2 or set(pair[0]) == set(pair[1]):
         raise UserError(
-            f"--normalizer={normalizer} must be edge, or two of the landmarks with a comma: "
+            f"--normalizer={normalizer} must be edge, box, or two of the landmarks with a comma: "
             f"{', '.join(names)}; a + b stands for the point between a and b"
         )
     indices = tuple([names.index(name) for name in group] for group in pair)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_landmarks.evaluation.few_labels import FewLabelScore
+from tf_landmarks.evaluation.pck_scores import Pck
 from tf_landmarks.evaluation.protocols import Protocol
 from tf_landmarks.evaluation.rivals import RivalScore
 from tf_landmarks.metrics import landmark_errors
@@ -66,6 +67,7 @@ class Scores:
         protocol: The form of the map and of the errors.
         setting: What was fitted and measured.
         model: The facts of the export.
+        pck: What turns errors into shares of points within a length; None where these are not asked for.
     """
 
     names: Sequence[str]
@@ -80,6 +82,7 @@ class Scores:
     protocol: Protocol
     setting: Setting
     model: dict
+    pck: Pck | None = None
 
     def to_json(self) -> dict:
         """Returns what metrics.json holds, None in the place of NaN."""
@@ -102,6 +105,7 @@ class Scores:
                 "num_groups": len(np.unique(self.groups)),
                 **whole,
                 **self._typical(),
+                **self._pck(),
                 "per_landmark": {
                     name: dict(zip(columns, row, strict=True))
                     for name, *row in zip(self.names, *each, strict=True)
@@ -125,6 +129,17 @@ class Scores:
             },
             "num_reversed": int(self.reversed.sum()),
         }
+
+    def _pck(self) -> dict:
+        if self.pck is None:
+            return {}
+        errors = {
+            "percent": self.errors,
+            "mean_shape_percent": self.mean_shape,
+            "untrained_percent": self.untrained,
+            **{f"{score.rival.name}_percent": score.errors for score in self.rivals},
+        }
+        return {"pck": self.pck.to_json(self.names, errors)}
 
     def _rival(self, score: RivalScore) -> dict:
         each = landmark_errors.nme_percent(score.errors, axis=0).tolist()

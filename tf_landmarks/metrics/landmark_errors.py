@@ -80,6 +80,15 @@ def normalizer_lengths(annotated, normalizer, image_sizes=None) -> np.ndarray:
     return np.hypot(*(ends[0] - ends[1]).T)
 
 
+def box_lengths(annotated) -> np.ndarray:
+    """`[N]` the longer side of the box around the labelled points of `[N, A, 2]`; 0 for one point, NaN for none."""
+    annotated = np.asarray(annotated, np.float64)
+    known = ~np.isnan(annotated).any(axis=-1, keepdims=True)
+    low = np.where(known, annotated, np.inf).min(axis=1)
+    high = np.where(known, annotated, -np.inf).max(axis=1)
+    return np.where(known.any(axis=(1, 2)), (high - low).max(axis=-1), np.nan)
+
+
 def labelled_images(annotated) -> np.ndarray:
     """`[N]` bool: images with at least one labelled point of `[N, A, 2]`."""
     return (~np.isnan(annotated).any(axis=-1)).any(axis=-1)

@@ -25,6 +25,7 @@ FEATURE_PANELS = (features.health, features.components, features.matches, curves
 # From the top of the page down: what matters most comes first.
 PANELS = (
     scores.score,
+    scores.pck,
     panels.discovered,
     panels.regressed,
     health.health,

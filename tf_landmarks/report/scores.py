@@ -7,7 +7,7 @@ import numpy as np
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.report import images
-from tf_landmarks.report.elements import Charts, LandmarkError, Panel, Scores, Verdict
+from tf_landmarks.report.elements import Charts, LandmarkError, Measures, Panel, Scores, Verdict
 from tf_landmarks.report.formats import listed, or_dash, quantity
 from tf_landmarks.visualize import charts
 
@@ -47,6 +47,45 @@ def score(model: ExportedModel, result: Result) -> Panel:
             ),
         ),
     )
+
+
+def pck(model: ExportedModel, result: Result) -> Panel | None:
+    """Shows the shares of points within a length, where they are asked for."""
+    found = result.metrics.get("pck")
+    if not found:
+        return None
+    words = (
+        "Percentage of correct keypoints (PCK): the share of labelled points that are predicted within a share of "
+        f"{_unit(found['normalizer'])}, of each landmark and as a mean over landmarks."
+    )
+    if "birds_percent" in found:
+        words += (
+            f" As published for birds (Cheng et al. 2021): {or_dash(found['birds_percent'])} %."
+        )
+    columns, rows = pck_rows(result.metrics)
+    table = Measures(columns, tuple((name, *map(or_dash, cells)) for name, cells in rows))
+    return Panel("Correct keypoints", words, (table,) if columns else ())
+
+
+def pck_rows(metrics: dict) -> tuple[tuple[str, ...], list[tuple[str, list[float | None]]]]:
+    """Returns thresholds as columns, and rows: landmarks, all of them, and who they are compared with; percent.
+
+    Args:
+        metrics: As in metrics.json, with `pck`.
+    """
+    found = metrics["pck"]["thresholds"]
+    rows = [
+        (name, [scores["per_landmark"][name] for scores in found.values()])
+        for name in metrics["per_landmark"]
+    ]
+    others = {
+        "mean": "percent",
+        "mean shape": "mean_shape_percent",
+        "untrained": "untrained_percent",
+        **{name: f"{name}_percent" for name in metrics["rivals"]},
+    }
+    rows += [(name, [scores[key] for scores in found.values()]) for name, key in others.items()]
+    return tuple(f"PCK@{threshold}" for threshold in found), rows
 
 
 def few_labels(model: ExportedModel, result: Result) -> Panel | None:
@@ -179,6 +218,8 @@ def warnings(protocol: dict) -> list[str]:
 def _unit(normalizer: str) -> str:
     if normalizer == "edge":
         return "the side of the network's input"
+    if normalizer == "box":
+        return "the longer side of what an image's labelled points span"
     first, second = normalizer.split(",")
     return f"the distance from {first.strip()} to {second.strip()}"
 

@@ -25,6 +25,7 @@ def table(result: Result) -> list[str]:
             for row, name in enumerate(names)
         ),
         f"95 % interval of the model's: {low:.2f} to {high:.2f}, over {scores.drawn(metrics)}",
+        *_pck(metrics, width),
         *_few_labels(metrics, width),
         *scores.curve_remarks(metrics["few_labels"]),
         scores.typical(metrics),
@@ -50,6 +51,20 @@ def _column(metrics: dict, key: str) -> list[float | None]:
 
 def _rival_column(rival: dict) -> list[float | None]:
     return [*rival["per_landmark"].values(), rival["nme_percent"]]
+
+
+def _pck(metrics: dict, width: int) -> list[str]:
+    """A row a landmark and one for each that it is compared with, a column a threshold; nothing if not asked for."""
+    if "pck" not in metrics:
+        return []
+    found, (columns, rows) = metrics["pck"], scores.pck_rows(metrics)
+    lines = []
+    if columns:
+        lines = [_line(f"%, of {found['normalizer']}", list(columns), width)]
+        lines += [_line(name, [or_dash(v) for v in cells], width) for name, cells in rows]
+    if "birds_percent" in found:
+        lines.append(f"PCK as published for birds: {or_dash(found['birds_percent'])} %")
+    return lines
 
 
 def _few_labels(metrics: dict, width: int) -> list[str]:
