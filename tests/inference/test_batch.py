@@ -79,9 +79,22 @@ def test_landmarks_that_are_mostly_unsure_are_named(folder, caplog, confidence, 
 def test_json_says_the_same(folder):
     batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["json"])
     first, bad, last = json.loads((folder / "out" / "landmarks.json").read_text())
-    assert first == {"file": "a.png", "landmarks": [[0, 0], [29, 19]], "confidence": [0.5, 0.5]}
+    assert first == {
+        "file": "a.png",
+        "names": ["0", "1"],
+        "landmarks": [[0, 0], [29, 19]],
+        "confidence": [0.5, 0.5],
+    }
     assert set(bad) == {"file", "error"}
     assert last["landmarks"][1] == [7, 11]
+
+
+def test_json_has_the_names_that_people_gave(folder, monkeypatch):
+    monkeypatch.setattr(CornerModel, "landmark_names", ("nose", "tail"))
+    batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["json"])
+    first, bad, last = json.loads((folder / "out" / "landmarks.json").read_text())
+    assert first["names"] == last["names"] == ["nose", "tail"] and "names" not in bad
+    assert dict(zip(last["names"], last["landmarks"], strict=True))["tail"] == [7, 11]
 
 
 def test_coco_can_be_read_back_as_annotations(folder):

@@ -115,7 +115,7 @@ def _csv(output: str, names: Sequence[str], source: sources.Source):
 
 @contextlib.contextmanager
 def _json(output: str, names: Sequence[str], source: sources.Source):
-    """`landmarks.json`: a list with one object per image or frame."""
+    """`landmarks.json`: a list with one object per image or frame: the landmarks' names, places and confidences."""
     rows = []
 
     def write(row: PredictionRow) -> None:
@@ -126,6 +126,7 @@ def _json(output: str, names: Sequence[str], source: sources.Source):
         rows.append(
             {
                 **place,
+                "names": list(names),
                 "landmarks": np.round(row.landmarks.astype(float), 3).tolist(),
                 "confidence": np.round(row.confidence.astype(float), 4).tolist(),
             }
