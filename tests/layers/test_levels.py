@@ -34,6 +34,14 @@ def test_resizing_keeps_to_cells_that_tile_the_image():
     assert rows[24] == pytest.approx(0.96875 * 10.0 + 0.03125 * 100.0, abs=1e-4)
 
 
+@pytest.mark.parametrize("size", [(48, 48), (5, 7), (3, 3)])
+def test_a_constant_level_stays_constant(size):
+    values = np.array([0.3, -2.0, 1e4], np.float32)
+    found = levels_.resize(tf.constant(np.tile(values, (1, 3, 3, 1))), size)
+    assert found.shape == (1, *size, 3)
+    np.testing.assert_allclose(found, np.broadcast_to(values, found.shape), rtol=1e-6)
+
+
 @pytest.mark.parametrize("grid", [24, 12, 8])
 def test_projecting_levels_first_changes_nothing(grid):
     levels = random_levels(conv2=(24, 24, 8), conv3=(12, 12, 16), conv4=(6, 6, 32))

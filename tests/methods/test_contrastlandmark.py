@@ -122,32 +122,46 @@ def test_a_batch_that_groups_do_not_divide_is_refused_in_words(tmp_path):
         trainer.train(run, options)
 
 
+def contrast(images: ImageSet, batch_size: int, steps: int, of: int) -> np.ndarray:
+    """Makes the first steps `of` a training with 64 keys; `[steps, 2]` its loss, and the share of views that are told."""
+    # Keys that change faster are told by their age alone.
+    slow = {"momentum": 0.99, "queue_size": 64}
+    case = dataclasses.replace(CASE, options={**CASE.options, **slow})
+    tf.keras.utils.set_random_seed(0)
+    model = case.model()
+    stage = model.stages[0]
+    model.start_stage(stage, of)
+    batches = iter(images.batches(stage.augmentation, batch_size, 0, 0))
+    step = tf.function(model.train_step, autograph=False)
+    found = []
+    for _ in range(steps):
+        model.reset_metrics()
+        step(next(batches))
+        result = model.get_metrics_result()
+        found.append([float(result["info_nce"]), float(result["top1"])])
+    return np.array(found)
+
+
 @pytest.mark.graph
 @pytest.mark.system
 def test_views_of_drawn_faces_are_told_from_other_faces_better_and_better():
     images = ImageSet(
         sources.SyntheticFaces(96), np.arange(96), Geometry(32), BadFiles(96, 0.0), 100.0
     )
-    slow = {
-        "momentum": 0.99,
-        "queue_size": 64,
-    }  # keys that change faster are told by their age alone
-    case = dataclasses.replace(CASE, options={**CASE.options, **slow})
-    tf.keras.utils.set_random_seed(0)
-    model = case.model()
-    stage = model.stages[0]
-    model.start_stage(stage, 100)
-    batches = iter(images.batches(stage.augmentation, 16, 0, 0))
-    step = tf.function(model.train_step, autograph=False)
-    found = []
-    for _ in range(80):
-        model.reset_metrics()
-        step(next(batches))
-        result = model.get_metrics_result()
-        found.append([float(result["info_nce"]), float(result["top1"])])
-    full, end = (
-        np.mean(found[10:20], axis=0),
-        np.mean(found[-20:], axis=0),
-    )  # of a queue of keys alone
+    found = contrast(images, 16, 80, of=100)
+    # Of a queue of keys alone.
+    full, end = np.mean(found[10:20], axis=0), np.mean(found[-20:], axis=0)
     assert end[0] < 0.95 * full[0] and end[0] < np.log(65)
     assert end[1] > 3 * full[1]
+
+
+@pytest.mark.graph
+@pytest.mark.system
+def test_of_four_real_images_the_loss_is_below_log_65_after_50_steps(photographs):
+    source = sources.open_source(str(photographs / "faces" / "train"))
+    rows = np.linspace(0, len(source) - 1, 4).astype(int)
+    images = ImageSet(source, rows, Geometry(32), BadFiles(4, 0.0), 100.0)
+    losses = contrast(images, 4, 50, of=50)[:, 0]
+    # The queue is of keys alone from step 16 on; a quarter of them are of the image that is asked for.
+    assert np.mean(losses[-10:]) < np.log(65)
+    assert np.mean(losses[-10:]) < 0.95 * np.mean(losses[16:20])
