@@ -78,6 +78,8 @@ def test_a_level_that_is_missing_is_named_and_others_are_not_read():
 def test_descriptors_have_unit_length_and_nothing_stays_nothing():
     level = tf.constant([[[[3.0, 4.0], [0.0, 0.0]]]])
     np.testing.assert_allclose(levels_.unit(level, (1, 2)), [[[[0.6, 0.8], [0.0, 0.0]]]], atol=1e-7)
+    found = levels_.unit_length(tf.constant([[3e-30, 4e-30], [3e30, 4e30], [np.nan, 1.0]]))
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0.6, 0.8], [0.0, 0.0]], atol=1e-6)
 
 
 def test_a_point_in_pixels_lies_at_p_plus_a_half_times_h_by_s_minus_a_half():

@@ -16,13 +16,13 @@ Points are (y, x) in the `edge` convention of the network's input (coordinates.p
 of h lies at `(2 i + 1) / h - 1` whatever h is.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-Levels = Mapping[str, tf.Tensor]
+from tf_landmarks.layers import levels as levels_
+from tf_landmarks.layers.levels import Levels
 
 # What lies outside of the grid, or of a box: below every cosine.
 _NOWHERE = -2.0
@@ -71,7 +71,7 @@ def read(levels: Levels, points: tf.Tensor) -> dict[str, tf.Tensor]:
         weights = rows[..., tf.newaxis] * columns[..., tf.newaxis, :]
         weights = tf.reshape(weights, [-1, tf.shape(points)[1], height * width])
         cells = tf.reshape(_scaled(level), [-1, height * width, channels])
-        found[name] = _unit(weights @ cells)
+        found[name] = levels_.unit_length(weights @ cells)
     return found
 
 
@@ -87,7 +87,7 @@ def average(queries: Levels, known: np.ndarray | tf.Tensor) -> dict[str, tf.Tens
     """
     weights = tf.cast(known, tf.float32)[..., tf.newaxis]
     return {
-        name: _unit(tf.reduce_sum(weights * level, axis=0, keepdims=True))
+        name: levels_.unit_length(tf.reduce_sum(weights * level, axis=0, keepdims=True))
         for name, level in queries.items()
     }
 
@@ -295,8 +295,3 @@ def _scaled(level: tf.Tensor) -> tf.Tensor:
     level = tf.cast(level, tf.float32)
     largest = tf.reduce_max(tf.abs(level), axis=[1, 2, 3], keepdims=True)
     return tf.math.divide_no_nan(level, largest)
-
-
-def _unit(descriptors: tf.Tensor) -> tf.Tensor:
-    """Descriptors `[..., D]` with length 1, or 0."""
-    return tf.math.divide_no_nan(descriptors, tf.norm(descriptors, axis=-1, keepdims=True))

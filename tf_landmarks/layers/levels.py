@@ -59,8 +59,18 @@ def convolve(levels: Levels, kernels: Mapping[str, tf.Tensor], size: tuple[int, 
 
 
 def unit(level: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Descriptors of unit length on a grid, of one level; where a descriptor is 0 it stays 0."""
-    return tf.math.l2_normalize(resize(tf.cast(level, tf.float32), size), axis=-1)
+    """Descriptors of unit length on a grid, of one level; see `unit_length`."""
+    return unit_length(resize(tf.cast(level, tf.float32), size))
+
+
+def unit_length(descriptors: tf.Tensor) -> tf.Tensor:
+    """Scales descriptors `[..., D]` to length 1; of zeros, or with a number that is not finite, they say nothing: 0."""
+    is_known = tf.reduce_all(tf.math.is_finite(descriptors), axis=-1, keepdims=True)
+    known = tf.where(is_known, descriptors, 0.0)
+    # Of squares, large and small numbers alike would run over or under.
+    largest = tf.reduce_max(tf.abs(known), axis=-1, keepdims=True)
+    known = tf.math.divide_no_nan(known, largest)
+    return tf.math.divide_no_nan(known, tf.norm(known, axis=-1, keepdims=True))
 
 
 def input_from_cells(points: tf.Tensor, size: tuple[int, int], input_size: int) -> tf.Tensor:

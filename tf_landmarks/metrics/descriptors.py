@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
+from tf_landmarks.layers import levels as levels_
 
 #: Cells along a side of the common grid, at most: the memory of one image's descriptors is bounded.
 MAX_GRID = 32
@@ -32,7 +33,8 @@ def side_by_side(levels: Mapping[str, np.ndarray], grid: int) -> np.ndarray:
     Returns:
         `[B, grid, grid, sum of D]` float32.
     """
-    return np.concatenate(list(_on_grid(levels, grid)), axis=-1)
+    resized = [levels_.resize(tf.constant(v, tf.float32), (grid, grid)) for v in levels.values()]
+    return np.concatenate(resized, axis=-1)
 
 
 def describe(levels: Mapping[str, np.ndarray], grid: int) -> np.ndarray:
@@ -46,14 +48,8 @@ def describe(levels: Mapping[str, np.ndarray], grid: int) -> np.ndarray:
         `[B, grid, grid, sum of D]` float32 of unit length. A slice of zeros, or with a number that is not
         finite, says nothing: it stays zero and the descriptor is shorter.
     """
-    slices = []
-    for level in _on_grid(levels, grid):
-        level = np.where(np.isfinite(level).all(axis=-1, keepdims=True), level, 0.0)
-        # Of squares, large and small numbers alike would run over or under.
-        level = level / np.maximum(np.abs(level).max(axis=-1, keepdims=True), 1e-30)
-        length = np.linalg.norm(level, axis=-1, keepdims=True)
-        slices.append(level / np.maximum(length, 1e-12))
-    return np.concatenate(slices, axis=-1).astype(np.float32) / np.float32(len(slices) ** 0.5)
+    slices = [levels_.unit(tf.constant(v, tf.float32), (grid, grid)) for v in levels.values()]
+    return np.concatenate(slices, axis=-1) / np.float32(len(slices) ** 0.5)
 
 
 def cell_centres(grid: int, size: int) -> np.ndarray:
@@ -70,11 +66,6 @@ def cell_centres(grid: int, size: int) -> np.ndarray:
     axis = (2 * np.arange(grid) + 1) / grid - 1
     edge = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     return coordinates.corner_from_edge(edge, (size, size))
-
-
-def _on_grid(levels: Mapping[str, np.ndarray], grid: int):
-    for level in levels.values():
-        yield tf.image.resize(tf.constant(level, tf.float32), (grid, grid)).numpy()
 
 
 def distinct_places(cells: np.ndarray, count: int) -> np.ndarray:
