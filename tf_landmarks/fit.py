@@ -16,6 +16,7 @@ from absl import flags, logging
 
 from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
+from tf_landmarks.evaluation import head_kinds
 
 _MODEL = flags.DEFINE_string(
     "model", "none", "a run folder, whose model stays as it is; none: a network is trained"
@@ -24,7 +25,7 @@ _DATA = flags.DEFINE_string(
     "data", None, "annotated images, or a folder with train/", required=True
 )
 _HEAD = flags.DEFINE_enum(
-    "head", "auto", ["auto", "prototype", "ridge", "heatmap", "virtual_points"],
+    "head", "auto", head_kinds.KINDS,
     "what is fitted to features: prototype, the mean descriptor of each landmark, found again (one labelled image is "
     "enough); ridge, a linear map of all features, averaged to 8 x 8 cells; heatmap, a small convolution (many minutes); "
     "virtual_points, as published; auto: prototypes below 150 labelled images, a ridge from there on",

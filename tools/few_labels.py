@@ -15,6 +15,7 @@ from absl import flags, logging
 
 from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
+from tf_landmarks.evaluation import head_kinds
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
 _DATA = flags.DEFINE_string(
@@ -25,7 +26,7 @@ _PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py"
 _COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "numbers of labels")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
 _HEAD = flags.DEFINE_enum(
-    "head", "auto", ["auto", "prototype", "ridge", "heatmap", "virtual_points"],
+    "head", "auto", head_kinds.KINDS,
     "what is fitted to the labels on a model that yields features; auto: prototypes below 150 labelled images, a "
     "ridge from there on",
 )  # fmt: skip

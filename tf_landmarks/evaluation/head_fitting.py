@@ -16,10 +16,10 @@ from tf_landmarks import coordinates
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import feature_ridge, fit, protocols, rivals
+from tf_landmarks.evaluation.head_kinds import KINDS
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
 
-KINDS = ("auto", "prototype", "ridge", "heatmap", "virtual_points")
 #: On held-out flies, a ridge is the better from somewhere between 100 and 300 labelled images on.
 ENOUGH_FOR_RIDGE = 150
 _HIDDEN = {"hidden": 64, "hidden_kernel": 3}
@@ -50,7 +50,7 @@ def fit_head(
     """Fits a head to labelled images.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `head_kinds.KINDS`.
         features: What the frozen model yields, all levels, see `fit.fit`.
         matched: The levels by which places are matched, which prototypes read; all of them if empty.
         names: Of the A landmarks.
@@ -88,7 +88,7 @@ class HeadLearner(rivals.Rival):
 
     Attributes:
         model: An export that yields features.
-        kind: One of `KINDS`.
+        kind: One of `head_kinds.KINDS`.
     """
 
     model: ExportedModel

@@ -174,7 +174,7 @@ def measure_few_labels(
     """The error of a model by the number of labelled images; see `few_labels.curve`.
 
     A model that finds landmarks is measured by a protocol's map from them, one that yields features by a head
-    (`head_fitting.KINDS`) that is fitted to each draw.
+    (`head_kinds.KINDS`) that is fitted to each draw.
 
     Raises:
         UserError: As `check_splits`.

@@ -104,7 +104,7 @@ def fit_heads(
     Args:
         model: An export of a run.
         images: See `read_labelled`.
-        kind: One of `head_fitting.KINDS`, for a model that yields features.
+        kind: One of `head_kinds.KINDS`, for a model that yields features.
         protocol: The form of the map from landmarks, for one that finds points.
         seed: Of the fit.
     """
