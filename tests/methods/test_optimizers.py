@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.methods import MODELS, optimizers, schedules
+from tf_landmarks.methods import MODELS, optimizers, schedules, training_step
 from tf_landmarks.methods.optimizers import OptimizerOptions
 
 pytestmark = pytest.mark.core
@@ -75,12 +75,14 @@ def test_options_stay_frozen():
         OptimizerOptions().clip = "global"
 
 
-def test_coupled_l2_is_added_to_the_gradient_before_the_step():
+def test_the_l2_penalty_is_in_the_gradient_before_the_step():
     weight = tf.Variable(1.0)
     sgd = tf.keras.optimizers.SGD(0.03, momentum=0.9)
     steps = [1.0]
     for _ in range(2):
-        gradients = optimizers.coupled_l2([tf.zeros([])], [weight], 1e-4)
+        with tf.GradientTape() as tape:
+            penalty = training_step.l2_penalty([weight], 1e-4)
+        gradients = [tape.gradient(penalty, weight)]
         sgd.apply_gradients(zip(gradients, [weight], strict=True))
         steps.append(float(weight))
     first = 1.0 - 0.03 * 1e-4

@@ -21,7 +21,7 @@ from tf_landmarks.layers import heads
 from tf_landmarks.layers import levels as levels_
 from tf_landmarks.layers.levels import Levels
 from tf_landmarks.losses import annotated_points
-from tf_landmarks.methods import optimizers
+from tf_landmarks.methods import schedules, training_step
 
 Describe = Callable[[tf.Tensor], Levels]
 
@@ -69,8 +69,8 @@ class Recipe:
         """The learning rate of an epoch, counted from 1, as a share of that at the start."""
         if self.drops:
             return 0.1 ** sum(epoch > drop for drop in self.drops)
-        share = min(epoch / (self.horizon or self.epochs), 1.0)
-        return self.FLOOR + (1.0 - self.FLOOR) * (1.0 + np.cos(np.pi * share)) / 2.0
+        cosine = schedules.EpochCosine(1.0, self.horizon or self.epochs, least=self.FLOOR)
+        return float(cosine(epoch - 1))
 
 
 #: Published fits of virtual points, and our own of heat maps.
@@ -318,11 +318,11 @@ class _Fitting:
         with tf.GradientTape() as tape:
             levels = self._features(batch) if self._tuned else batch
             loss = head_loss(self._head, levels, targets, recipe)
-        gradients = tape.gradient(
-            loss, [variables for _, _, variables in self._players], unconnected_gradients="zero"
-        )
+            groups = [variables for _, _, variables in self._players]
+            everything = [variable for variables in groups for variable in variables]
+            objective = loss + training_step.l2_penalty(everything, recipe.l2)
+        gradients = tape.gradient(objective, groups, unconnected_gradients="zero")
         for (optimizer, _, variables), ours in zip(self._players, gradients, strict=True):
-            ours = optimizers.coupled_l2(ours, variables, recipe.l2)
             optimizer.apply_gradients(zip(ours, variables, strict=True))
         return loss
 

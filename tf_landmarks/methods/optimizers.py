@@ -1,8 +1,8 @@
-"""Adam and how its learning rate falls, from options that methods have in common; coupled L2."""
+"""Adam and how its learning rate falls, from options that methods have in common."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import tensorflow as tf
@@ -89,19 +89,3 @@ def learning_rate(options: OptimizerOptions, steps: int) -> schedules.LearningRa
         options.plateau_factor,
         [step for step in drops if step],
     )
-
-
-def coupled_l2(
-    gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable], weight_decay: float
-) -> list[tf.Tensor]:
-    """Adds `weight_decay * w` to the gradient of each variable, before any momentum or scaling.
-
-    Keras' own `weight_decay` is taken from the weights beside the gradient's step (decoupled), which under Adam
-    is another regularisation than that of papers whose optimizer adds it to the gradient.
-
-    Args:
-        gradients: One for each variable.
-        variables: All of them decay, biases too.
-        weight_decay: That of the loss `weight_decay / 2 |w|^2`.
-    """
-    return [g + weight_decay * v for g, v in zip(gradients, variables, strict=True)]

@@ -6,7 +6,7 @@ replicas, accumulation, weight decay, running means, the hook after each step.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -223,11 +223,6 @@ class StagedModel(tf.keras.Model):
     def _variables_of(self, player: Player) -> list[tf.Variable]:
         return player.variables() if player.variables else self.trainable_variables
 
-    def _l2_of(self, player: Player) -> tf.Tensor | float:
-        if not player.l2:
-            return 0.0
-        return player.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self._variables_of(player)])
-
     def _cut(self, rows: tf.Tensor, index: int) -> tf.Tensor:
         size = rows.shape[0] // self._num_micro_batches
         return tf.identity(rows[index * size : (index + 1) * size])
@@ -242,7 +237,8 @@ class StagedModel(tf.keras.Model):
             objectives = [
                 _scaled(
                     self.optimizers[p.name],
-                    (losses.totals[p.name] + decay + self._l2_of(p)) / replicas,
+                    (losses.totals[p.name] + decay + l2_penalty(self._variables_of(p), p.l2))
+                    / replicas,
                 )
                 for p in players
             ]
@@ -262,6 +258,19 @@ class StagedModel(tf.keras.Model):
         check = tf.debugging.Assert(tf.reduce_all(finite), [NOT_FINITE])
         with tf.control_dependencies([check] if check is not None else []):
             return [tf.identity(gradient) for gradient in gradients]
+
+
+def l2_penalty(variables: Sequence[tf.Variable], weight: float) -> tf.Tensor | float:
+    """`weight / 2 |w|^2` over all variables, which adds `weight * w` to the gradient before any momentum or scaling.
+
+    Keras' own `weight_decay` is taken from the weights beside the gradient's step (decoupled), which under Adam
+    is another regularisation than that of papers whose optimizer adds it to the gradient.
+
+    Args:
+        variables: All of them decay, biases too.
+        weight: 0: nothing is added.
+    """
+    return weight * tf.add_n([tf.nn.l2_loss(v) for v in variables]) if weight else 0.0
 
 
 def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
