@@ -57,7 +57,7 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
     run("tools/evaluate.py", f"--model={tmp_path}/run/named", f"--data={tmp_path}/data", "--rivals=",
         f"--output={tmp_path}/measured")  # fmt: skip
     metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
-    assert metrics["nme_percent"] > 0
+    assert metrics["nme_percent"] > 0 and metrics["protocol"]["name"] == "named"
     again = subprocess.run(
         [sys.executable, "-m", "tf_landmarks.fit", f"--model={tmp_path}/run", f"--data={tmp_path}/data"],
         capture_output=True, text=True, check=False, cwd=commands.ROOT, env=commands.ENVIRONMENT,

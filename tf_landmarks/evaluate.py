@@ -37,7 +37,10 @@ _PCK_NORMALIZER = flags.DEFINE_string(
     "of --pck, as --normalizer, which it is if not given; MMPose's bbox is box",
 )
 _PROTOCOL = flags.DEFINE_string(
-    "protocol", "linear", "form of the regressor: linear, or a paper's: imm, ..."
+    "protocol",
+    "auto",
+    "form of the regressor: linear, or a paper's: imm, ...; auto: none where the model's landmarks have the annotations' "
+    "names (see tf_landmarks.fit), else linear",
 )
 _BIAS = flags.DEFINE_bool(
     "bias", None, "whether the regressor has an intercept; default: the protocol's"
@@ -81,15 +84,15 @@ def main(_) -> None:
         from tf_landmarks.data import labelled
         from tf_landmarks.evaluation import (
             landmark_regression,
+            named_points,
             pck_scores,
-            protocols,
             rivals,
             supervised,
         )
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.report import panels, report, text
 
-        protocol = protocols.resolve(_PROTOCOL.value, _BIAS.value, _RIDGE.value, _ORIGIN.value)
+        asked = _asked_protocol()
         pck = pck_scores.parse(_PCK.value, _PCK_NORMALIZER.value or _NORMALIZER.value)
         ridges = rivals.ridges(_RIVALS.value)
         networks = [
@@ -105,6 +108,7 @@ def main(_) -> None:
         train, test = labelled.read_splits(
             _DATA.value, _SPLIT.value, model.known_images("validation")
         )
+        protocol = asked or named_points.protocol_for(model.landmark_names, test.names)
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         result = landmark_regression.evaluate(
             model, train, test, _NORMALIZER.value, protocol, _SEED.value, _OVERLAP.value,
@@ -116,6 +120,16 @@ def main(_) -> None:
         output.write_text("report.html", report.render(model, result))
         output.write_picture("overview.png", panels.overview(result))
         output.log()
+
+
+def _asked_protocol():
+    """The protocol that flags name; None where they leave it to the model."""
+    from tf_landmarks.evaluation import protocols
+
+    name, changes = _PROTOCOL.value, (_BIAS.value, _RIDGE.value, _ORIGIN.value)
+    if name == "auto" and changes == (None, None, None):
+        return None
+    return protocols.resolve("linear" if name == "auto" else name, *changes)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,8 @@ class Protocol:
 
     #: How the map is fitted, as metrics.json says it.
     fitted: ClassVar[str]
+    #: Whether more labels make another map.
+    learns: ClassVar[bool] = True
     #: Draws of each number of labels; None for as many as `few_labels.measure` takes by itself.
     few_label_repeats: ClassVar[int | None] = None
 
