@@ -90,6 +90,11 @@ class EfficientNetLite0(tf.keras.layers.Layer):
         return ".".join([*(f"_{block[0]}.{block[1]}" for _ in block[:1]), _PUBLISHED[layer]])
 
 
+def last_block(level: str) -> int:
+    """The number of the block that one of `resnet.LEVELS` but the last ends with."""
+    return {name: number for number, name in _LAST.items()}[level]
+
+
 class InvertedBlock(tf.keras.layers.Layer):
     """A 1x1 convolution to more channels, one for each channel, a 1x1 to few; added to the input where that fits.
 

@@ -64,25 +64,46 @@ class ResNet(tf.keras.layers.Layer):
     Args:
         architecture: One of `ARCHITECTURES`, or another.
         make_norm: Makes each normalisation.
+        dilated_levels: How many of the last levels do not halve: their 3x3 convolutions have taps 2, 4, ... cells
+            apart instead, so that every second, fourth, ... cell is what it would be otherwise. Weights are the same.
+
+    Raises:
+        ValueError: If more than the last three levels are to be dilated.
     """
 
-    def __init__(self, architecture: Architecture, make_norm: MakeNorm, **kwargs):
+    def __init__(
+        self,
+        architecture: Architecture,
+        make_norm: MakeNorm,
+        dilated_levels: int = 0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.stem = conv(architecture.stem, 7, 2)
         self.stem_norm = make_norm()
         self.relu = tf.keras.layers.ReLU()
         self.pool = tf.keras.layers.MaxPooling2D(3, 2) if architecture.pool else None
         self.levels, channels = [], architecture.stem
+        if not 0 <= dilated_levels < len(LEVELS):
+            raise ValueError(f"dilated_levels={dilated_levels}: the first level has no stride")
         levels = zip(architecture.blocks, architecture.widths, architecture.channels, strict=True)
+        dilation = 1
         for index, (count, width, out) in enumerate(levels):
+            is_dilated = index >= len(LEVELS) - dilated_levels
             level = []
             for number in range(count):
-                stride = 2 if index and not number else 1
-                project = stride == 2 or channels != out
+                stride = 2 if index and not number and not is_dilated else 1
+                # What would halve has taps as far apart as the level before it.
+                after = 2 * dilation if is_dilated else dilation
+                taps = (after if number else dilation, after)
+                project = (index and not number) or channels != out
                 level.append(
-                    ResidualBlock(width, stride, project, architecture.bottleneck, make_norm)
+                    ResidualBlock(
+                        width, stride, bool(project), architecture.bottleneck, make_norm, taps
+                    )
                 )
                 channels = out
+            dilation *= 2 if is_dilated else 1
             self.levels.append(level)
 
     def call(self, images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
@@ -94,7 +115,7 @@ class ResNet(tf.keras.layers.Layer):
 
         Returns:
             `[B, h, h, C]` for each of `LEVELS`, the finest first; h is S/4, S/8, S/16, S/32 rounded up, twice that
-            without the pool.
+            without the pool; a dilated level has the h of the one before it.
         """
         features = self.relu(self.stem_norm(convolve(self.stem, images), training=training))
         if self.pool is not None:
@@ -127,6 +148,7 @@ class ResidualBlock(tf.keras.layers.Layer):
         project: Whether the shortcut is a 1x1 convolution with normalisation; else the input.
         bottleneck: See `Architecture`.
         make_norm: Makes each normalisation.
+        taps: Distances of the taps of its first 3x3 convolution, and of the second if it has two.
     """
 
     def __init__(
@@ -136,13 +158,14 @@ class ResidualBlock(tf.keras.layers.Layer):
         project: bool,
         bottleneck: bool,
         make_norm: MakeNorm,
+        taps: tuple[int, int] = (1, 1),
         **kwargs,
     ):
         super().__init__(**kwargs)
         if bottleneck:
-            self.convs = [conv(width, 1), conv(width, 3, stride), conv(4 * width, 1)]
+            self.convs = [conv(width, 1), conv(width, 3, stride, taps[0]), conv(4 * width, 1)]
         else:
-            self.convs = [conv(width, 3, stride), conv(width, 3)]
+            self.convs = [conv(width, 3, stride, taps[0]), conv(width, 3, 1, taps[1])]
         self.norms = [make_norm() for _ in self.convs]
         self.relu = tf.keras.layers.ReLU()
         self.shortcut = conv(self.convs[-1].filters, 1, stride) if project else None
@@ -185,13 +208,14 @@ def uniform(fan_in: int) -> list[tf.keras.initializers.Initializer]:
     return [tf.keras.initializers.RandomUniform(-limit, limit) for _ in range(2)]
 
 
-def conv(filters: int, side: int, stride: int = 1) -> tf.keras.layers.Conv2D:
+def conv(filters: int, side: int, stride: int = 1, dilation: int = 1) -> tf.keras.layers.Conv2D:
     """A convolution without bias for `convolve`; its kernel is drawn from N(0, 2 / (side^2 filters))."""
     return tf.keras.layers.Conv2D(
         filters,
         side,
         stride,
         padding="same" if stride == 1 else "valid",
+        dilation_rate=dilation,
         use_bias=False,
         kernel_initializer=tf.keras.initializers.VarianceScaling(
             2.0, "fan_out", "untruncated_normal"

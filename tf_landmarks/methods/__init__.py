@@ -1,6 +1,7 @@
 """The methods; `MODELS` is the only list of them."""
 
 from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model, ModelSpec
+from tf_landmarks.methods.c3 import C3
 from tf_landmarks.methods.colorization import Colorizer
 from tf_landmarks.methods.contrastlandmark import Contrastlandmark
 from tf_landmarks.methods.dve import Dve
@@ -16,6 +17,7 @@ MODELS: dict[str, type[Model]] = {
     "lmdis": Lmdis,
     "contrastlandmark": Contrastlandmark,
     "dve": Dve,
+    "c3": C3,
     "semisupervised": Semisupervised,
     "colorization": Colorizer,
     "generation": Generation,
