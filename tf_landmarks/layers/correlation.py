@@ -32,7 +32,7 @@ def correlation(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 def exchange(correlations: tf.Tensor) -> tf.Tensor:
     """Makes of C(A, B) what C(B, A) is, `[B, Hb, Wb, Ha, Wa, ...]`; channels may follow."""
-    rest = list(range(5, correlations.shape.rank))
+    rest = list(range(5, len(correlations.shape)))
     return tf.transpose(correlations, [0, 3, 4, 1, 2, *rest])
 
 
