@@ -42,7 +42,8 @@ def reference_conv(layer: tf.keras.layers.Conv2D, values: tf.Tensor, stride: int
 def test_a_block_strides_in_its_first_3x3_and_ends_with_relu_of_the_sum(
     bottleneck, stride, project
 ):
-    block = resnet.ResidualBlock(3, stride, project, bottleneck, GroupedBatchNormalization)
+    architecture = narrow("resnet50" if bottleneck else "resnet18")
+    block = resnet.ResidualBlock(3, stride, project, architecture, GroupedBatchNormalization)
     images = inputs = tf.random.stateless_normal([2, 6, 8, 3], [0, 1])
     block(images)
     randomise(block)
@@ -179,3 +180,33 @@ def test_an_embedding_is_mean_linear_map_and_unit_length():
 def test_an_embedding_is_float32_under_mixed_precision():
     features = tf.ones([1, 3, 3, 4], tf.bfloat16)
     assert resnet.Embedding(2)(features).dtype == tf.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("resnet18", False), ("resnet50", False), ("resnet50", True)]
+)
+@pytest.mark.parametrize("dilated", [1, 2, 3])
+def test_dilated_levels_have_the_weights_of_the_plain_ones_and_what_these_say_between_their_cells(
+    name, first, dilated
+):
+    architecture = dataclasses.replace(narrow(name), first_stride=first)
+    images = tf.random.stateless_normal([1, 64, 64, 3], [0, 1])
+    plain, fine = (
+        resnet.ResNet(architecture, GroupedBatchNormalization, dilated_levels=count)
+        for count in (0, dilated)
+    )
+    plain(images), fine(images)
+    randomise(plain)
+    assert [w.shape for w in plain.get_weights()] == [w.shape for w in fine.get_weights()]
+    fine.set_weights(plain.get_weights())
+    expected, found = plain(images), fine(images)
+    for number, level in enumerate(resnet.LEVELS):
+        step = 2 ** max(0, number + dilated - 3)
+        assert found[level].shape[1] == step * expected[level].shape[1]
+        assert np.ptp(expected[level]) > 0.01
+        np.testing.assert_allclose(found[level][:, ::step, ::step], expected[level], atol=1e-4)
+
+
+def test_more_dilated_levels_than_have_a_stride_are_refused():
+    with pytest.raises(ValueError, match="dilated_levels=4"):
+        resnet.ResNet(narrow("resnet18"), GroupedBatchNormalization, dilated_levels=4)

@@ -76,10 +76,7 @@ class FrozenNetwork:
             `[B, h, w, C]` float32 for each level; a level that the size of the images leaves without
             a pixel is missing.
         """
-        if self.is_grey:
-            inputs = grey(images)
-        else:
-            inputs = 255.0 * images[..., ::-1] - tf.constant(_BGR_MEANS)
+        inputs = grey(images) if self.is_grey else bgr(images)
         dtype = tf.keras.mixed_precision.global_policy().compute_dtype
         features = self.features(tf.cast(inputs, dtype))
         return {level: tf.cast(value, tf.float32) for level, value in features.items()}
@@ -87,6 +84,11 @@ class FrozenNetwork:
     def _conv(self, values: tf.Tensor, layer: str, strides: int = 1, padding: str = "SAME"):
         kernel, bias = (tf.cast(weight, values.dtype) for weight in self._weights[layer])
         return tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(values, kernel, strides, padding), bias))
+
+
+def bgr(images: tf.Tensor) -> tf.Tensor:
+    """What networks of ImageNet see that Keras downloads, `[..., 3]`, of `images [..., 3]` RGB, 1 being white."""
+    return 255.0 * images[..., ::-1] - tf.constant(_BGR_MEANS)
 
 
 def grey(images: tf.Tensor) -> tf.Tensor:

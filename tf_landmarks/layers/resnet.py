@@ -1,7 +1,7 @@
 """Residual networks for dense features (He et al. 2016), as Cheng, Su and Maji 2021 train them.
 
 Blocks of the first version: normalisation and ReLU after convolutions, a bottleneck's stride in its 3x3. Keras' own
-ResNet50 has the stride in a 1x1 and biases in its convolutions, and is another network.
+ResNet50 has the stride in a 1x1, and is another network (keras_resnet.py).
 
 Where something is strided, padding is as much before as after: cell i is read around pixel `stride * i`. "same" of
 TensorFlow would pad even sizes by one less before and read it around pixel `stride * i + stride - 1`.
@@ -29,6 +29,7 @@ class Architecture:
         bottleneck: Whether blocks are 1x1, 3x3, 1x1 with four times as many channels at their end; else two 3x3.
         stem: Channels of the first convolution, 7x7 with stride 2.
         pool: Whether maxima halve once more behind it.
+        first_stride: Whether a bottleneck's stride is in its first 1x1, as in Keras' ResNet50.
     """
 
     blocks: tuple[int, int, int, int]
@@ -36,6 +37,7 @@ class Architecture:
     bottleneck: bool
     stem: int = 64
     pool: bool = True
+    first_stride: bool = False
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -95,12 +97,10 @@ class ResNet(tf.keras.layers.Layer):
                 stride = 2 if index and not number and not is_dilated else 1
                 # What would halve has taps as far apart as the level before it.
                 after = 2 * dilation if is_dilated else dilation
-                taps = (after if number else dilation, after)
+                taps = (after if number or architecture.first_stride else dilation, after)
                 project = (index and not number) or channels != out
                 level.append(
-                    ResidualBlock(
-                        width, stride, bool(project), architecture.bottleneck, make_norm, taps
-                    )
+                    ResidualBlock(width, stride, bool(project), architecture, make_norm, taps)
                 )
                 channels = out
             dilation *= 2 if is_dilated else 1
@@ -144,9 +144,9 @@ class ResidualBlock(tf.keras.layers.Layer):
 
     Args:
         width: Channels of its 3x3 convolutions.
-        stride: Of its (first) 3x3 convolution, and of the shortcut.
+        stride: Of its (first) 3x3 convolution, or of its first one, and of the shortcut.
         project: Whether the shortcut is a 1x1 convolution with normalisation; else the input.
-        bottleneck: See `Architecture`.
+        architecture: Of which `bottleneck` and `first_stride` count.
         make_norm: Makes each normalisation.
         taps: Distances of the taps of its first 3x3 convolution, and of the second if it has two.
     """
@@ -156,14 +156,19 @@ class ResidualBlock(tf.keras.layers.Layer):
         width: int,
         stride: int,
         project: bool,
-        bottleneck: bool,
+        architecture: Architecture,
         make_norm: MakeNorm,
         taps: tuple[int, int] = (1, 1),
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if bottleneck:
-            self.convs = [conv(width, 1), conv(width, 3, stride, taps[0]), conv(4 * width, 1)]
+        if architecture.bottleneck:
+            strides = (stride, 1) if architecture.first_stride else (1, stride)
+            self.convs = [
+                conv(width, 1, strides[0]),
+                conv(width, 3, strides[1], taps[0]),
+                conv(4 * width, 1),
+            ]
         else:
             self.convs = [conv(width, 3, stride, taps[0]), conv(width, 3, 1, taps[1])]
         self.norms = [make_norm() for _ in self.convs]

@@ -13,7 +13,9 @@ from tf_landmarks.layers import (
     blocks,
     correlation,
     efficientnet,
+    frozen_network,
     grouped_norm,
+    keras_resnet,
     resnet,
     soft_argmax,
 )
@@ -95,8 +97,12 @@ class Networks(tf.keras.layers.Layer):
         if name == "small":
             features = self.backbone(images, training=training)
             return Maps(features, features)
-        mean, spread = efficientnet.COLORS if name == "efficientnet_lite0" else _IMAGENET
-        levels = self.backbone((images - mean) / spread, training=training)
+        if name == "resnet50_keras":
+            inputs = frozen_network.bgr(images)
+        else:
+            mean, spread = efficientnet.COLORS if name == "efficientnet_lite0" else _IMAGENET
+            inputs = (images - mean) / spread
+        levels = self.backbone(inputs, training=training)
         return Maps(levels[resnet.LEVELS[-1]], levels[self._options.flow_level])
 
     def encode(self, images: tf.Tensor, backbone_training: bool, heads_training: bool) -> Encoding:
@@ -188,6 +194,8 @@ class Head(tf.keras.layers.Layer):
 def _backbone(options: C3Options, halvings: int, sync: bool) -> tf.keras.layers.Layer:
     if options.backbone == "small":
         return imm.Body(halvings, imm.ImmOptions(width=options.width, weight_decay=0.0), sync)
+    if options.backbone == "resnet50_keras":
+        return keras_resnet.KerasResNet50(options.dilated_levels, sync)
     norm = functools.partial(grouped_norm.GroupedBatchNormalization, synchronized=sync)
     if options.backbone == "efficientnet_lite0":
         return efficientnet.EfficientNetLite0(functools.partial(norm, epsilon=efficientnet.EPSILON))
@@ -199,7 +207,7 @@ def _flow_side(image_size: int, options: C3Options) -> int:
     if options.backbone == "small":
         return options.grid
     number = resnet.LEVELS.index(options.flow_level)
-    dilated = options.dilated_levels if options.backbone == "resnet50" else 0
+    dilated = 0 if options.backbone == "efficientnet_lite0" else options.dilated_levels
     # Of the dilated levels, which are the last ones, those up to that of f'.
     kept = max(0, number + 1 - (len(resnet.LEVELS) - dilated))
     return -(-image_size * 2**kept // _STRIDES[options.flow_level])

@@ -8,7 +8,7 @@ from tf_landmarks.layers import flow, soft_argmax
 from tf_landmarks.losses import perceptual
 from tf_landmarks.methods import base, optimizers, schedules
 
-Backbone = Literal["resnet50", "efficientnet_lite0", "small"]
+Backbone = Literal["resnet50", "resnet50_keras", "efficientnet_lite0", "small"]
 FlowLevel = Literal["conv3_x", "conv4_x"]
 Loss = Literal["balanced", "l2"]
 Statistics = Literal["frozen", "pairs", "batch"]
@@ -20,11 +20,14 @@ class C3Options(optimizers.OptimizerOptions):
     """Options of C3; rates, batch and weight decay of the joint stage are the paper's."""
 
     backbone: Backbone = base.option(
-        "resnet50", "the network below both heads; small: IMM's convolutions, for a CPU"
+        "resnet50",
+        "the network below both heads; resnet50: that of PyTorch's files; resnet50_keras: that of Keras; small: IMM's "
+        "convolutions, for a CPU",
     )
     weights: str = base.option(
         "",
-        "weights that the backbone starts from, .npz: of ImageNet, or what another training left of the same network",
+        "weights that the backbone starts from, .npz: of ImageNet, or what another training left of the same network; "
+        "imagenet: those of resnet50_keras that Keras downloads",
     )
     width: int = base.option(
         32, "channels of the first block of the small backbone; each later block doubles them"

@@ -1,7 +1,8 @@
 """Weights from a file that layers of a new model begin with, as `Model.initial_weights` states; nothing in it is executed.
 
 The arrays of an `.npz` have either the paths of the layer's variables (`levels/0/0/convs/1/kernel`) or the names and
-axes of PyTorch (`layer1.0.conv2.weight`, a `state_dict`), where the layer knows its published names.
+axes of PyTorch (`layer1.0.conv2.weight`, a `state_dict`), where the layer knows its published names. In the place of
+a file, "imagenet" stands for what the layer's own `download` gets.
 """
 
 import operator
@@ -15,6 +16,7 @@ from absl import logging
 
 from tf_landmarks import methods, run_directory
 from tf_landmarks.errors import UserError
+from tf_landmarks.layers import weights
 from tf_landmarks.layers.weights import Arrays
 from tf_landmarks.methods.base import Model, variables_by_path
 from tf_landmarks.options import RunOptions
@@ -46,7 +48,8 @@ def check(run: RunOptions, options) -> None:
     for flag, path, _ in _named(methods.MODELS[run.method], run.method, options):
         if run.init_from:
             raise UserError(f"{flag}={path} and --init_from={run.init_from}: one or the other")
-        _read(flag, path)
+        if path != weights.IMAGENET:
+            _read(flag, path)
 
 
 def load(run: RunOptions, model: Model) -> None:
@@ -94,12 +97,21 @@ def _read(flag: str, path: str) -> Arrays:
         raise _refused(flag, path, str(error)) from error
 
 
+def _download(flag: str, layer: tf.keras.layers.Layer) -> Arrays:
+    try:
+        if not hasattr(layer, "download"):
+            raise UserError("there is nothing to download for it")
+        return layer.download()
+    except UserError as error:
+        raise _refused(flag, weights.IMAGENET, str(error)) from error
+
+
 def put(flag: str, path: str, layer: tf.keras.layers.Layer) -> None:
     """Puts every array of a file into its variable of a layer, once all are known to fit; raises as `load`."""
-    arrays = _read(flag, path)
+    arrays = _download(flag, layer) if path == weights.IMAGENET else _read(flag, path)
     own = variables_by_path(layer)
     found = {name: (name, None) for name in own}
-    if not own.keys() & arrays.keys() and hasattr(layer, "published_name"):
+    if not own.keys() & arrays.keys() and getattr(layer, "published_name", None):
         found = {name: published(layer, name) for name in own}
     missing = [name for name, _ in found.values() if name not in arrays]
     if missing:
