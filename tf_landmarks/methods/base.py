@@ -39,6 +39,7 @@ __all__ = [
     "Losses",
     "Model",
     "ModelSpec",
+    "OwnHealth",
     "Player",
     "Remedies",
     "RunImages",
@@ -142,6 +143,13 @@ class FeatureRemedies(NamedTuple):
     directions: str = ""
     places: str = ""
     warps: str = ""
+
+
+class OwnHealth(NamedTuple):
+    """What a method finds wrong with itself: numbers, which `Model.terms` explains as `health_<name>`, and words."""
+
+    values: dict[str, float]
+    warnings: list[str]
 
 
 class RunImages(Protocol):
@@ -313,6 +321,10 @@ class LandmarkModel(Model):
             `[B, S, S, 3]` float32 in [0, 1].
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
+
+    def own_health(self, images: tf.Tensor) -> OwnHealth:
+        """Examines what only this method can have wrong, on `images [B, S, S, 3]` in [0, 1]; nothing by default."""
+        return OwnHealth({}, [])
 
     def call(self, images: tf.Tensor, training: bool = False) -> Landmarks:
         """Keras' entry point, the same as `represent`."""

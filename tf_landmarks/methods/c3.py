@@ -24,9 +24,10 @@ from tf_landmarks.augment.natural_pairs import other_of_pair
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import correlation, flow, frozen_network
 from tf_landmarks.losses import cycle, matching, perceptual
-from tf_landmarks.methods import base, c3_networks, optimizers
+from tf_landmarks.methods import base, c3_health, c3_networks, optimizers
 from tf_landmarks.methods.c3_options import C3Options
 
+_EXAMINED = 32  # images, at once
 _CONTROL_SIDE = 10  # of the flow's warps, as of the first stage's
 
 
@@ -72,6 +73,7 @@ class C3(base.LandmarkModel):
         "look; far below 1 where the decoder uses landmarks",
         "copy_index": "squared difference of a drawn image from the image that gave its look, over that from the image that gave its pose; "
         "near 0 the decoder copies",
+        **c3_health.TERMS,
     }
     remedies = base.Remedies(
         dead="with more --c3_pair_steps, with --c3_head_norm, or with a higher --c3_pretraining_learning_rate",
@@ -183,6 +185,18 @@ class C3(base.LandmarkModel):
         directions = (matches, correlation.exchange(matches))
         return Flow(*(flow.places(m, "hard", self.options.temperature) for m in directions))
 
+    def own_health(self, images: tf.Tensor) -> base.OwnHealth:
+        """See the base class."""
+        count = min(len(images) // 2 * 2, _EXAMINED)
+        if not count:
+            return super().own_health(images)
+        images = images[:count]
+        matches = self.networks.matches(*tf.split(self.networks.see(images).flow, 2))
+        silent = tf.reduce_mean(tf.cast(matches == 0.0, tf.float32))
+        find = tf.function(lambda images: self.represent(images).points, autograph=False)
+        render = tf.function(self.render, autograph=False)
+        return c3_health.examine(images, find, render, silent)
+
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
         options = self.options
@@ -239,7 +253,9 @@ class C3(base.LandmarkModel):
         if options.equivariance_weight:
             terms["equiv"] = self._moved(real)
             total += options.equivariance_weight * terms["equiv"]
-        return total, terms | _indices(images, drawn, real.pose.landmarks, again.pose.landmarks)
+        return total, terms | c3_health.indices(
+            images, drawn, real.pose.landmarks, again.pose.landmarks
+        )
 
     def _moved(self, real: c3_networks.Encoding) -> tf.Tensor:
         """L_equiv, both ways."""
@@ -360,32 +376,3 @@ class C3(base.LandmarkModel):
         if options.flow_weight:
             parts["known"] = self._known_pairs()
         return together.Together(parts)
-
-
-def _indices(
-    images: tf.Tensor, drawn: tf.Tensor, points: tf.Tensor, points_again: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Whether what is drawn has the pose and not the image of where its look is from.
-
-    Args:
-        images: `[B, S, S, 3]`: i in the first half, j in the second.
-        drawn: I_ij, I_ji.
-        points: `[B, K, 2]` landmarks of the images.
-        points_again: Those of what is drawn.
-
-    Returns:
-        `pose_index`: near 0 as should be, 1 where landmarks say nothing of the pose. `copy_index`: 0 of a copy.
-    """
-
-    def distance(one: tf.Tensor, two: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(tf.norm(one - two, axis=-1))
-
-    def difference(one: tf.Tensor, two: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean((one - two) ** 2)
-
-    tiny = 1e-6  # landmarks that never move are as far from one pose as from the other
-    pose = (distance(points_again, other_of_pair(points)) + tiny) / (
-        distance(points_again, points) + tiny
-    )
-    copy = (difference(drawn, images) + tiny) / (difference(drawn, other_of_pair(images)) + tiny)
-    return {"pose_index": pose, "copy_index": copy}

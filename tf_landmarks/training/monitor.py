@@ -74,8 +74,10 @@ class LandmarkExaminer(Examiner):
         """See the base class."""
         grid = self._model.represent(self._inputs[:1]).heatmaps.shape[1]
         health = unsupervised.measure(self._inputs, self._find, self._render, grid)
-        values = {f"health_{name}": value for name, value in health.scalars().items()}
-        warnings = advice.warnings(health, self._model.remedies)
+        own = self._model.own_health(tf.constant(self._inputs))
+        scalars = {**health.scalars(), **own.values}
+        values = {f"health_{name}": value for name, value in scalars.items()}
+        warnings = advice.warnings(health, self._model.remedies) + own.warnings
         return Findings(values, warnings, unsupervised.score(health))
 
     def pictures(self, batch: list[tf.Tensor]) -> Iterator[tuple[str, np.ndarray]]:
