@@ -126,6 +126,30 @@ CASES = [
         stage=1,
         watched="distance",
     ),
+    Case(
+        "c3",
+        # With the ways of all gradients on: through the flow too, and through both losses beside the cycle.
+        {
+            "backbone": "small",
+            "width": 4,
+            "statistics": "pairs",
+            "grid": 8,
+            "head_width": 8,
+            "head_norm": True,
+            "renderer_width": 8,
+            "renderer_min_width": 4,
+            "output_affine": True,
+            "flow_width": 2,
+            "flow_mode": "straight_through",
+            "pair_steps": 2,
+            "flow_steps": 1,
+            "pair_weight": 0.5,
+            "flow_weight": 0.5,
+            "pretraining_learning_rate": 2e-3,
+        },
+        watched="m_input",
+        scale=1.0,
+    ),
 ]
 """Every method must have a case; `test_every_method_has_a_case` sees to it."""
 

@@ -99,6 +99,8 @@ CONTRAST = next(case for case in cases.CASES if case.method == "contrastlandmark
 STAGES = {str(case): (case, 0) for case in (*cases.CASES, cases.FEATURES)}
 # Its first stage deals images out among replicas, which then are as groups of one device's batch: "groups".
 STAGES["contrastlandmark"] = CONTRAST, 1
+UNPAIRED = next(case for case in cases.CASES if case.method == "c3")
+STAGES |= {f"c3_{stage}": (UNPAIRED, stage) for stage in (1, 2)}
 STAGES |= {f"three_stages_{stage}": (cases.THREE_STAGES, stage) for stage in range(3)}
 
 

@@ -27,6 +27,7 @@ STEPPED = {
     "imm": ["imm_celeba_selfsup_k10", "imm_aflw_selfsup_k10"],
     "fse": ["fse_celeba_k10", "fse_yaleb_k10"],
     "lmdis": ["lmdis_celeba_k10", "generation_celeba_k10"],
+    "c3": ["c3_paper", "c3_aflw_k10"],
     "dve": ["dve_celeba_smallnet3_no_exchange", "dve_aflw_smallnet3_no_exchange"],
     "contrastlandmark": [
         "contrastlandmark_celeba_resnet50",
@@ -39,6 +40,8 @@ NARROW = {
     "fse": [],
     "lmdis": ["--lmdis_width=2", "--lmdis_bn_reestimation_batches=1", "--lmdis_landmark_warps_from=0"],
     "dve": [],
+    "c3": ["--c3_backbone=small", "--c3_width=2", "--c3_weights=", "--c3_head_width=4", "--c3_renderer_width=4", "--c3_renderer_min_width=2",
+           "--c3_flow_width=2", "--c3_loss=l2", "--c3_loss_network="],
     "contrastlandmark": ["--contrastlandmark_encoder=small", "--contrastlandmark_queue_size=4", "--contrastlandmark_bn_groups=2"],
     "colorization": ["--colorization_width=2", "--colorization_head_width=8", "--colorization_points=4"],
     "generation": ["--generation_width=2", "--generation_latent=4", "--generation_code=4"],
@@ -132,7 +135,7 @@ def test_what_a_command_takes_another_one_makes(row):
 @each_row
 def test_the_loss_network_of_a_balanced_loss_is_named(row, place):
     run, options = parse(trainings(row)[-1])
-    if run.method == "imm":
+    if run.method in ("imm", "c3"):
         assert bool(options.loss_network) == (options.loss == "balanced")
 
 
