@@ -8,7 +8,7 @@ redraw, `render`. Shared code asks which of the three it is, by type, and never 
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -322,8 +322,8 @@ class LandmarkModel(Model):
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
 
-    def own_health(self, images: tf.Tensor) -> OwnHealth:
-        """Examines what only this method can have wrong, on `images [B, S, S, 3]` in [0, 1]; nothing by default."""
+    def own_health(self, images: tf.Tensor, find: Callable, render: Callable) -> OwnHealth:
+        """What only this method can have wrong, of `images [B, S, S, 3]`, with its points and `render` as graphs."""
         return OwnHealth({}, [])
 
     def call(self, images: tf.Tensor, training: bool = False) -> Landmarks:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import known_warp_pairs, natural_pairs, together, warped_pairs
@@ -91,6 +92,11 @@ class C3(base.LandmarkModel):
     @classmethod
     def check(cls, spec: base.ModelSpec, options: C3Options) -> None:
         """The decoder doubles the grid until it has the image's size, and the last stage must have a loss."""
+        if options.statistics == "frozen" and not options.weights:
+            logging.warning(
+                "--c3_statistics=frozen without --c3_weights: a backbone that begins anew normalises nothing so; give "
+                "weights, or --init_from a run that had some, or take --c3_statistics=pairs"
+            )
         sizes = [options.grid * 2**n for n in range(1, 6)]
         if spec.image_size not in sizes:
             raise UserError(
@@ -185,16 +191,16 @@ class C3(base.LandmarkModel):
         directions = (matches, correlation.exchange(matches))
         return Flow(*(flow.places(m, "hard", self.options.temperature) for m in directions))
 
-    def own_health(self, images: tf.Tensor) -> base.OwnHealth:
+    def own_health(
+        self, images: tf.Tensor, find: c3_health.Find, render: c3_health.Render
+    ) -> base.OwnHealth:
         """See the base class."""
         count = min(len(images) // 2 * 2, _EXAMINED)
         if not count:
-            return super().own_health(images)
+            return super().own_health(images, find, render)
         images = images[:count]
         matches = self.networks.matches(*tf.split(self.networks.see(images).flow, 2))
         silent = tf.reduce_mean(tf.cast(matches == 0.0, tf.float32))
-        find = tf.function(lambda images: self.represent(images).points, autograph=False)
-        render = tf.function(self.render, autograph=False)
         return c3_health.examine(images, find, render, silent)
 
     def build_variables(self, for_training: bool = True) -> None:

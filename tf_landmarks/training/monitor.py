@@ -74,7 +74,7 @@ class LandmarkExaminer(Examiner):
         """See the base class."""
         grid = self._model.represent(self._inputs[:1]).heatmaps.shape[1]
         health = unsupervised.measure(self._inputs, self._find, self._render, grid)
-        own = self._model.own_health(tf.constant(self._inputs))
+        own = self._model.own_health(tf.constant(self._inputs), self._find, self._render)
         scalars = {**health.scalars(), **own.values}
         values = {f"health_{name}": value for name, value in scalars.items()}
         warnings = advice.warnings(health, self._model.remedies) + own.warnings
