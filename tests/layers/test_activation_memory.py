@@ -38,7 +38,9 @@ def test_published_networks_have_their_parameters_and_memory(name):
 
 
 def test_a_block_counts_beside_what_it_holds_and_other_holders_do_not():
-    block = resnet.ResidualBlock(2, 1, True, False, tf.keras.layers.BatchNormalization)
+    block = resnet.ResidualBlock(
+        2, 1, True, resnet.ARCHITECTURES["resnet18"], tf.keras.layers.BatchNormalization
+    )
 
     class Holder(tf.keras.layers.Layer):
         def __init__(self):
