@@ -63,8 +63,9 @@ _RIVALS = flags.DEFINE_list(
 )  # fmt: skip
 _SUPERVISED = flags.DEFINE_list(
     "supervised", [],
-    "networks to train from scratch on the same labels, beside --rivals: unet (the "
-    "strongest rival, minutes on one core), A, B",
+    "networks to train on the same labels, beside --rivals: unet (from scratch, the "
+    "strongest rival, minutes on one core), A, B; semisupervised (what tf_landmarks.fit trains: all of train/ without its "
+    "labels, too)",
 )  # fmt: skip
 _SUPERVISED_STEPS = flags.DEFINE_integer(
     "supervised_steps", None, "steps of their training; default: the network's own (600 of unet, else 500)",

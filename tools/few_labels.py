@@ -35,7 +35,11 @@ _HEAD_REPEATS = flags.DEFINE_integer(
 )
 _FLIP_PAIRS = flags.DEFINE_string("flip_pairs", "", "as for tools/evaluate.py")
 _RIVALS = flags.DEFINE_list("rivals", ["pixels", "hog"], "as for tools/evaluate.py")
-_SUPERVISED = flags.DEFINE_list("supervised", ["unet"], "networks: unet, A, B, or empty")
+_SUPERVISED = flags.DEFINE_list(
+    "supervised",
+    ["unet"],
+    "networks: unet, A, B, semisupervised (what tf_landmarks.fit trains), or empty",
+)
 _SUPERVISED_REPEATS = flags.DEFINE_integer("supervised_repeats", 3, "their draws", lower_bound=1)
 _STEPS = flags.DEFINE_integer("supervised_steps", None, "as for tools/evaluate.py", lower_bound=1)
 _ROTATION = flags.DEFINE_float("supervised_rotation", None, "as for tools/evaluate.py")

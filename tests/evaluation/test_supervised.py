@@ -40,7 +40,7 @@ def test_networks_are_pooled_as_specified(kind, size, cells):
 def test_the_unet_has_a_map_of_32_cells_and_a_quarter_of_a_million_parameters():
     network = NETWORKS["unet"](5)
     assert network(tf.zeros([1, 64, 64, 3])).shape == (1, 5, 2)
-    assert network._logits(tf.zeros([1, 64, 64, 3]), training=False).shape == (1, 32, 32, 5)
+    assert network.network(tf.zeros([1, 64, 64, 3])).shape == (1, 32, 32, 5)
     assert 240_000 < network.count_params() < 260_000
 
 
@@ -50,7 +50,7 @@ def test_the_unet_loses_nothing_more_where_its_map_is_the_target():
     axis = tf.linspace(-1.0, 1.0, 32)
     squares = axis[:, None] ** 2 + (axis[None] - 0.5) ** 2
     logits = tf.stack([-squares / (2 * 0.06**2), 99 * squares], axis=-1)[tf.newaxis]
-    network._logits = lambda inputs, training: logits
+    network.network = lambda inputs, training: logits
     # What is left is the entropy of a Gaussian: ln(2 pi e sd^2) for a cell of area (2 / 31)^2.
     entropy = np.log(2 * np.pi * np.e * 0.06**2 / (2 / 31) ** 2)
     assert float(network.loss(None, points)) == pytest.approx(0.1 * entropy, abs=2e-3)
@@ -112,9 +112,32 @@ def test_points_come_back_in_pixels_of_each_image_or_missing(tmp_path, caplog):
     ) in caplog.text
 
 
+@pytest.mark.system
+def test_unlabelled_images_are_those_of_the_training_part(tmp_path):
+    points = toy_data.random_points(5, seed=1)
+    points[:, 2] = np.nan
+    toy_data.write_part(tmp_path / "train", points)
+    toy_data.write_part(tmp_path / "test", toy_data.random_points(3, (20, 60), seed=2), (20, 60))
+    train, test = (labelled.read_split(str(tmp_path / part)) for part in ("train", "test"))
+    rival = supervised.make("semisupervised", steps=2)
+    found = rival.learner(train, test, LINEAR, seed=0)(np.arange(4), 0)
+    assert found.shape == (3, 3, 2) and np.isnan(found[:, 2]).all()
+    np.testing.assert_allclose(found[:, :2].mean(axis=(0, 1)), [29.5, 9.5], atol=20)
+    again, other = (rival.learner(train, test, LINEAR, seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(again(np.arange(4), 0), found)
+    assert np.nanmax(np.abs(other(np.arange(4), 0) - found)) > 0
+    # Another image without labels, and the same labels: not the same network.
+    fewer = train.select(np.arange(4))
+    changed = rival.learner(fewer, test, LINEAR, seed=0)(np.arange(4), 0)
+    assert np.nanmax(np.abs(changed - found)) > 0
+
+
 def test_what_is_asked_for_stands_in_the_recipe():
     rival = supervised.make("unet", steps=7, rotation=180.0)
     assert (rival.recipe.steps, rival.recipe.strength.rotation, rival.size) == (7, 180.0, 64)
     assert supervised.make("unet").recipe == NETWORKS["unet"].recipe
-    with pytest.raises(UserError, match=r"--supervised=C is unknown; it takes unet, A, B"):
+    taught = supervised.make("semisupervised", 7, 180.0)
+    assert (taught.steps, taught.rotation) == (7, 180.0)
+    unknown = r"--supervised=C is unknown; it takes unet, A, B, semisupervised"
+    with pytest.raises(UserError, match=unknown):
         supervised.make("C")

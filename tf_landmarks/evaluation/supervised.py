@@ -8,10 +8,11 @@ from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated
+from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import protocols, rivals
+from tf_landmarks.evaluation import protocols, rivals, taught
 from tf_landmarks.evaluation.supervised_networks import NETWORKS, Recipe, SupervisedNetwork
 
 _BATCH = 64  # images predicted at a time
@@ -43,18 +44,15 @@ class SupervisedRival(rivals.Rival):
         self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
     ) -> rivals.Learner:
         geometry, size = Geometry(self.size), (self.size,) * 2
-        pixels = coordinates.swap_xy(train.to_network(geometry, train.points))
-        labels = coordinates.corner_from_pixels(pixels, size)
-        inputs, test_inputs = (_inputs(images, geometry) for images in (train, test))
-
+        known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))
         training = _Training(self, train.points.shape[1])
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
             self._say_where_images_are_not_seen(len(rows))
-            training.run(_floats(inputs[rows]), labels[rows], seed + repeat)
-            batches = np.array_split(test_inputs, -(-len(test_inputs) // _BATCH))
+            training.run(_floats(known.images[rows]), known.points[rows], seed + repeat)
+            batches = np.array_split(measured.images, -(-len(measured) // _BATCH))
             found = np.concatenate([training.network(_floats(batch)) for batch in batches])
-            found[:, np.isnan(labels[rows]).any(-1).all(0)] = np.nan
+            found[:, np.isnan(known.points[rows]).any(-1).all(0)] = np.nan
             points = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
             return test.to_image(geometry, points)
 
@@ -130,8 +128,8 @@ class _Training:
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
-def make(name: str, steps: int | None = None, rotation: float | None = None) -> SupervisedRival:
-    """Returns the rival that a network of `NETWORKS` makes.
+def make(name: str, steps: int | None = None, rotation: float | None = None) -> rivals.Rival:
+    """Returns the rival that a network of `NETWORKS` makes, or `taught.Taught` by its name.
 
     Args:
         name: Its key.
@@ -141,22 +139,17 @@ def make(name: str, steps: int | None = None, rotation: float | None = None) -> 
     Raises:
         UserError: If there is no such network.
     """
+    if name == taught.Taught.name:
+        return taught.Taught(steps or 0, rotation)
     if name not in NETWORKS:
-        raise UserError(f"--supervised={name} is unknown; it takes {', '.join(NETWORKS)}")
+        known = ", ".join([*NETWORKS, taught.Taught.name])
+        raise UserError(f"--supervised={name} is unknown; it takes {known}")
     recipe = NETWORKS[name].recipe
     strength = recipe.strength
     if rotation is not None:
         strength = dataclasses.replace(strength, rotation=rotation)
     recipe = dataclasses.replace(recipe, steps=steps or recipe.steps, strength=strength)
     return SupervisedRival(name, recipe, NETWORKS[name].size)
-
-
-def _inputs(images: LabelledImages, geometry: Geometry) -> np.ndarray:
-    """`[N, S, S, 3]` uint8, what a network sees."""
-    inputs = np.empty((len(images), geometry.size, geometry.size, 3), np.uint8)
-    for row, image in enumerate(images.images):
-        inputs[row] = np.round(255 * geometry.load(tf.constant(image)).numpy())
-    return inputs
 
 
 def _floats(inputs: np.ndarray) -> tf.Tensor:

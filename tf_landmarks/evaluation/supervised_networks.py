@@ -18,6 +18,9 @@ import tensorflow as tf
 from tf_landmarks.augment import tps
 from tf_landmarks.layers import blocks, soft_argmax, tcdcn, unet
 from tf_landmarks.losses import annotated_points
+from tf_landmarks.methods import semisupervised
+
+_OPTIONS = semisupervised.SemisupervisedOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,34 +77,25 @@ class SupervisedNetwork(tf.keras.Model):
 class UNet(SupervisedNetwork):
     """A U-Net of about 250 000 parameters from 64 x 64 pixels to one heat map of 32 x 32 a landmark.
 
-    The network of layers/unet.py, whose channels become one map a landmark; the landmark is the mean of its map. The
-    loss is the distance in each coordinate (L1) and, at a tenth, the cross-entropy between the map and a narrow Gaussian.
+    Network, loss, warps and learning rate are those that `python -m tf_landmarks.fit` trains with, see
+    methods/semisupervised.py; it learns from the labels alone.
     """
 
     size = 64
-    recipe = Recipe(600, 12, 2e-3, tps.WarpStrength(15.0, 0.1, 0.1, 5e-4, 5e-3), brightness=0.2)
-
-    WIDTHS = (16, 32, 64, 64)
-    #: Standard deviation of the map's target, where the image is 2 units wide: a cell.
-    BLOB_STD = 0.06
-    CROSS_ENTROPY_WEIGHT = 0.1
+    recipe = Recipe(600, 12, _OPTIONS.learning_rate, _OPTIONS.warp, _OPTIONS.brightness)
 
     def __init__(self, num_points: int, **kwargs):
         super().__init__(num_points, **kwargs)
-        self.trunk = unet.UNet(self.WIDTHS)
-        self.scores = tf.keras.layers.Conv2D(num_points, 1)
+        self.network = unet.HeatmapUNet(num_points)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return soft_argmax.joint_soft_argmax(self._logits(inputs, training)).landmarks
+        return soft_argmax.joint_soft_argmax(self.network(inputs, training=training)).landmarks
 
     def loss(self, inputs: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
-        logits = self._logits(inputs, training=True)
+        logits = self.network(inputs, training=True)
         return annotated_points.heatmap_loss(
-            logits, points, self.BLOB_STD, self.CROSS_ENTROPY_WEIGHT
+            logits, points, semisupervised.BLOB_STD, _OPTIONS.entropy_weight
         )
-
-    def _logits(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        return tf.cast(self.scores(self.trunk(inputs - 0.5, training=training)), tf.float32)
 
 
 class _Tcdcn(SupervisedNetwork):
