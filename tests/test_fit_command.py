@@ -63,3 +63,42 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
         capture_output=True, text=True, check=False, cwd=commands.ROOT, env=commands.ENVIRONMENT,
     )  # fmt: skip
     assert again.returncode == 2 and "--overwrite replaces it" in again.stderr
+
+
+@pytest.mark.core
+@pytest.mark.long
+def test_a_network_is_taught_and_answers_with_names(tmp_path):
+    points = colour_blobs.random_points(8, seed=5)
+    colour_blobs.write_part(tmp_path / "data" / "train", points[:5])
+    colour_blobs.write_part(tmp_path / "data" / "test", points[5:])
+    command = ["-m", "tf_landmarks.fit", f"--data={tmp_path}/data", f"--output={tmp_path}/run", "--num_images=3",
+               "--steps=2"]  # fmt: skip
+    said = run(*command)
+    assert "it learns to find red,green,blue" in said and "5 images, steps 0 to 2" in said
+    assert "all 2 steps are done" in run(*command)
+    run("-m", "tf_landmarks.predict", f"--model={tmp_path}/run", f"--input={tmp_path}/data/test/images",
+        f"--output={tmp_path}/found")  # fmt: skip
+    with open(tmp_path / "found" / "landmarks.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 and all(float(row["green_x"]) < 64 for row in rows)
+    run("-m", "tf_landmarks.evaluate", f"--model={tmp_path}/run", f"--data={tmp_path}/data", "--rivals=",
+        f"--output={tmp_path}/measured")  # fmt: skip
+    metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
+    assert metrics["protocol"]["name"] == "named" and metrics["nme_percent"] > 0
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        (["--head=ridge"], "--head is for heads on a run, which --model names"),
+        (["--model=runs/none", "--steps=3"], "--steps is for a network that is trained"),
+        (["--model=runs/none"], "--model=runs/none is no run folder"),
+    ],
+)
+def test_flags_of_the_other_way_to_fit_are_refused(flags, what, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tf_landmarks.fit", f"--data={tmp_path}", *flags], capture_output=True, text=True,
+        check=False, cwd=commands.ROOT, env=commands.ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == 2 and what in done.stderr

@@ -73,6 +73,10 @@ def run_of_labels(
         UserError: As `read_labelled`.
     """
     images = read_labelled(data, num_images, seed)
+    if with_comma := [name for name in images.names if "," in name]:
+        raise UserError(
+            f"the landmark {with_comma[0]!r} of {data} has a comma in its name; give it another"
+        )
     options = SemisupervisedOptions(
         labels=data, names=",".join(images.names), num_labels=num_images, draw_seed=seed
     )
