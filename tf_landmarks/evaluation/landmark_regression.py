@@ -103,13 +103,10 @@ def evaluate(
         mean_shape=yardstick.errors_of_shape(protocol.mean_shape(trained.train.points)),
         untrained=yardstick.errors(untrained.predicted),
         few_labels=few_labels.curve(
-            protocol,
-            trained.train,
-            trained.test.landmarks,
-            yardstick,
-            few_labels.COUNTS if protocol.learns else ("all",),
-            seed=seed,
-        ),
+            protocol, trained.train, trained.test.landmarks, yardstick, seed=seed
+        )
+        if protocol.learns
+        else [],
         rivals=[
             rivals.measure(rival, train, test, model.geometry, yardstick, seed=seed)
             for rival in others

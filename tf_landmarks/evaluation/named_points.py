@@ -53,7 +53,7 @@ def protocol_for(found: Sequence[str], annotated: Sequence[str]) -> protocols.Pr
         ridge=0.0,
         origin="centre",
         extent=None,
-        description="points as the model names them; no label is used",
+        description="points as the model names them, which labels taught it; nothing is fitted here",
         source="a model that labels taught",
         order=order,
     )

@@ -69,7 +69,7 @@ def _pck(metrics: dict, width: int) -> list[str]:
 
 def _few_labels(metrics: dict, width: int) -> list[str]:
     """A row a learner, a column a number of labels."""
-    curves = {"model": metrics["few_labels"]}
+    curves = {"model": metrics["few_labels"]} if metrics["few_labels"] else {}
     curves.update((name, rival["few_labels"]) for name, rival in metrics["rivals"].items())
     counts = sorted({score["n"] for curve in curves.values() for score in curve})
     if not counts:
