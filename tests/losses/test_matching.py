@@ -26,6 +26,13 @@ def test_surer_matches_of_what_belongs_together_lower_the_weak_loss():
     assert matching.weak(even, 20.0 * IDENTITY) > 0.9
 
 
+def test_sureness_is_that_of_both_images():
+    # Two cells of one image, one of the other: of the two, the better one is e^3 / (e^3 + 1) sure; the one has no choice.
+    matches = tf.constant([3.0, 0.0], shape=[1, 1, 2, 1, 1])
+    expected = 0.5 * (np.exp(3.0) / (np.exp(3.0) + 1.0) + 1.0)
+    np.testing.assert_allclose(matching._sureness(matches), expected, rtol=1e-5)
+
+
 def test_a_known_match_is_a_blob_of_half_a_cell_around_it():
     labels, inside = matching.known_labels(tf.constant(GRID), (4, 5))
     by_cells = labels.numpy()[0]

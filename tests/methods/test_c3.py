@@ -259,8 +259,8 @@ def test_each_stage_trains_what_it_is_for():
 
 
 def test_statistics_are_frozen_with_the_first_stage():
-    def moved(statistics: str, number: int) -> set[str]:
-        model = make(statistics=statistics)
+    def moved(statistics: str, number: int, **changes) -> set[str]:
+        model = make(statistics=statistics, **changes)
         before = {p: v.numpy() for p, v in model.network_variables.items() if "moving" in p}
         stage = model.stages[number]
         model.start_stage(stage, 10)
@@ -271,7 +271,7 @@ def test_statistics_are_frozen_with_the_first_stage():
 
     heads = {"appearance_head", "pose_head"}
     assert moved("pairs", 0) == {"backbone", "decoder", *heads}
-    assert moved("pairs", 2) == {"decoder"}
+    assert moved("pairs", 2, pair_weight=0.5) == {"decoder"}
     assert moved("frozen", 0) == {"decoder", *heads}
     assert moved("batch", 2) == {"backbone", "decoder", *heads}
 
