@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.test_c3 import Oracle, Recorded, batch, images, make, replaced
+from tests.methods.test_c3 import Oracle, Recorded, batch, images, make, natural, replaced
 from tf_landmarks.layers import correlation, resnet
 from tf_landmarks.losses import cycle, matching
 from tf_landmarks.methods import base, c3, c3_networks
@@ -104,6 +104,13 @@ def test_the_total_of_the_last_stage_is_the_sum_by_its_weights():
     np.testing.assert_allclose(losses.totals["joint"], sum(parts) + flow, rtol=1e-4)
     np.testing.assert_allclose(terms["pair"], terms["m_input"] / 100.0, rtol=1e-5)
     np.testing.assert_allclose(terms["cycle"], 2.0 * terms["cycle_m_input"] / 100.0, rtol=1e-5)
+
+
+def test_for_equivariance_alone_nothing_is_drawn():
+    model = make(cycle_weight=0.0, invariance_weight=0.0)
+    networks = replaced(model, Recorded)
+    terms = model.exchange(natural(images()), training=True).terms
+    assert set(terms) == {"equiv"} and not networks.drawn
 
 
 def test_players_are_those_of_the_options():

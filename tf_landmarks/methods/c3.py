@@ -238,11 +238,23 @@ class C3(base.LandmarkModel):
         self, images: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The losses of pairs of different objects: weighted in all, and each with what it is made of."""
-        options, networks = self.options, self.networks
+        options, terms, total = self.options, {}, 0.0
         real = self._encode(images, training)  # of i in the first half, of j in the second
+        if options.equivariance_weight:
+            terms["equiv"] = self._moved(real)
+            total += options.equivariance_weight * terms["equiv"]
+        if options.cycle_weight or options.invariance_weight:
+            loss, drawn = self._swapped_twice(images, real, training)
+            total, terms = total + loss, terms | drawn
+        return total, terms
+
+    def _swapped_twice(
+        self, images: tf.Tensor, real: c3_networks.Encoding, training: bool
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """L_cycle and L_inv: weighted in all, and each with what it is made of."""
+        options, networks, terms, total = self.options, self.networks, {}, 0.0
         drawn = networks.decode(real.appearance, other_of_pair(real.maps), training)  # I_ij, I_ji
         again = self._encode(tf.stop_gradient(drawn) if options.detach else drawn, training)
-        terms, total = {}, 0.0
         if options.cycle_weight:
             # a'_i stands with p'_j, of I_ij; p'_i is that of I_ji.
             returned = networks.decode(again.appearance, other_of_pair(again.maps), training)
@@ -256,9 +268,6 @@ class C3(base.LandmarkModel):
                 other_of_pair(again.maps), posed, options.squared_distances
             )
             total += options.invariance_weight * terms["inv"]
-        if options.equivariance_weight:
-            terms["equiv"] = self._moved(real)
-            total += options.equivariance_weight * terms["equiv"]
         return total, terms | c3_health.indices(
             images, drawn, real.pose.landmarks, again.pose.landmarks
         )
