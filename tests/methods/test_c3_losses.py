@@ -1,10 +1,13 @@
 """C3's losses by hand: who gives what, which way the flow goes, what weighs how much, what the backbone sees."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.methods.test_c3 import Oracle, Recorded, batch, images, make, natural, replaced
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import correlation, resnet
 from tf_landmarks.losses import cycle, matching
 from tf_landmarks.methods import base, c3, c3_networks
@@ -179,3 +182,12 @@ def test_a_backbone_sees_images_as_it_was_trained_and_is_dilated(backbone, expec
     networks.backbone = stub
     networks.see(tf.constant([1.0, 0.5, 0.0], shape=[1, 1, 1, 3]))
     np.testing.assert_allclose(seen[0][0, 0, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("flow_kernel", 4), ("flow_layers", 0), ("temperature", 0.0)]
+)
+def test_a_flow_module_that_cannot_be_is_refused(name, value):
+    options = dataclasses.replace(C3Options(backbone="small", statistics="pairs"), **{name: value})
+    with pytest.raises(UserError, match=f"--c3_{name}={value} must be"):
+        c3.C3.check(base.ModelSpec(128, 4), options)

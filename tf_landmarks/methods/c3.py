@@ -107,6 +107,14 @@ class C3(base.LandmarkModel):
             raise UserError(
                 f"--c3_dilated_levels={options.dilated_levels} must be from 0 to 3: the first of four levels does not halve"
             )
+        kernel = options.flow_kernel
+        for name, value, fits, rule in (
+            ("flow_kernel", kernel, kernel == 0 or (kernel > 0 and kernel % 2), "odd, or 0"),
+            ("flow_layers", options.flow_layers, options.flow_layers > 0, "1 or more"),
+            ("temperature", options.temperature, options.temperature > 0.0, "above 0"),
+        ):
+            if not fits:
+                raise UserError(f"--c3_{name}={value} must be {rule}")
         if not options.takes_natural_pairs and not options.pair_weight:
             raise UserError(
                 "--c3_cycle_weight, --c3_invariance_weight, --c3_equivariance_weight and --c3_pair_weight are all 0: the "
