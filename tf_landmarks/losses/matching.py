@@ -84,6 +84,11 @@ def found_share(places: tf.Tensor, true_places: tf.Tensor, size: tuple[int, int]
     return _mean_inside(tf.cast(squared <= 1.0 + 1e-4, tf.float32), tf.cast(inside, tf.float32))
 
 
+def silent_share(correlations: tf.Tensor) -> tf.Tensor:
+    """The share of filtered correlations that are exactly 0: near 1, what filters them is dead."""
+    return tf.reduce_mean(tf.cast(correlations == 0.0, tf.float32))
+
+
 def still_places(size: tuple[int, int]) -> np.ndarray:
     """The flow that moves nothing, `[1, H, W, 2]`."""
     return coordinates.corner_grid(size)[np.newaxis].astype(np.float32)

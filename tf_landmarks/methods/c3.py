@@ -208,8 +208,7 @@ class C3(base.LandmarkModel):
             return super().own_health(images, find, render)
         images = images[:count]
         matches = self.networks.matches(*tf.split(self.networks.see(images).flow, 2))
-        silent = tf.reduce_mean(tf.cast(matches == 0.0, tf.float32))
-        return c3_health.examine(images, find, render, silent)
+        return c3_health.examine(images, find, render, matching.silent_share(matches))
 
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
@@ -317,10 +316,10 @@ class C3(base.LandmarkModel):
         found = {
             "found": flow.places(matches, "hard", options.temperature),
             "found_raw": flow.places(raw, "hard", options.temperature),
-            "found_still": tf.repeat(matching.still_places(size), tf.shape(places)[0], axis=0),
+            "found_still": matching.still_places(size),
         }
         terms |= {name: matching.found_share(f, places, size) for name, f in found.items()}
-        terms["silent"] = tf.reduce_mean(tf.cast(matches == 0.0, tf.float32))
+        terms["silent"] = matching.silent_share(matches)
         return total, terms
 
     def _compare(
