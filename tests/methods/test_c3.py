@@ -204,7 +204,7 @@ def test_the_flow_of_two_images_goes_from_each_to_the_other(monkeypatch):
     replaced(model, Patches)
     first = images(2, seed=3)
     second = tf.roll(first, (4, 8), axis=(1, 2))  # one cell down, two to the right
-    forth, back = model.flow(first, second)
+    forth, back, nearest = model.correspond(first, second)
     assert forth.shape == (2, 8, 8, 2)
     cell = 2.0 / 7.0
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 8)] * 2, indexing="ij"), axis=-1)
@@ -214,6 +214,20 @@ def test_the_flow_of_two_images_goes_from_each_to_the_other(monkeypatch):
     ):
         start = grid[1:, 2:] if moved[0] < 0 else grid[:-1, :-2]
         np.testing.assert_allclose(found - start, np.broadcast_to(moved, found.shape), atol=1e-5)
+    # Of patches that no other is like, the most alike is the same one.
+    np.testing.assert_allclose(nearest[:, 1:, 2:], forth[:, 1:, 2:], atol=1e-5)
+
+
+def test_nearest_places_are_without_the_flow_module():
+    model = make()
+    for variable in model.networks.flow.trainable_variables:
+        variable.assign(
+            tf.zeros_like(variable)
+        )  # then all matches are as good, and the first is taken
+    found = model.correspond(images(2), images(2))
+    assert np.ptp(found.first_of_second) == 0.0
+    cells = np.stack(np.meshgrid(*[np.linspace(-1, 1, 8)] * 2, indexing="ij"), axis=-1)
+    np.testing.assert_allclose(found.nearest_first_of_second, np.stack([cells] * 2), atol=1e-6)
 
 
 def test_a_swap_draws_one_look_in_the_other_pose():

@@ -92,6 +92,11 @@ class ExportedModel:
         return "render" in self._signatures
 
     @property
+    def has_correspondence(self) -> bool:
+        """Whether `flow` and `flow_inputs` work."""
+        return "flow" in self._signatures
+
+    @property
     def metrics(self) -> list[dict]:
         """The rows of the training's metrics.jsonl."""
         path = os.path.join(self._extra, run_directory.METRICS)
@@ -173,6 +178,19 @@ class ExportedModel:
             ]
         )
 
+    def flow(self, image_a: np.ndarray, image_b: np.ndarray) -> dict[str, np.ndarray]:
+        """Matches places of two images, uint8 RGB arrays.
+
+        Returns:
+            `cells_a`, `cells_b` `[h, w, 2]`: the places, (x, y) in pixels of the images; `b_of_a`, `a_of_b`: where each of
+            them is in the other image, likewise.
+        """
+        pair = {
+            f"images_{key}": tf.constant(image[np.newaxis])
+            for key, image in (("a", image_a), ("b", image_b))
+        }
+        return {key: places[0].numpy() for key, places in self._signatures["flow"](**pair).items()}
+
     def to_inputs(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Returns what the network sees of each image, `[N, S, S, 3]` uint8."""
         inputs = np.empty((len(images), self.geometry.size, self.geometry.size, 3), np.uint8)
@@ -232,6 +250,23 @@ class ExportedModel:
         """
         points = tf.constant(landmarks, tf.float32)
         return self._model.render_inputs(tf.constant(inputs, tf.float32), points).numpy()
+
+    def flow_inputs(
+        self, inputs_a: np.ndarray, inputs_b: np.ndarray, untrained: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Matches all places of pairs of images as the network sees them.
+
+        Args:
+            inputs_a: As for `predict_inputs`: the first.
+            inputs_b: The second.
+            untrained: By the network as it was before training.
+
+        Returns:
+            The fields of `methods.base.Correspondence`, by name.
+        """
+        run = (self._untrained if untrained else self._model).flow_inputs
+        found = run(*(tf.constant(inputs, tf.float32) for inputs in (inputs_a, inputs_b)))
+        return {name: places.numpy() for name, places in found.items()}
 
     def levels_function(
         self, all_levels: bool = False, untrained: bool = False

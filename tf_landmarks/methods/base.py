@@ -30,6 +30,7 @@ from tf_landmarks.options import option
 
 __all__ = [
     "NOT_FINITE",
+    "Correspondence",
     "FeatureModel",
     "FeatureRemedies",
     "Features",
@@ -110,6 +111,23 @@ class Features(NamedTuple):
     """
 
     levels: dict[str, tf.Tensor]
+
+
+class Correspondence(NamedTuple):
+    """What `correspond` returns: where places of two images are in one another.
+
+    Places are (y, x) in the corner convention; cell i of n of a map stands at `linspace(-1, 1, n)[i]`.
+
+    Attributes:
+        first_of_second: `[B, h, w, 2]` float32: for each cell of the second images the matching place in the first.
+        second_of_first: The other way round.
+        nearest_first_of_second: As the first, by the most alike features alone: what matching adds to them is measured
+            against it.
+    """
+
+    first_of_second: tf.Tensor
+    second_of_first: tf.Tensor
+    nearest_first_of_second: tf.Tensor
 
 
 class RunImages(Protocol):
@@ -281,6 +299,15 @@ class LandmarkModel(Model):
             `[B, S, S, 3]` float32 in [0, 1].
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
+
+    @property
+    def has_correspondence(self) -> bool:
+        """Whether it matches places of two images."""
+        return type(self).correspond is not LandmarkModel.correspond
+
+    def correspond(self, images_a: tf.Tensor, images_b: tf.Tensor) -> Correspondence:
+        """Matches all places of `images_a`, the first, with those of `images_b`, `[B, S, S, 3]` float32 in [0, 1] each."""
+        raise NotImplementedError(f"{type(self).__name__} matches no places")
 
     def own_health(self, images: tf.Tensor, find: Callable, render: Callable) -> OwnHealth:
         """What only this method can have wrong, of `images [B, S, S, 3]`, with its points and `render` as graphs."""

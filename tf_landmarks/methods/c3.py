@@ -13,7 +13,7 @@ IMM, whose decoder, warps and loss these are.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import tensorflow as tf
 from absl import logging
@@ -30,19 +30,6 @@ from tf_landmarks.methods.c3_options import C3Options
 
 _EXAMINED = 32  # images, at once
 _CONTROL_SIDE = 10  # of the flow's warps, as of the first stage's
-
-
-class Flow(NamedTuple):
-    """Where places of two images are in one another.
-
-    Attributes:
-        first_of_second: `[B, h, w, 2]` float32 (y, x), corner convention: for each cell of the second images the matching
-            place in the first; warps what the first has onto the second.
-        second_of_first: The other way round.
-    """
-
-    first_of_second: tf.Tensor
-    second_of_first: tf.Tensor
 
 
 class C3(base.LandmarkModel):
@@ -192,12 +179,15 @@ class C3(base.LandmarkModel):
         """Draws the look of some images in the poses of others, `[B, S, S, 3]` float32 in [0, 1] each."""
         return self.render(appearance_images, self.represent(pose_images).points)
 
-    def flow(self, images_a: tf.Tensor, images_b: tf.Tensor) -> Flow:
-        """Matches places of `images_a` and `images_b`, `[B, S, S, 3]` in [0, 1], cell by cell."""
+    def correspond(self, images_a: tf.Tensor, images_b: tf.Tensor) -> base.Correspondence:
+        """See the base class: T both ways."""
         first, second = (self.networks.see(images).flow for images in (images_a, images_b))
-        matches = self.networks.matches(first, second)
-        directions = (matches, correlation.exchange(matches))
-        return Flow(*(flow.places(m, "hard", self.options.temperature) for m in directions))
+        raw = correlation.correlation(first, second)
+        matches = self.networks.flow(raw)
+        found = (matches, correlation.exchange(matches), raw)
+        return base.Correspondence(
+            *(flow.places(m, "hard", self.options.temperature) for m in found)
+        )
 
     def own_health(
         self, images: tf.Tensor, find: c3_health.Find, render: c3_health.Render

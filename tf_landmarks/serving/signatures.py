@@ -67,7 +67,7 @@ class ServingModule:
 
     @property
     def _images(self) -> tf.TensorSpec:
-        return tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+        return _image_batch("images")
 
     @property
     def _inputs(self) -> tf.TensorSpec:
@@ -113,7 +113,7 @@ class LandmarkModule(ServingModule):
     baseline = ("predict_images",)
 
     def signatures(self) -> dict:
-        """See the base class; `render` only for methods with a generator."""
+        """See the base class; `render` only for methods with a generator, `flow` for those that match images."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         functions = {
             "serving_default": _graph(self.predict_bytes, image_bytes),
@@ -122,6 +122,9 @@ class LandmarkModule(ServingModule):
         }
         if self.model.has_generator:
             functions["render"] = _graph(self.render, self._images, self._landmarks)
+        if self.model.has_correspondence:
+            pair = (_image_batch(name) for name in ("images_a", "images_b"))
+            functions["flow"] = _graph(self.flow, *pair)
         return functions
 
     def extra_functions(self, names: tuple[str, ...]) -> dict:
@@ -129,6 +132,8 @@ class LandmarkModule(ServingModule):
         functions = {"predict_inputs": _graph(self.predict_inputs, self._inputs)}
         if "render" in names:
             functions["render_inputs"] = _graph(self.model.render, self._inputs, self._landmarks)
+        if self.model.has_correspondence:
+            functions["flow_inputs"] = _graph(self.flow_inputs, self._inputs, self._inputs)
         return functions
 
     @property
@@ -186,13 +191,52 @@ class LandmarkModule(ServingModule):
         rendered = self.model.render(inputs, points)[:count]
         return {"rendered": tf.image.convert_image_dtype(rendered, tf.uint8, saturate=True)}
 
+    def flow(self, images_a: tf.Tensor, images_b: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Matches places of pairs of images.
+
+        Args:
+            images_a: `[B, H, W, 3]` uint8.
+            images_b: As many, of a size of their own.
+
+        Returns:
+            `cells_a` and `cells_b`: the places that are matched, `[B, h, w, 2]` (x, y) in pixels of the images; `a_of_b`:
+            where in `images_a` each of `cells_b` is, likewise, and `b_of_a`.
+        """
+        (inputs_a, count), (inputs_b, _) = (
+            _at_least_one(self._to_input(images)) for images in (images_a, images_b)
+        )
+        found = self.model.correspond(inputs_a, inputs_b)
+        b_of_a, a_of_b = found.second_of_first[:count], found.first_of_second[:count]
+        cells_a, cells_b = (
+            tf.zeros_like(places)
+            + tf.constant(coordinates.corner_grid(places.shape[1:3]), tf.float32)
+            for places in (b_of_a, a_of_b)
+        )
+        places = {
+            "cells_a": (cells_a, images_a),
+            "b_of_a": (b_of_a, images_b),
+            "cells_b": (cells_b, images_b),
+            "a_of_b": (a_of_b, images_a),
+        }
+        return {key: self._to_pixels(p, tf.shape(of)[1:3]) for key, (p, of) in places.items()}
+
+    def flow_inputs(self, inputs_a: tf.Tensor, inputs_b: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`Correspondence` by name, of what the network sees, `[B, S, S, 3]` in [0, 1] each."""
+        return self.model.correspond(inputs_a, inputs_b)._asdict()
+
+    def _to_pixels(self, points: tf.Tensor, image_size: tf.Tensor) -> tf.Tensor:
+        """(y, x) in the corner convention of the network's input to (x, y) pixels of images."""
+        pixels = coordinates.pixels_from_corner(points, [self.geometry.size] * 2)
+        return coordinates.swap_xy(self.geometry.to_image(pixels, image_size))
+
     def _predict(self, inputs: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, count = _at_least_one(inputs)
         found = self.model.represent(inputs)
         landmarks, confidence = found.points[:count], found.confidence[:count]
-        pixels = coordinates.pixels_from_corner(landmarks, [self.geometry.size] * 2)
-        points = self.geometry.to_image(pixels, sizes[:, tf.newaxis])
-        return {"landmarks": coordinates.swap_xy(points), "confidence": confidence}
+        return {
+            "landmarks": self._to_pixels(landmarks, sizes[:, tf.newaxis]),
+            "confidence": confidence,
+        }
 
     def _decode_all(self, image_bytes: tf.Tensor, count: tf.Tensor):
         """Decodes each image by itself; those that fail are black, of size 2x2, and not ok."""
@@ -260,6 +304,10 @@ def _at_least_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     missing = tf.maximum(1 - count, 0)
     padding = [[0, missing]] + [[0, 0]] * (batch.shape.rank - 1)
     return tf.ensure_shape(tf.pad(batch, padding), batch.shape), count
+
+
+def _image_batch(name: str) -> tf.TensorSpec:
+    return tf.TensorSpec([None, None, None, 3], tf.uint8, name=name)
 
 
 def _graph(function: Callable, *inputs: tf.TensorSpec):
