@@ -65,6 +65,7 @@ def test_methods_state_their_published_defaults():
         "fse": (1e-4, "plateau", "none", 10_000, 0.1),
         "lmdis": (1e-3, "steps", "none", 10_000, 0.1),
         "dve": (1e-3, "constant", "none", 10_000, 0.1),
+        "c3": (5e-4, "steps", "variable", 10_000, 0.1),
         "semisupervised": (2e-3, "cosine", "none", 10_000, 0.1),
         "generation": (1e-4, "plateau", "none", 2000, 0.5),
     }
