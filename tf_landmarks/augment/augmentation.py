@@ -51,3 +51,12 @@ class Augmentation:
             found in the last, and it is redrawn with the appearance of the first.
         """
         raise NotImplementedError
+
+
+def part_of(rows: dict[str, tf.Tensor], name: str) -> dict[str, tf.Tensor]:
+    """The entries `<name>/<key>` of draws or of a batch, by their keys."""
+    return {
+        key.removeprefix(f"{name}/"): value
+        for key, value in rows.items()
+        if key.startswith(f"{name}/")
+    }

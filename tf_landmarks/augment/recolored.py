@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from tf_landmarks.augment import photometric
-from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
+from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws, part_of
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import Sampler
 
@@ -44,12 +44,7 @@ class Recolored(Augmentation):
         """See the base class."""
         batch = dict(self.inner.apply(images, draws, geometry))
         for name in self.names:
-            own = {
-                key.removeprefix(f"{name}/"): value
-                for key, value in draws.items()
-                if key.startswith(f"{name}/")
-            }
-            batch[name] = photometric.distort(batch[name], own)
+            batch[name] = photometric.distort(batch[name], part_of(draws, name))
         return batch
 
     def pictures(self, batch: Batch) -> list[tf.Tensor]:

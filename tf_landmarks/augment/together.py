@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
+from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws, part_of
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import Sampler
 
@@ -47,12 +47,3 @@ class Together(Augmentation):
         """Shows what the first part does."""
         name, part = next(iter(self.parts.items()))
         return part.pictures(part_of(batch, name))
-
-
-def part_of(rows: dict[str, tf.Tensor], name: str) -> dict[str, tf.Tensor]:
-    """What a part made, by its own keys."""
-    return {
-        key.removeprefix(f"{name}/"): value
-        for key, value in rows.items()
-        if key.startswith(f"{name}/")
-    }

@@ -20,7 +20,7 @@ from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import known_warp_pairs, natural_pairs, together, warped_pairs
-from tf_landmarks.augment.augmentation import Augmentation, Batch
+from tf_landmarks.augment.augmentation import Augmentation, Batch, part_of
 from tf_landmarks.augment.natural_pairs import other_of_pair
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import correlation, flow, frozen_network
@@ -151,16 +151,14 @@ class C3(base.LandmarkModel):
         """The last stage; terms: `cycle`, `inv`, `equiv`, `pair` and what they are made of, and two indices."""
         options, total, terms = self.options, 0.0, {}
         if options.takes_natural_pairs:
-            images = together.part_of(batch, "natural")["images"]
+            images = part_of(batch, "natural")["images"]
             total, terms = self._exchanged(images, training)
         if options.pair_weight:
-            loss, errors = self._redrawn(
-                together.part_of(batch, "warped"), training, is_first=False
-            )
+            loss, errors = self._redrawn(part_of(batch, "warped"), training, is_first=False)
             terms |= {"pair": loss, **errors}
             total += options.pair_weight * loss
         if options.flow_weight:
-            loss, matched = self._matched(together.part_of(batch, "known"))
+            loss, matched = self._matched(part_of(batch, "known"))
             terms |= matched
             total += options.flow_weight * loss
         return base.Losses({"joint": total}, terms)
