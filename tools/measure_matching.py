@@ -8,8 +8,6 @@ object, and in the third, a *different* one. Mean errors are pixels of a frame o
 before training. Writes matching.json. For models of methods that learn descriptors.
 """
 
-import os
-
 from absl import flags, logging
 
 from tf_landmarks import cli, results
@@ -43,8 +41,7 @@ def main(_) -> None:
 
         output = results.ResultFolder(_OUTPUT.value, ["matching.json"])
         model = ExportedModel(_MODEL.value)
-        test = os.path.join(_DATA.value, "test")
-        images = labelled.read_split(test if os.path.isdir(test) else _DATA.value)
+        images = labelled.read_part(_DATA.value, "test")
         images = export_matching.in_pairs(images, _SHUFFLE.value, _SEED.value)
         protocol = MatchingProtocol(_MATCHING.value, exact=_EXACT.value, seed=_SEED.value)
         measured = export_matching.measure(model, images, protocol)

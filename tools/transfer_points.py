@@ -11,8 +11,6 @@ that, name one and the same `--flow`. `--pairs` is a list of pairs with points a
 correct keypoints is told. Writes transfer.json.
 """
 
-import os
-
 from absl import flags, logging
 
 from tf_landmarks import cli, results
@@ -50,8 +48,7 @@ def main(_) -> None:
         if _PAIRS.value:
             measured = semantic_alignment.measure(carrier, pf_pascal.read_pairs(_PAIRS.value))
         else:
-            test = os.path.join(_DATA.value, "test")
-            images = labelled.read_split(test if os.path.isdir(test) else _DATA.value)
+            images = labelled.read_part(_DATA.value, "test")
             pair_transfer.check(images)
             pairs = pair_transfer.draw_pairs(len(images), _NUM_PAIRS.value, _SEED.value)
             measured = pair_transfer.measure(model, carrier, images, pairs, _NORMALIZER.value)

@@ -169,6 +169,12 @@ def read_split(folder: str) -> LabelledImages:
     )
 
 
+def read_part(data: str, part: str) -> LabelledImages:
+    """Opens the labelled images of `part/` in a folder, or of the folder where it has none; raises as `read_split`."""
+    inside = os.path.join(data, part)
+    return read_split(inside if os.path.isdir(inside) else data)
+
+
 def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
     """`[n]` different rows out of `total`, the same on every machine and NumPy version."""
     # RandomState, for its stream is frozen; that of default_rng may change between versions.

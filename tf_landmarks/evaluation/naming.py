@@ -28,8 +28,7 @@ def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImag
     Raises:
         UserError: If there are none, fewer than that, or a landmark is labelled nowhere.
     """
-    train = os.path.join(data, "train")
-    images = labelled.read_split(train if os.path.isdir(train) else data)
+    images = labelled.read_part(data, "train")
     rows = np.flatnonzero(landmark_errors.labelled_images(images.points))
     if num_images > len(rows):
         raise UserError(f"--num_images={num_images}: {data} has {len(rows)} labelled images")
