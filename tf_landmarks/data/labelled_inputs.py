@@ -47,6 +47,11 @@ def of(images: labelled.LabelledImages, geometry: Geometry) -> LabelledInputs:
     return LabelledInputs(inputs, points, tuple(images.names))
 
 
+def floats(images: np.ndarray) -> tf.Tensor:
+    """`[N, S, S, 3]` uint8 as networks take them, float32 in [0, 1]."""
+    return tf.constant(images / np.float32(255))
+
+
 def check(folder: str, flag: str) -> None:
     """Checks that a folder is there.
 
@@ -64,8 +69,7 @@ def read(folder: str, geometry: Geometry) -> LabelledInputs:
     Raises:
         UserError: If there are none, see `labelled.read_split`, or a landmark is labelled in none of them.
     """
-    train = os.path.join(folder, "train")
-    found = of(labelled.read_split(train if os.path.isdir(train) else folder), geometry)
+    found = of(labelled.read_part(folder, "train"), geometry)
     known = np.isfinite(found.points).all(axis=-1).any(axis=0)
     if not known.all():
         never = ", ".join(n for n, there in zip(found.names, known, strict=True) if not there)

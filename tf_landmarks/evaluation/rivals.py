@@ -16,8 +16,11 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from tf_landmarks import coordinates
+from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
+from tf_landmarks.data.labelled_inputs import LabelledInputs
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import few_labels, protocols
 from tf_landmarks.evaluation.yardstick import Yardstick
@@ -30,6 +33,7 @@ Learner = Callable[[np.ndarray, int], np.ndarray]
 # Descriptors longer than this are brought into the space that so many images span, without loss where
 # there are no more than that.
 _MAX_DIMENSIONS = 1500
+_PREDICTED = 64  # images that a network sees at a time
 _BLOCK = 256  # descriptors that are turned together
 
 
@@ -60,6 +64,29 @@ class Rival:
             seed: Of all that is drawn.
         """
         raise NotImplementedError
+
+
+def network_points(
+    find: Callable[[tf.Tensor], tf.Tensor],
+    measured: LabelledInputs,
+    labels: np.ndarray,
+    test: LabelledImages,
+    geometry: Geometry,
+) -> np.ndarray:
+    """What a `Learner` answers of a network that it has trained.
+
+    Args:
+        find: `[B, S, S, 3]` float32 in [0, 1] to `[B, A, 2]` (y, x) in the corner convention.
+        measured: The test images as it sees them.
+        labels: `[n, A, 2]` that it was trained by; points without any are answered by NaN.
+        test: The same images as they are.
+        geometry: Between the two.
+    """
+    batches = np.array_split(measured.images, -(-len(measured) // _PREDICTED))
+    found = np.concatenate([np.asarray(find(labelled_inputs.floats(b))) for b in batches])
+    found[:, np.isnan(labels).any(-1).all(0)] = np.nan
+    pixels = coordinates.pixels_from_corner(found, (geometry.size,) * 2)
+    return test.to_image(geometry, coordinates.swap_xy(pixels))
 
 
 @dataclasses.dataclass(frozen=True)

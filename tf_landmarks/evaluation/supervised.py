@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
@@ -14,8 +13,6 @@ from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import protocols, rivals, taught
 from tf_landmarks.evaluation.supervised_networks import NETWORKS, Recipe, SupervisedNetwork
-
-_BATCH = 64  # images predicted at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,18 +40,15 @@ class SupervisedRival(rivals.Rival):
     def learner(
         self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
     ) -> rivals.Learner:
-        geometry, size = Geometry(self.size), (self.size,) * 2
+        geometry = Geometry(self.size)
         known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))
         training = _Training(self, train.points.shape[1])
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
             self._say_where_images_are_not_seen(len(rows))
-            training.run(_floats(known.images[rows]), known.points[rows], seed + repeat)
-            batches = np.array_split(measured.images, -(-len(measured) // _BATCH))
-            found = np.concatenate([training.network(_floats(batch)) for batch in batches])
-            found[:, np.isnan(known.points[rows]).any(-1).all(0)] = np.nan
-            points = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
-            return test.to_image(geometry, points)
+            inputs, labels = labelled_inputs.floats(known.images[rows]), known.points[rows]
+            training.run(inputs, labels, seed + repeat)
+            return rivals.network_points(training.network, measured, labels, test, geometry)
 
         return learn
 
@@ -150,10 +144,6 @@ def make(name: str, steps: int | None = None, rotation: float | None = None) -> 
         strength = dataclasses.replace(strength, rotation=rotation)
     recipe = dataclasses.replace(recipe, steps=steps or recipe.steps, strength=strength)
     return SupervisedRival(name, recipe, NETWORKS[name].size)
-
-
-def _floats(inputs: np.ndarray) -> tf.Tensor:
-    return tf.constant(inputs / np.float32(255))
 
 
 def _factors(range_: float, count: int, draw: tf.Tensor) -> tf.Tensor:

@@ -5,15 +5,12 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import coordinates
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.evaluation import protocols, rivals
 from tf_landmarks.evaluation.supervised_networks import UNet
 from tf_landmarks.methods import ModelSpec, semisupervised
-
-_BATCH = 64  # images predicted at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +39,7 @@ class Taught(rivals.Rival):
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
             model = self._train(known, rows, seed + repeat)
             find = tf.function(lambda x: model.represent(x).points, autograph=False)
-            batches = np.array_split(measured.images, -(-len(measured) // _BATCH))
-            found = np.concatenate([find(_floats(batch)).numpy() for batch in batches])
-            found[:, np.isnan(known.points[rows]).any(-1).all(0)] = np.nan
-            pixels = coordinates.pixels_from_corner(found, (UNet.size,) * 2)
-            return test.to_image(geometry, coordinates.swap_xy(pixels))
+            return rivals.network_points(find, measured, known.points[rows], test, geometry)
 
         return learn
 
@@ -85,7 +78,3 @@ class Taught(rivals.Rival):
         for made in tf.data.Dataset.range(steps).map(batch).prefetch(2):
             step(made)
         return model
-
-
-def _floats(inputs: np.ndarray) -> tf.Tensor:
-    return tf.constant(inputs / np.float32(255))
