@@ -34,6 +34,13 @@ class PredictionRow(NamedTuple):
         """(height, width) in pixels; zeros where there is no image."""
         return (0, 0) if self.image is None else self.image.shape[:2]
 
+    def cells(self, num_landmarks: int) -> list[list[str]]:
+        """Returns x, y and confidence of each landmark as text, blank where the image could not be read."""
+        if self.landmarks is None:
+            return [[""] * 3 for _ in range(num_landmarks)]
+        values = np.column_stack([self.landmarks, self.confidence])
+        return [[f"{value:.3f}" for value in of_one] for of_one in values]
+
 
 def read(source: sources.Source, indices: Iterable[int]) -> list[PredictionRow]:
     """Reads images as rows without landmarks; logs those that cannot be read."""

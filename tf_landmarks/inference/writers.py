@@ -15,6 +15,7 @@ import numpy as np
 from tf_landmarks import run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
+from tf_landmarks.inference import deeplabcut
 from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, video_writer
 
@@ -28,7 +29,6 @@ FILES = {
     "overlay": "overlays/*",
 }
 FORMATS = tuple(FILES)
-_SCORER = "tf_landmarks"  # who found the points, in DeepLabCut's words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,13 @@ def open_writer(
     """
     if name == "overlay":
         return _overlay(output, look, source)
-    writers = {"csv": _csv, "json": _json, "coco": _coco, "dlc": _dlc, "tidy": _tidy}
+    writers = {
+        "csv": _csv,
+        "json": _json,
+        "coco": _coco,
+        "dlc": deeplabcut.write_csv,
+        "tidy": _tidy,
+    }
     return writers[name](output, names, source)
 
 
@@ -105,7 +111,7 @@ def _csv(output: str, names: Sequence[str], source: sources.Source):
         table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
 
         def write(row: PredictionRow) -> None:
-            cells = [cell for cells in _cells(row, len(names)) for cell in cells]
+            cells = [cell for cells in row.cells(len(names)) for cell in cells]
             table.writerow(
                 [row.file, *([row.frame] if source.of_videos else []), *cells, row.error]
             )
@@ -186,52 +192,10 @@ def _tidy(output: str, names: Sequence[str], source: sources.Source):
 
         def write(row: PredictionRow) -> None:
             place = [row.file, *([row.frame] if source.of_videos else [])]
-            for landmark, cells in zip(names, _cells(row, len(names)), strict=True):
+            for landmark, cells in zip(names, row.cells(len(names)), strict=True):
                 table.writerow([*place, landmark, *cells, row.error])
 
         yield write
-
-
-@contextlib.contextmanager
-def _dlc(output: str, names: Sequence[str], source: sources.Source):
-    """`dlc/`: what DeepLabCut writes of its predictions; confidence stands for the likelihood.
-
-    Of images one table, `landmarks.csv`, with a row for each. Of videos a table each, `walkDLC_tf_landmarks.csv`
-    for `walk.mp4`, with the numbers of the frames; one that cannot be opened has none. What could not be read is
-    blank.
-    """
-    folder = os.path.join(output, "dlc")
-    run_directory.make_folder(folder)
-    taken: dict[str, str] = {}  # the file that each table is of
-    with contextlib.ExitStack() as opened:
-        table = None if source.of_videos else _dlc_table(opened, folder, "landmarks", names)
-
-        def write(row: PredictionRow) -> None:
-            nonlocal table
-            if source.of_videos and row.frame is None:
-                return
-            if source.of_videos and row.file not in taken.values():
-                opened.close()
-                stem = os.path.splitext(row.file)[0]
-                name = row.file if stem in taken else stem  # of walk.mp4 and walk.avi
-                taken[name] = row.file
-                table = _dlc_table(opened, folder, f"{name}DLC_{_SCORER}", names)
-            cells = [cell for cells in _cells(row, len(names)) for cell in cells]
-            table.writerow([row.frame if source.of_videos else row.file, *cells])
-
-        yield write
-
-
-def _dlc_table(opened: contextlib.ExitStack, folder: str, name: str, names: Sequence[str]):
-    """Opens a table, until `opened` is closed, and writes its header."""
-    path = os.path.join(folder, name + ".csv")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    table = csv.writer(opened.enter_context(run_directory.open_whole(path)))
-    axes = ("x", "y", "likelihood")
-    table.writerow(["scorer", *[_SCORER] * len(axes) * len(names)])
-    table.writerow(["bodyparts", *(landmark for landmark in names for _ in axes)])
-    table.writerow(["coords", *axes * len(names)])
-    return table
 
 
 @contextlib.contextmanager
@@ -276,14 +240,6 @@ def write_pictures(output: str, source: sources.Source, remedy: str = "take anot
 
     with video_writer.VideoWriter(remedy) as film:
         yield write
-
-
-def _cells(row: PredictionRow, num_landmarks: int) -> list[list[str]]:
-    """x, y and confidence of each landmark, blank where the image could not be read."""
-    if row.landmarks is None:
-        return [[""] * 3 for _ in range(num_landmarks)]
-    values = np.column_stack([row.landmarks, row.confidence])
-    return [[f"{value:.3f}" for value in of_one] for of_one in values]
 
 
 def _dump(output: str, name: str, content) -> None:
