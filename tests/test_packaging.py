@@ -31,10 +31,11 @@ def requirements(lines: list[str]) -> list[str]:
     return sorted(str(Requirement(line)) for line in stated if line)
 
 
-def test_requirements_are_those_of_the_package_and_of_its_development():
+def test_requirements_are_those_of_the_package_and_of_its_extras():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     stated = requirements((ROOT / "requirements.txt").read_text().splitlines())
-    assert stated == requirements(project["dependencies"] + project["optional-dependencies"]["dev"])
+    extras = project["optional-dependencies"]
+    assert stated == requirements(project["dependencies"] + extras["formats"] + extras["dev"])
     assert all("==" in line for line in stated)
 
 

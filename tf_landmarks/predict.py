@@ -24,7 +24,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "where to write", required=True)
 _FORMATS = flags.DEFINE_list(
     "format",
     ["csv"],
-    "any of csv, json, coco, dlc (DeepLabCut's tables), tidy (a row for each landmark), overlay",
+    "any of csv, json, coco, dlc and dlc_h5 (DeepLabCut's tables), slp and sleap_h5 (SLEAP's project, and its "
+    "analysis of videos), tidy and parquet (a row for each landmark), overlay",
 )
 _NUMBERS = flags.DEFINE_bool(
     "overlay_numbers", False, "overlays have landmarks' numbers beside them"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.inference.models import CornerModel, SureModel
 from tf_landmarks.data import annotations, image_files, videos
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import batch, writers
@@ -16,37 +17,6 @@ from tf_landmarks.inference.exported import Prediction
 from tf_landmarks.visualize import overlays
 
 pytestmark = pytest.mark.core
-
-
-class CornerModel:
-    """Finds two landmarks: the centre of the top-left pixel and that of the bottom-right one."""
-
-    num_landmarks = 2
-    landmark_names = ("0", "1")
-
-    def predict(self, images):
-        points = [[[0, 0], [image.shape[1] - 1, image.shape[0] - 1]] for image in images]
-        points = np.array(points, np.float32).reshape(-1, 2, 2)
-        return Prediction(points, np.full(points.shape[:2], 0.5, np.float32))
-
-
-class SureModel(CornerModel):
-    """Finds the same, in images of 12 rows the second landmark with little confidence."""
-
-    def predict(self, images):
-        found = super().predict(images)
-        low = [[0.9, 0.3 if len(image) == 12 else 0.9] for image in images]
-        return Prediction(found.landmarks, np.array(low, np.float32).reshape(-1, 2))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Two images of different sizes, one of them in a folder below, and a broken file between."""
-    (tmp_path / "in" / "below").mkdir(parents=True)
-    Image.new("RGB", (30, 20), "red").save(tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "b.jpg").write_bytes(b"\xff\xd8\xff no more")
-    Image.new("RGB", (8, 12), "blue").save(tmp_path / "in" / "below" / "c.png")
-    return tmp_path
 
 
 def test_every_image_has_a_row_and_a_bad_one_its_reason(folder):
@@ -190,7 +160,8 @@ def test_a_look_without_overlays_is_refused(folder, look, formats, words):
 
 def test_an_unknown_format_lists_the_known_ones(folder):
     with pytest.raises(
-        ValueError, match=r"--format=yaml is unknown; it takes csv, json, coco, dlc, tidy, overlay"
+        ValueError,
+        match=r"--format=yaml is unknown; it takes csv, json, coco, dlc, .*, tidy, parquet, overlay",
     ):
         batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["yaml"])
 
@@ -199,20 +170,6 @@ def test_a_folder_without_images_names_the_flag(folder):
     (folder / "empty").mkdir()
     with pytest.raises(ValueError, match=r"--input=.*empty holds no image"):
         batch.predict_folder(CornerModel(), str(folder / "empty"), str(folder / "out"), ["csv"])
-
-
-@pytest.fixture
-def films(tmp_path):
-    """A video of 40 frames, 31 x 20 pixels, and one of 5 in a folder below; a broken one between."""
-    (tmp_path / "in" / "below").mkdir(parents=True)
-    for name, count, size in (("a.avi", 40, (31, 20)), ("below/c.avi", 5, (16, 24))):
-        code = cv2.VideoWriter_fourcc(*"MJPG")
-        writer = cv2.VideoWriter(str(tmp_path / "in" / name), code, 20.0, size)
-        for number in range(count):
-            writer.write(np.full((*size[::-1], 3), 5 * number, np.uint8))
-        writer.release()
-    (tmp_path / "in" / "b.mp4").write_text("no video")
-    return tmp_path
 
 
 def predict(folder, name: str, *formats: str) -> tuple[int, int]:

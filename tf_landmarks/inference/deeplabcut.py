@@ -1,4 +1,7 @@
-"""Landmarks as DeepLabCut writes what it predicts: a table of each video, or one of all images."""
+"""Landmarks as DeepLabCut writes what it predicts: a table of each video, or one of all images.
+
+Confidence stands for the likelihood.
+"""
 
 import contextlib
 import csv
@@ -7,48 +10,80 @@ from collections.abc import Sequence
 
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
+from tf_landmarks.inference import by_video
 from tf_landmarks.inference.rows import PredictionRow
 
 _SCORER = "tf_landmarks"  # who found the points, in DeepLabCut's words
+_COORDS = ("x", "y", "likelihood")
+_FOLDER = "dlc"
 
 
 @contextlib.contextmanager
 def write_csv(output: str, names: Sequence[str], source: sources.Source):
-    """`dlc/`: what DeepLabCut writes of its predictions; confidence stands for the likelihood.
+    """`dlc/*.csv`: a table for each video, or one for all images.
 
-    Of images one table, `landmarks.csv`, with a row for each. Of videos a table each, `walkDLC_tf_landmarks.csv`
-    for `walk.mp4`, with the numbers of the frames; one that cannot be opened has none. What could not be read is
-    blank.
+    Of images `landmarks.csv`, with a row for each. Of videos `walkDLC_tf_landmarks.csv` for `walk.mp4`, with the
+    numbers of the frames; one that cannot be opened has none. What could not be read is blank.
     """
-    folder = os.path.join(output, "dlc")
-    run_directory.make_folder(folder)
-    taken: dict[str, str] = {}  # the file that each table is of
+    run_directory.make_folder(os.path.join(output, _FOLDER))
+    tables, opened_for = by_video.Names(), None
     with contextlib.ExitStack() as opened:
-        table = None if source.of_videos else _open_table(opened, folder, "landmarks", names)
+        table = None if source.of_videos else _open_table(opened, _path(output, "", "csv"), names)
 
         def write(row: PredictionRow) -> None:
-            nonlocal table
+            nonlocal table, opened_for
             if source.of_videos and row.frame is None:
                 return
-            if source.of_videos and row.file not in taken.values():
+            if source.of_videos and row.file != opened_for:
                 opened.close()
-                stem = os.path.splitext(row.file)[0]
-                name = row.file if stem in taken else stem  # of walk.mp4 and walk.avi
-                taken[name] = row.file
-                table = _open_table(opened, folder, f"{name}DLC_{_SCORER}", names)
+                opened_for = row.file
+                table = _open_table(opened, _path(output, tables.of(row.file), "csv"), names)
             cells = [cell for cells in row.cells(len(names)) for cell in cells]
             table.writerow([row.frame if source.of_videos else row.file, *cells])
 
         yield write
 
 
-def _open_table(opened: contextlib.ExitStack, folder: str, name: str, names: Sequence[str]):
-    """Opens a table, until `opened` is closed, and writes its header."""
-    path = os.path.join(folder, name + ".csv")
+@contextlib.contextmanager
+def write_h5(output: str, names: Sequence[str], source: sources.Source):
+    """`dlc/*.h5`: the tables of `write_csv` as data frames, by pandas, under the key that DeepLabCut reads.
+
+    Values are those of the CSV, to the digit.
+    """
+    import pandas as pd
+
+    run_directory.make_folder(os.path.join(output, _FOLDER))
+    gathered = by_video.Gathered(source)
+    yield gathered.write
+    columns = pd.MultiIndex.from_product(
+        [[_SCORER], names, _COORDS], names=["scorer", "bodyparts", "coords"]
+    )
+    tables = by_video.Names()
+    for video, rows in gathered.rows.items():
+        values = [
+            [float(cell or "nan") for cells in row.cells(len(names)) for cell in cells]
+            for row in rows
+        ]
+        index = [row.frame if video else row.file for row in rows]
+        frame = pd.DataFrame(values, index=index, columns=columns)
+        path = _path(output, tables.of(video) if video else "", "h5")
+        # Not `table`, which has a column for each value: some 2000 is its end.
+        frame.to_hdf(f"{path}.part", key="df_with_missing", mode="w", format="fixed")
+        os.replace(f"{path}.part", path)
+
+
+def _path(output: str, video: str, ending: str) -> str:
+    """The table's file, for a video or, if there is none, for images; its folder is made."""
+    name = f"{video}DLC_{_SCORER}" if video else "landmarks"
+    path = os.path.join(output, _FOLDER, f"{name}.{ending}")
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
+
+
+def _open_table(opened: contextlib.ExitStack, path: str, names: Sequence[str]):
+    """Opens a table, until `opened` is closed, and writes its header."""
     table = csv.writer(opened.enter_context(run_directory.open_whole(path)))
-    axes = ("x", "y", "likelihood")
-    table.writerow(["scorer", *[_SCORER] * len(axes) * len(names)])
-    table.writerow(["bodyparts", *(landmark for landmark in names for _ in axes)])
-    table.writerow(["coords", *axes * len(names)])
+    table.writerow(["scorer", *[_SCORER] * len(_COORDS) * len(names)])
+    table.writerow(["bodyparts", *(landmark for landmark in names for _ in _COORDS)])
+    table.writerow(["coords", *_COORDS * len(names)])
     return table

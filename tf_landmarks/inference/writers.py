@@ -1,4 +1,4 @@
-"""Landmarks of images or videos as files: tables, JSON, COCO keypoints, DeepLabCut's tables, pictures.
+"""Landmarks of images or videos as files: tables, JSON, COCO keypoints, DeepLabCut's and SLEAP's files, pictures.
 
 `open_writer` makes a context manager that gives a function to call with one row after the other.
 """
@@ -6,6 +6,7 @@
 import contextlib
 import csv
 import dataclasses
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 from tf_landmarks import run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import deeplabcut
+from tf_landmarks.inference import deeplabcut, sleap
 from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, video_writer
 
@@ -25,10 +26,21 @@ FILES = {
     "json": "landmarks.json",
     "coco": "coco.json",
     "dlc": "dlc/*",
+    "dlc_h5": "dlc/*",
+    "slp": "landmarks.slp",
+    "sleap_h5": "sleap/*",
     "tidy": "tidy.csv",
+    "parquet": "tidy.parquet",
     "overlay": "overlays/*",
 }
 FORMATS = tuple(FILES)
+#: The packages, as they are imported, that some formats need besides.
+_NEEDS = {
+    "dlc_h5": ("pandas", "tables"),
+    "slp": ("sleap_io",),
+    "sleap_h5": ("sleap_io",),
+}
+_PARQUET_ROWS = 2**14  # images whose rows are written together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +81,17 @@ def check_look(look: OverlayLook, formats: Sequence[str]) -> None:
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises UserError for a format that is not one of `FORMATS`."""
+    """Raises UserError for a format that is not one of `FORMATS`, or whose packages are not installed."""
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"--format={','.join(unknown)} is unknown; it takes {', '.join(FORMATS)}")
+    for name in formats:
+        missing = [m for m in _NEEDS.get(name, ()) if importlib.util.find_spec(m) is None]
+        if missing:
+            raise UserError(
+                f"--format={name} needs {' and '.join(missing).replace('_', '-')}, not installed here; "
+                "pip install '.[formats]' in the folder of tf_landmarks' source, on Python 3.11 or later, does it"
+            )
 
 
 def open_writer(
@@ -94,7 +113,11 @@ def open_writer(
         "json": _json,
         "coco": _coco,
         "dlc": deeplabcut.write_csv,
+        "dlc_h5": deeplabcut.write_h5,
+        "slp": sleap.write_project,
+        "sleap_h5": sleap.write_analysis,
         "tidy": _tidy,
+        "parquet": _parquet,
     }
     return writers[name](output, names, source)
 
@@ -196,6 +219,46 @@ def _tidy(output: str, names: Sequence[str], source: sources.Source):
                 table.writerow([*place, landmark, *cells, row.error])
 
         yield write
+
+
+@contextlib.contextmanager
+def _parquet(output: str, names: Sequence[str], source: sources.Source):
+    """`tidy.parquet`: the rows of `tidy.csv`, with numbers as numbers, unrounded, and what is missing as null."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    text, number = pa.dictionary(pa.int32(), pa.string()), pa.float32()
+    schema = pa.schema(
+        [
+            ("file", text),
+            *([("frame", pa.int64())] if source.of_videos else []),
+            ("landmark", text),
+            *((axis, number) for axis in ("x", "y", "confidence")),
+            ("error", pa.string()),
+        ]
+    )
+    with (
+        run_directory.open_whole(os.path.join(output, FILES["parquet"]), "wb") as file,
+        pyarrow.parquet.ParquetWriter(file, schema) as table,
+    ):
+        waiting: list[dict] = []
+
+        def flush() -> None:
+            table.write_table(pa.Table.from_pylist(waiting, schema))
+            waiting.clear()
+
+        def write(row: PredictionRow) -> None:
+            place = {"file": row.file, "frame": row.frame, "error": row.error or None}
+            for k, landmark in enumerate(names):
+                found = row.landmarks is not None
+                x, y = row.landmarks[k].tolist() if found else (None, None)
+                sure = float(row.confidence[k]) if found else None
+                waiting.append({**place, "landmark": landmark, "x": x, "y": y, "confidence": sure})
+            if len(waiting) >= _PARQUET_ROWS * len(names):
+                flush()
+
+        yield write
+        flush()
 
 
 @contextlib.contextmanager

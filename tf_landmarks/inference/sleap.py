@@ -1,0 +1,86 @@
+"""Landmarks as SLEAP's files, by `sleap-io`: a project to open and correct, and its analysis of videos."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_landmarks import run_directory
+from tf_landmarks.data import sources
+from tf_landmarks.errors import UserError
+from tf_landmarks.inference import by_video
+
+_FOLDER = "sleap"
+
+
+@contextlib.contextmanager
+def write_project(output: str, names: Sequence[str], source: sources.Source):
+    """`landmarks.slp`: one instance for each image or frame, predicted, with the confidences as scores.
+
+    It names videos and images by their paths; what could not be read has no instance.
+    """
+    import sleap_io
+
+    gathered = by_video.Gathered(source)
+    yield gathered.write
+    labels = _labels(gathered, names, source)
+    path = os.path.join(output, "landmarks.slp")
+    sleap_io.save_slp(labels, f"{path}.part.slp", embed=False, verbose=False)
+    os.replace(f"{path}.part.slp", path)
+
+
+@contextlib.contextmanager
+def write_analysis(output: str, names: Sequence[str], source: sources.Source):
+    """`sleap/walk.analysis.h5` for `walk.mp4`: arrays of tracks and scores over all frames, as SLEAP exports them.
+
+    Raises:
+        UserError: If images are predicted, which have no numbers.
+    """
+    import sleap_io
+
+    if not source.of_videos:
+        raise UserError(
+            "--format=sleap_h5 has the frames of videos, and --input holds images; take slp, or tidy"
+        )
+    run_directory.make_folder(os.path.join(output, _FOLDER))
+    gathered = by_video.Gathered(source)
+    yield gathered.write
+    labels, tables = _labels(gathered, names, source), by_video.Names()
+    for name, video in zip(gathered.rows, labels.videos, strict=True):
+        path = os.path.join(output, _FOLDER, tables.of(name) + ".analysis.h5")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        sleap_io.save_analysis_h5(labels, f"{path}.part.h5", video=video)
+        os.replace(f"{path}.part.h5", path)
+
+
+def _labels(gathered: by_video.Gathered, names: Sequence[str], source: sources.Source):
+    """What was found, as sleap-io's `Labels`: its videos are those of `gathered`, in their order."""
+    import sleap_io
+
+    skeleton = sleap_io.Skeleton(nodes=list(names))
+    track = sleap_io.Track("1")
+    videos, frames = [], []
+    for name, rows in gathered.rows.items():
+        paths = [os.path.abspath(os.path.join(source.root, row.file)) for row in rows]
+        video = sleap_io.Video(paths[0] if name else paths, open_backend=False)
+        if not name:  # stated, as sleap-io would look it up in the first image, which may be broken
+            video.backend_metadata = {
+                "type": "ImageVideo",
+                "filename": paths[0],
+                "filenames": paths,
+            }
+        videos.append(video)
+        for number, row in enumerate(rows):
+            if row.landmarks is None:
+                continue
+            instance = sleap_io.PredictedInstance.from_numpy(
+                np.asarray(row.landmarks, float),
+                skeleton,
+                point_scores=np.asarray(row.confidence, float),
+                score=float(np.mean(row.confidence)),
+                track=track,
+            )
+            index = row.frame if name else number
+            frames.append(sleap_io.LabeledFrame(video, index, [instance]))
+    return sleap_io.Labels(frames, videos=videos, skeletons=[skeleton], tracks=[track])
