@@ -223,7 +223,7 @@ BAD = {
     "a download that was refused": (table("<!DOCTYPE html><html>"), "landmarks.csv is a web page; .*Download the file anew"),
     "a pointer of Git LFS": (labels("version https://git-lfs.github.com/spec/v1\n"), "is only a pointer to the file; fetch it with git lfs pull"),
     "a spreadsheet by its name": ({**IMAGES, "landmarks.xlsx": b"PK"}, "no annotations: .*landmarks.xlsx .a spreadsheet: save it as CSV"),
-    "SLEAP's project": ({"walk.avi": 0, "walk.slp": b""}, "no annotations: .*walk.slp .SLEAP's project: export its analysis CSV"),
+    "SLEAP's project, damaged": ({"walk.avi": 0, "walk.slp": b""}, "walk.slp cannot be read as a SLEAP project|sleap-io, not installed"),
     "COCO's results": (labels([keypoints(1, 3, [])]), "labels.json .a list, as COCO's results are"),
     "an image at two places": ({**table(CSV), "images/a.png": (64, 48)}, "csv:2: a.png fits .*images/a.png and .*/a.png; remove or rename one"),
     "zero bytes": (table(CSV.encode() + bytes(99)), "zero bytes"),

@@ -17,7 +17,6 @@ _UNREAD = {
     ".xlsx": "a spreadsheet: save it as CSV",
     ".xls": "a spreadsheet: save it as CSV",
     ".ods": "a spreadsheet: save it as CSV",
-    ".slp": "SLEAP's project: export its analysis CSV",
 }
 
 #: The labelled rows of one file, and the image or frame of each; None where it is not there.
@@ -28,15 +27,15 @@ def find_labelled(folder: str | Path) -> list[Found]:
     """Finds the labelled images of a folder, or the labelled frames of its videos.
 
     Taken is the first that is there: landmarks.csv; a COCO keypoints JSON; DeepLabCut's CollectedData, in
-    the folder or one in each of some folders below; tables with the names of the videos beside them. What
-    else could be annotations is named in a line.
+    the folder or one in each of some folders below; a SLEAP project; tables with the names of the videos beside
+    them. What else could be annotations is named in a line.
 
     Raises:
         UserError: If there are none, several, or they cannot be read or contradict each other.
     """
     folder = Path(folder)
     listing = _Listing(folder)
-    for find in (_find_landmarks, _find_coco, _find_deeplabcut):
+    for find in (_find_landmarks, _find_coco, _find_deeplabcut, _find_sleap):
         known = find(listing)
         if known:
             listing.report_others([one.path for one in known])
@@ -47,7 +46,7 @@ def find_labelled(folder: str | Path) -> list[Found]:
         return found
     raise UserError(
         f"{folder} has no annotations: looked for landmarks.csv, a COCO keypoints *.json, DeepLabCut's "
-        "CollectedData*.csv or .h5, and beside each video a table of its name (walk.csv for walk.mp4)"
+        "CollectedData*.csv or .h5, SLEAP's *.slp, and beside each video a table of its name (walk.csv for walk.mp4)"
         f"{listing.others([])}."
     )
 
@@ -83,7 +82,7 @@ class _Listing:
 
     def others(self, taken: list[Path]) -> str:
         """`; passed over: ...` of the files that could be annotations but were not taken."""
-        endings = (*_TABLES, *_H5, *_UNREAD, ".json")
+        endings = (*_TABLES, *_H5, *_UNREAD, reading.SLP, ".json")
         known = self.twins.union(taken)
         left = [one for one in self.below if one.suffix.lower() in endings and one not in known]
         if not left:
@@ -164,6 +163,14 @@ def _find_deeplabcut(listing: _Listing) -> list[Annotations]:
         known.append(reading.read_twins(inside))
         listing.twins.update(inside)
     return known
+
+
+def _find_sleap(listing: _Listing) -> list[Annotations]:
+    found = [path for path in listing.here if path.suffix.lower() == reading.SLP]
+    if not found:
+        return []
+    _refuse_several(listing.folder, found)
+    return [reading.read_annotations(found[0])]
 
 
 def _find_video_tables(listing: _Listing) -> list[Found]:

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from tf_landmarks.data.annotations import coco, deeplabcut, tables, wide
+from tf_landmarks.data.annotations import coco, deeplabcut, sleap_project, tables, wide
 from tf_landmarks.data.annotations.base import Annotations, shown
 from tf_landmarks.errors import UserError
 
+SLP = ".slp"  #: the ending of SLEAP's projects
 _H5 = (".h5", ".hdf5")
 
 
 def read_annotations(path: str | Path) -> Annotations:
-    """Reads a landmarks CSV, a video's CSV, SLEAP's CSV, DeepLabCut's CSV or HDF5, or a COCO JSON.
+    """Reads a landmarks CSV, a video's CSV, SLEAP's CSV or project, DeepLabCut's CSV or HDF5, or a COCO JSON.
 
     Raises:
         OSError: There is nothing to read at `path`.
@@ -23,6 +24,8 @@ def read_annotations(path: str | Path) -> Annotations:
     path = Path(path)
     if path.suffix.lower() in _H5:
         return deeplabcut.read_h5(path)
+    if path.suffix.lower() == SLP:
+        return sleap_project.read_project(path)
     if path.suffix.lower() == ".json":
         return coco.read_coco(path, coco.read_json(path))
     table = tables.read_table(path)
