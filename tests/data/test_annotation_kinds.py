@@ -267,7 +267,7 @@ BAD = {
     "frames in landmarks.csv": (film(FRAME_CSV, "landmarks.csv"), "landmarks.csv numbers frames; call it walk.csv, as the video walk.avi"),
     "frames in landmarks.csv without video": (table(FRAME_CSV), "landmarks.csv numbers frames; call it like the video"),
     "two landmarks.csv": ({**table(CSV), "landmarks.tsv": CSV}, "several annotation files .landmarks.csv, landmarks.tsv.; keep one"),
-    "no annotations": (IMAGES, r"has no annotations: looked for landmarks.csv, a COCO .*CollectedData\*.csv or .h5, .*\(walk.csv for walk.mp4\)\.$"),
+    "no annotations": (IMAGES, r"has no annotations: looked for landmarks.csv, a COCO .*CollectedData\*.csv or .h5, .*\(walk.csv for walk.mp4\), SLEAP's \*.slp\.$"),
     "a table of another name": ({**IMAGES, "labels.csv": CSV}, r"has no annotations: .*passed over: labels.csv \(no video has this name"),
     "LabelMe": ({**IMAGES, **{f"{n}.json": {"shapes": [], "imagePath": ""} for n in "ab"}}, r"no annotations.*a.json and 1 more \(LabelMe's\)"),
     "COCO of outlines": (labels(coco(categories=[{"id": 1, "name": "mouse"}])), r"labels.json \(COCO without keypoints\)"),

@@ -73,6 +73,20 @@ def test_images_moved_to_another_computer_are_found_by_their_names(folder):
     assert [path.rpartition("/")[2] for path in known.paths] == ["b.png"]
 
 
+def test_a_template_that_nobody_filled_in_yields_to_a_project(folder, caplog):
+    (folder / "landmarks.csv").write_text("file,nose_x,nose_y,tail_x,tail_y\na.png,,,,\n")
+    with pytest.raises(UserError, match=r"landmarks.csv holds no labelled row"):
+        labelled.read_part(folder, "train")
+    frames = {0: [([[5, 6], [7, 8]], False)]}
+    save(folder / "mine.slp", image_video([folder / "images" / "a.png"]), frames)
+    with caplog.at_level("INFO"):
+        known = labelled.read_part(folder, "train")
+    np.testing.assert_array_equal(known.points, [[[5, 6], [7, 8]]])
+    assert "passed over: landmarks.csv (no row has a point)" in caplog.text
+    (folder / "landmarks.csv").write_text("file,nose_x,nose_y\na.png,1,2\n")
+    assert labelled.read_part(folder, "train").names == ["nose"]
+
+
 def test_frames_of_videos_have_their_names(tmp_path):
     video = sleap_io.Video("/elsewhere/walk.mp4", open_backend=False)
     save(tmp_path / "mine.slp", video, {12: [([[5, 6], [7, 8]], False)]})

@@ -26,27 +26,33 @@ Found = tuple[Annotations, list[str | None]]
 def find_labelled(folder: str | Path) -> list[Found]:
     """Finds the labelled images of a folder, or the labelled frames of its videos.
 
-    Taken is the first that is there: landmarks.csv; a COCO keypoints JSON; DeepLabCut's CollectedData, in
-    the folder or one in each of some folders below; a SLEAP project; tables with the names of the videos beside
-    them. What else could be annotations is named in a line.
+    Taken is the first that is there and has a point: landmarks.csv; a COCO keypoints JSON; DeepLabCut's CollectedData, in
+    the folder or one in each of some folders below; tables with the names of the videos beside them; a SLEAP
+    project. What else could be annotations is named in a line.
 
     Raises:
         UserError: If there are none, several, or they cannot be read or contradict each other.
     """
     folder = Path(folder)
     listing = _Listing(folder)
-    for find in (_find_landmarks, _find_coco, _find_deeplabcut, _find_sleap):
+    blank: list[Annotations] = []
+    for find in (_find_landmarks, _find_coco, _find_deeplabcut):
         known = find(listing)
-        if known:
+        if any(one.labelled().any() for one in known):
             listing.report_others([one.path for one in known])
             return [_with_images(one) for one in known]
-    found = _find_video_tables(listing)
+        blank += known
+    # A template that nobody has filled in yields to what was marked elsewhere.
+    found = _find_video_tables(listing) or [_with_images(one) for one in _find_sleap(listing)]
     if found:
+        listing.reasons.update((one.path, "no row has a point") for one in blank)
         listing.report_others([one.path for one, _ in found])
         return found
+    if blank:
+        return [_with_images(blank[0])]
     raise UserError(
         f"{folder} has no annotations: looked for landmarks.csv, a COCO keypoints *.json, DeepLabCut's "
-        "CollectedData*.csv or .h5, SLEAP's *.slp, and beside each video a table of its name (walk.csv for walk.mp4)"
+        "CollectedData*.csv or .h5, beside each video a table of its name (walk.csv for walk.mp4), SLEAP's *.slp"
         f"{listing.others([])}."
     )
 
