@@ -55,10 +55,12 @@ def read(source: sources.Source, indices: Iterable[int]) -> list[PredictionRow]:
     return rows
 
 
-def read_in_batches(source: sources.Source) -> Iterator[list[PredictionRow]]:
-    """Reads all images of a source, as `read` does, in lists of up to `BATCH`, or of `BATCH_BYTES`."""
+def read_in_batches(
+    source: sources.Source, indices: Iterable[int] | None = None
+) -> Iterator[list[PredictionRow]]:
+    """Reads images of a source, all if none are named, as `read` does, in lists of up to `BATCH`, or of `BATCH_BYTES`."""
     batch, num_bytes = [], 0
-    for index in range(len(source)):
+    for index in range(len(source)) if indices is None else indices:
         batch += read(source, [index])
         num_bytes += 0 if batch[-1].image is None else batch[-1].image.nbytes
         if len(batch) == BATCH or num_bytes >= BATCH_BYTES:
