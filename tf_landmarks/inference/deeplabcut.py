@@ -8,6 +8,8 @@ import csv
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.inference import by_video
@@ -70,6 +72,30 @@ def write_h5(output: str, names: Sequence[str], source: sources.Source):
         # Not `table`, which has a column for each value: some 2000 is its end.
         frame.to_hdf(f"{path}.part", key="df_with_missing", mode="w", format="fixed")
         os.replace(f"{path}.part", path)
+
+
+def write_labels(
+    folder: str, names: Sequence[str], video: str, files: Sequence[str], points: np.ndarray
+) -> None:
+    """Writes `CollectedData_tf_landmarks.csv` and `.h5`, labels of images to correct in DeepLabCut.
+
+    Args:
+        folder: Where to; it is there.
+        names: Of A landmarks.
+        video: The folder below `labeled-data` in which the images will lie.
+        files: Of N images.
+        points: `[N, A, 2]` (x, y) pixels.
+    """
+    import pandas as pd
+
+    columns = pd.MultiIndex.from_product(
+        [[_SCORER], names, _COORDS[:2]], names=["scorer", "bodyparts", "coords"]
+    )
+    index = pd.MultiIndex.from_tuples([("labeled-data", video, file) for file in files])
+    frame = pd.DataFrame(np.reshape(points, (len(files), -1)), index=index, columns=columns)
+    path = os.path.join(folder, f"CollectedData_{_SCORER}")
+    frame.to_csv(f"{path}.csv")
+    frame.to_hdf(f"{path}.h5", key="df_with_missing", mode="w", format="fixed")
 
 
 def _path(output: str, video: str, ending: str) -> str:

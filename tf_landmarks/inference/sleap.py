@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import by_video
+from tf_landmarks.inference.rows import PredictionRow
 
 _FOLDER = "sleap"
 
@@ -20,12 +21,36 @@ def write_project(output: str, names: Sequence[str], source: sources.Source):
 
     It names videos and images by their paths; what could not be read has no instance.
     """
+    gathered = by_video.Gathered(source)
+    yield gathered.write
+    _save(_labels(gathered, names, source), os.path.join(output, "landmarks.slp"))
+
+
+def write_suggestions(
+    path: str, names: Sequence[str], source: sources.Source, found: Iterable[PredictionRow]
+) -> None:
+    """Writes a project that suggests images for labelling, with what was found in them as predicted instances.
+
+    Args:
+        path: The file.
+        names: Of the landmarks to mark.
+        source: The images.
+        found: A row for each, without landmarks where nothing is known.
+    """
     import sleap_io
 
     gathered = by_video.Gathered(source)
-    yield gathered.write
+    for row in found:
+        gathered.write(row)
     labels = _labels(gathered, names, source)
-    path = os.path.join(output, "landmarks.slp")
+    (video,) = labels.videos
+    labels.suggestions = [sleap_io.SuggestionFrame(video, index) for index in range(len(source))]
+    _save(labels, path)
+
+
+def _save(labels, path: str) -> None:
+    import sleap_io
+
     sleap_io.save_slp(labels, f"{path}.part.slp", embed=False, verbose=False)
     os.replace(f"{path}.part.slp", path)
 

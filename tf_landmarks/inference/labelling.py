@@ -1,0 +1,138 @@
+"""A folder of images to label, with the files in which people and their programs label."""
+
+import csv
+import importlib.util
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_landmarks import run_directory
+from tf_landmarks.data import frame_names, sources
+from tf_landmarks.errors import UserError
+from tf_landmarks.inference import batch, deeplabcut, rows, sleap
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.visualize import grids, overlays
+
+TEMPLATE, PROJECT, PICTURE = "landmarks.csv", "labels.slp", "proposals/chosen.png"
+#: What `write` writes.
+FILES = ("images/*", TEMPLATE, PROJECT, "proposals/*")
+_SIDE, _COLUMNS = 200, 5  # of the picture of all
+
+
+def landmark_names(names: Sequence[str], model: ExportedModel | None) -> list[str]:
+    """What people call the landmarks to label.
+
+    Args:
+        names: `--names`; of the model, if empty.
+        model: An export, or None.
+
+    Raises:
+        UserError: If neither says.
+    """
+    own = list(model.facts.get("names") or ()) if model else []
+    if not names and not own:
+        raise UserError(
+            "the landmarks to label have no names: give --names=nose,tail, in the order in which they are marked"
+        )
+    return list(names) or own
+
+
+def write(
+    folder: str,
+    source: sources.Source,
+    chosen: Sequence[int],
+    names: Sequence[str],
+    model: ExportedModel | None,
+) -> list[str]:
+    """Writes images to label.
+
+    Args:
+        folder: Where to: what `FILES` lists.
+        source: Where the images are from.
+        chosen: Which of them.
+        names: Of the landmarks to label.
+        model: Proposes where they are, if it knows them by these names.
+
+    Returns:
+        Lines that say what was written and what was not.
+    """
+    run_directory.make_folder(folder)
+    images = os.path.join(folder, "images")
+    os.makedirs(images, exist_ok=True)
+    found = rows.read(source, chosen)
+    files = _file_names(found)
+    for name, row in zip(files, found, strict=True):
+        with run_directory.open_whole(os.path.join(images, name), "wb") as file:
+            file.write(overlays.encode_png(row.image))
+    with run_directory.open_whole(os.path.join(folder, TEMPLATE)) as file:
+        table = csv.writer(file)
+        table.writerow(["file", *(f"{name}_{axis}" for name in names for axis in "xy")])
+        table.writerows([name] + [""] * (2 * len(names)) for name in files)
+    lines = [f"wrote {len(files)} images and {TEMPLATE} in {folder}"]
+    proposals = os.path.join(folder, "proposals")
+    run_directory.make_folder(proposals)
+    written = sources.open_source(images, prefer_train=False)
+    if proposes := bool(model) and list(model.facts.get("names") or ()) == list(names):
+        batch.predict_folder(model, images, proposals, ["coco", "overlay"])
+        found = rows.predict(model, found)
+        lines.append("the model proposes where the landmarks are: labels to correct, not labels")
+    found = [row._replace(file=name, frame=None) for row, name in zip(found, files, strict=True)]
+    lines += _write_for_other_programs(folder, proposals, written, names, found, proposes)
+    with open(os.path.join(folder, PICTURE), "wb") as file:
+        file.write(overlays.encode_png(_picture(found)))
+    return lines
+
+
+def _file_names(found: Sequence[rows.PredictionRow]) -> list[str]:
+    """A file's name for each image, `walk_f000012.png` for a frame; no two are alike."""
+    names: list[str] = []
+    for row in found:
+        stem = os.path.splitext(row.file)[0].replace("/", "_")
+        file, page = frame_names.split_name(row.file)
+        if page is not None:
+            stem = os.path.splitext(file)[0].replace("/", "_")
+        number = row.frame if row.frame is not None else page
+        stem += "" if number is None else f"_f{number:06d}"
+        name, again = f"{stem}.png", 1
+        while name in names:
+            again += 1
+            name = f"{stem}_{again}.png"
+        names.append(name)
+    return names
+
+
+def _write_for_other_programs(
+    folder: str,
+    proposals: str,
+    source: sources.Source,
+    names: Sequence[str],
+    found: Sequence[rows.PredictionRow],
+    proposes: bool,
+) -> list[str]:
+    """Writes SLEAP's project and, where there are proposals, DeepLabCut's labels; says what it could not."""
+    lines = []
+    order = {name: place for place, name in enumerate(source.names)}
+    found = sorted(found, key=lambda row: order[row.file])
+    if importlib.util.find_spec("sleap_io"):
+        sleap.write_suggestions(os.path.join(folder, PROJECT), names, source, found)
+        lines.append(f"wrote {PROJECT}, a SLEAP project that suggests these images")
+    else:
+        lines.append(f"{PROJECT} was not written: it needs sleap-io (pip install '.[formats]')")
+    if proposes and importlib.util.find_spec("pandas") and importlib.util.find_spec("tables"):
+        points = np.stack([row.landmarks for row in found])
+        deeplabcut.write_labels(
+            proposals, names, os.path.basename(os.path.abspath(folder)), source.names, points
+        )
+        lines.append("wrote proposals/CollectedData_tf_landmarks.csv and .h5, DeepLabCut's labels")
+    return lines
+
+
+def _picture(found: Sequence[rows.PredictionRow]) -> np.ndarray:
+    """All chosen images, with what is proposed."""
+    cells = []
+    for row in found:
+        factor = _SIDE / max(row.size)
+        points = np.full((0, 2), np.nan) if row.landmarks is None else row.landmarks
+        cells.append(overlays.draw_landmarks(row.image, points, factor))
+    return grids.wrap(cells, _COLUMNS)
