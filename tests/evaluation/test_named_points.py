@@ -13,9 +13,12 @@ def test_points_are_those_of_the_same_names_whatever_the_labels_are():
     regressor = protocol.fit(protocols.Examples(landmarks, points, 64))
     np.testing.assert_allclose(regressor.predict(landmarks), landmarks[:, [2, 0]], atol=1e-9)
     assert regressor.ridges == [] and not protocol.learns
+    confidence = draw.random((5, 3))
+    np.testing.assert_array_equal(protocol.confidences(confidence), confidence[:, [2, 0]])
 
 
 @pytest.mark.parametrize("found", [["nose", "tails"], ["0", "1"], []])
 def test_other_names_need_a_map(found):
     protocol = named_points.protocol_for(found, ["nose", "tail"])
     assert protocol == protocols.PROTOCOLS["linear"] and protocol.learns
+    assert protocol.confidences(np.ones((5, len(found)))) is None

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.core
 FEW = (FewLabelScore(5, 25.04, 1.06, (25.04,), 1.0),)
 
 
-def result(warnings=(), rivals=(), few=FEW) -> Result:
+def result(warnings=(), rivals=(), few=FEW, confidence=None) -> Result:
     """Two images with two points, of which one is never labelled."""
     errors = np.array([[0.1, np.nan], [0.3, np.nan]])
     setting = Setting([], "edge", "", "a/train", "a/test", 32, 9, 2, 0, 1, 3, 0)
@@ -32,6 +32,7 @@ def result(warnings=(), rivals=(), few=FEW) -> Result:
         protocol=protocols.PROTOCOLS["imm"],
         setting=setting,
         model={},
+        confidence=confidence,
     )
     empty = np.zeros((2, 0, 2))
     return Result(None, empty, empty, scores.health, scores, empty, 100 * errors, empty)
@@ -62,6 +63,13 @@ def test_a_line_for_each_point_and_one_for_all():
         lines[10]
         == "verdict: Better than all that it is compared with: 50 % less error than the mean shape."
     )
+
+
+def test_what_the_confidence_is_worth_is_said_where_it_is_of_the_points_measured():
+    said = "Of the least sure 1/2 of the points (confidence 0.20) the error is 30.0 %, of the surest (0.90) 10.0 % "
+    lines = text.table(result(confidence=np.array([[0.9, 0.1], [0.2, 0.1]])))
+    assert lines[8] == said + "(rank correlation -1.00)."
+    assert not any("the surest" in line for line in text.table(result()))
 
 
 def test_rivals_have_a_column_and_a_row_each():

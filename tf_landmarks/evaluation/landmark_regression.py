@@ -117,6 +117,7 @@ def evaluate(
         protocol=protocol,
         setting=_setting(trained, yardstick, train, test, normalizer, int(trained_on.sum()), seed),
         model=model.facts,
+        confidence=protocol.confidences(trained.found.confidence),
         pck=_pck(pck, yardstick, trained, test),
     )
     return _result(model, test, trained, scores)

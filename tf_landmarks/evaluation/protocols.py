@@ -136,6 +136,17 @@ class Protocol:
         """
         raise NotImplementedError
 
+    def confidences(self, found: np.ndarray) -> np.ndarray | None:
+        """Returns how sure the model is of each annotated point; None where a map mixes its landmarks.
+
+        Args:
+            found: `[N, K]` in (0, 1], of its landmarks.
+
+        Returns:
+            `[N, A]` likewise.
+        """
+        return None
+
     def errors(
         self, predicted: np.ndarray, truth: np.ndarray, lengths: np.ndarray, few: bool = False
     ) -> np.ndarray:

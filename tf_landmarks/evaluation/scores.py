@@ -10,7 +10,7 @@ from tf_landmarks.evaluation.few_labels import FewLabelScore
 from tf_landmarks.evaluation.pck_scores import Pck
 from tf_landmarks.evaluation.protocols import Protocol
 from tf_landmarks.evaluation.rivals import RivalScore
-from tf_landmarks.metrics import landmark_errors
+from tf_landmarks.metrics import calibration, landmark_errors
 
 #: Errors in percent, within which the share of points is told.
 WITHIN = (5, 10)
@@ -67,6 +67,7 @@ class Scores:
         protocol: The form of the map and of the errors.
         setting: What was fitted and measured.
         model: The facts of the export.
+        confidence: `[N, A]` how sure the model is of each point; None where a map mixes its landmarks.
         pck: What turns errors into shares of points within a length; None where these are not asked for.
     """
 
@@ -82,6 +83,7 @@ class Scores:
     protocol: Protocol
     setting: Setting
     model: dict
+    confidence: np.ndarray | None = None
     pck: Pck | None = None
 
     def to_json(self) -> dict:
@@ -106,6 +108,7 @@ class Scores:
                 **whole,
                 **self._typical(),
                 **self._pck(),
+                **self._confidence(),
                 "per_landmark": {
                     name: dict(zip(columns, row, strict=True))
                     for name, *row in zip(self.names, *each, strict=True)
@@ -140,6 +143,11 @@ class Scores:
             **{f"{score.rival.name}_percent": score.errors for score in self.rivals},
         }
         return {"pck": self.pck.to_json(self.names, errors)}
+
+    def _confidence(self) -> dict:
+        if self.confidence is None:
+            return {}
+        return {"confidence": calibration.error_by_confidence(self.confidence, self.errors)}
 
     def _rival(self, score: RivalScore) -> dict:
         each = landmark_errors.nme_percent(score.errors, axis=0).tolist()

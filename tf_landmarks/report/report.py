@@ -26,6 +26,7 @@ FEATURE_PANELS = (features.health, features.components, features.matches, curves
 PANELS = (
     scores.score,
     scores.pck,
+    scores.confidence,
     panels.discovered,
     panels.regressed,
     health.health,

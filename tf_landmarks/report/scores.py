@@ -67,6 +67,36 @@ def pck(model: ExportedModel, result: Result) -> Panel | None:
     return Panel("Correct keypoints", words, (table,) if columns else ())
 
 
+def confidence(model: ExportedModel, result: Result) -> Panel | None:
+    """Shows the error by the model's confidence, where it names its points itself."""
+    words = confidence_words(result.metrics)
+    if not words:
+        return None
+    bins = result.metrics["confidence"]["bins"]
+    label = ", ".join(f"{b['confidence']:.2f}: {b['error_percent']:.1f} %" for b in bins)
+    line = [b["confidence"] for b in bins], [b["error_percent"] for b in bins]
+    chart = charts.curves({"error": line}, _AXIS, "confidence")
+    return Panel(
+        "Confidence",
+        f"{words} A model is not asked to be right about itself: take a threshold from here, not from another model.",
+        (Charts((images.chart(chart, f"Error by confidence: {label}"),)),),
+    )
+
+
+def confidence_words(metrics: dict) -> str:
+    """Returns what the confidence tells of the error, in a sentence; empty where it is not of the points measured."""
+    found = metrics.get("confidence")
+    if not found or len(found["bins"]) < 2:
+        return ""
+    first, last = found["bins"][0], found["bins"][-1]
+    correlation = found["rank_correlation"]
+    said = "" if correlation is None else f" (rank correlation {correlation:.2f})"
+    return (
+        f"Of the least sure 1/{len(found['bins'])} of the points (confidence {first['confidence']:.2f}) the error is "
+        f"{first['error_percent']:.1f} %, of the surest ({last['confidence']:.2f}) {last['error_percent']:.1f} %{said}."
+    )
+
+
 def pck_rows(metrics: dict) -> tuple[tuple[str, ...], list[tuple[str, list[float | None]]]]:
     """Returns thresholds as columns, and rows: landmarks, all of them, and who they are compared with; percent.
 
@@ -225,6 +255,8 @@ def _unit(normalizer: str) -> str:
 
 
 def _fit(protocol: dict) -> str:
+    if protocol["fit"] == "nothing":
+        return "nothing fitted"
     if protocol["fit"] != "closed":
         return "by gradient over warped images"
     ridge, chosen = protocol["ridge"], protocol["ridge_chosen"]

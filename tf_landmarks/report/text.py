@@ -29,6 +29,7 @@ def table(result: Result) -> list[str]:
         *_few_labels(metrics, width),
         *scores.curve_remarks(metrics["few_labels"]),
         scores.typical(metrics),
+        *filter(None, [scores.confidence_words(metrics)]),
         f"protocol {protocol['name']}: {bias} bias, ridge {protocol['ridge']}, origin "
         f"{protocol['origin']}, in % of {protocol['normalizer']}; {protocol['num_train']} train, "
         f"{protocol['num_test']} test, {protocol['num_skipped']} of these left out for want of that length, "
