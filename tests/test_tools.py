@@ -169,6 +169,18 @@ def test_few_labels_measures_all_on_the_same_draws(folder):
     assert (folder / "few" / "few_labels.png").exists()
 
 
+def test_audit_lists_labels_and_shows_the_worst(folder):
+    out = folder / "audited"
+    said = run(
+        "tools/audit.py", f"--model={folder}/run", f"--data={folder}/faces", f"--output={out}", "--count=5"
+    )  # fmt: skip
+    header, *rows = (out / "audit.csv").read_text().splitlines()
+    assert header.startswith("file,landmark,x,y,model_x") and "times the usual" in said
+    times = [float(row.split(",")[7]) for row in rows]
+    assert times == sorted(times, reverse=True) and rows[0].split(",")[0] in said
+    assert cv2.imread(str(out / "audit.png")) is not None
+
+
 def test_compare_shows_models_side_by_side(folder):
     arguments = [f"--models={folder}/run,{folder}/run/export", f"--data={folder}/faces"]
     said = run("tools/compare.py", *arguments, f"--output={folder}/both", "--columns=3")
