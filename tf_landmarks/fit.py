@@ -28,7 +28,7 @@ _HEAD = flags.DEFINE_enum(
     "head", "auto", head_kinds.KINDS,
     "what is fitted to features: prototype, the mean descriptor of each landmark, found again (one labelled image is "
     "enough); ridge, a linear map of all features, averaged to 8 x 8 cells; heatmap, a small convolution (many minutes); "
-    "virtual_points, as published; auto: prototypes below 150 labelled images, a ridge from there on",
+    "virtual_points, as published; auto: the better one of prototype and ridge on labelled images left out; below 10, prototype",
 )  # fmt: skip
 _PROTOCOL = flags.DEFINE_string(
     "protocol", "linear", "form of the map from discovered points, as for tools/evaluate.py"

@@ -27,8 +27,8 @@ _COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "num
 _REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
 _HEAD = flags.DEFINE_enum(
     "head", "auto", head_kinds.KINDS,
-    "what is fitted to the labels on a model that yields features; auto: prototypes below 150 labelled images, a "
-    "ridge from there on",
+    "what is fitted to the labels on a model that yields features; auto: the better one of prototype and ridge "
+    "on labelled images left out; below 10, prototype",
 )  # fmt: skip
 _HEAD_REPEATS = flags.DEFINE_integer(
     "head_repeats", 3, "draws of models with a head", lower_bound=1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -40,18 +41,47 @@ def blobs(tmp_path_factory):
     return model, str(folder / "data"), points
 
 
-@pytest.mark.parametrize(
-    ("kind", "count", "expected"),
-    [("auto", 1, "prototype"), ("auto", 149, "prototype"), ("auto", 150, "ridge"),
-     ("heatmap", 1, "heatmap"), ("virtual_points", 500, "virtual_points")],
-)  # fmt: skip
-def test_auto_is_a_prototype_until_there_are_labels_enough(kind, count, expected):
-    assert head_fitting.resolve(kind, count) == expected
+def features_of(inputs):
+    """The mean colour of the image, at each of 8 x 8 cells alike."""
+    means = tf.reduce_mean(inputs, axis=(1, 2))  # [B, 3]
+    return {"all": tf.tile(means[:, tf.newaxis, tf.newaxis], [1, 8, 8, 1])}
 
 
-def test_an_unknown_head_is_refused():
+def choose(kind, inputs, points, features=None):
+    describe = features or (lambda x: features_of(x))
+    return head_fitting.choose(kind, describe, (), inputs, points)
+
+
+def test_auto_takes_the_head_that_errs_less_on_images_left_out(blobs):
+    """Where blobs can be found by colour, prototypes; where the place is told by the mean colour alone, a ridge."""
+    model = blobs[0]
+    points = colour_blobs.random_points(12, seed=5)
+    corners = np.stack([points[..., 1], points[..., 0]], -1) / 31.5 - 1
+    pictures = np.stack([colour_blobs.draw(p, (64, 64)) for p in points])
+    found = choose("auto", pictures, corners, model.levels_function(all_levels=True))
+    assert found.kind == "prototype"
+    said = re.search(r"prototype ([0-9.]+), ridge ([0-9.]+)", found.reason)
+    assert float(said[1]) < 1 < float(said[2])
+    rng = np.random.default_rng(0)
+    shades = rng.integers(0, 255, (30, 1, 1, 3), np.uint8)
+    flat = np.broadcast_to(shades, (30, 64, 64, 3))
+    told = shades[:, 0, :, :2] / 127.5 - 1
+    assert choose("auto", flat, told).kind == "ridge"
+
+
+def test_below_ten_labelled_images_auto_does_not_choose():
+    points = np.zeros((9, 1, 2))
+    found = choose("auto", np.zeros((9, 64, 64, 3), np.uint8), points)
+    assert found == ("prototype", "9 labelled images are too few to choose by")
+
+
+def test_a_kind_that_is_asked_for_is_taken_and_an_unknown_one_refused():
+    assert choose("heatmap", np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 1, 2))) == (
+        "heatmap",
+        "",
+    )
     with pytest.raises(UserError, match=r"--head=forest is unknown; it takes auto, prototype"):
-        head_fitting.resolve("forest", 3)
+        choose("forest", np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 1, 2)))
 
 
 def test_one_labelled_image_is_enough_to_find_colours_again(blobs):

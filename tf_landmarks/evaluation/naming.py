@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import numpy as np
+from absl import logging
 
 from tf_landmarks.data import labelled
 from tf_landmarks.data.labelled import LabelledImages
@@ -112,18 +113,14 @@ def fit_heads(
         seed: Of the fit.
     """
     if model.yields == "features":
-        inputs, points = head_fitting.network_view(model, images)
+        given, matched = head_fitting.network_view(model, images), model.descriptor_levels
+        levels = [model.levels_function(all_levels=True, untrained=u) for u in (False, True)]
+        choice = head_fitting.choose(kind, levels[0], matched, *given)
+        if choice.reason:
+            logging.info("--head=auto is %s: %s", choice.kind, choice.reason)
         return tuple(
-            head_fitting.fit_head(
-                kind,
-                model.levels_function(all_levels=True, untrained=untrained),
-                model.descriptor_levels,
-                tuple(images.names),
-                inputs,
-                points,
-                seed,
-            )
-            for untrained in (False, True)
+            head_fitting.fit_head(choice.kind, each, matched, tuple(images.names), *given, seed)
+            for each in levels
         )
     found = (model.predict(images.images), model.predict_untrained(images.images))
     points = images.to_network(model.geometry, images.points)
