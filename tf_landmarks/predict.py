@@ -25,7 +25,7 @@ _FORMATS = flags.DEFINE_list(
     "format",
     ["csv"],
     "any of csv, json, coco, dlc and dlc_h5 (DeepLabCut's tables), slp and sleap_h5 (SLEAP's project, and its "
-    "analysis of videos), tidy and parquet (a row for each landmark), overlay",
+    "analysis of videos), tidy and parquet (a row for each landmark), traces (landmarks over a video's frames), overlay",
 )
 _NUMBERS = flags.DEFINE_bool(
     "overlay_numbers", False, "overlays have landmarks' numbers beside them"

@@ -161,7 +161,7 @@ def test_a_look_without_overlays_is_refused(folder, look, formats, words):
 def test_an_unknown_format_lists_the_known_ones(folder):
     with pytest.raises(
         ValueError,
-        match=r"--format=yaml is unknown; it takes csv, json, coco, dlc, .*, tidy, parquet, overlay",
+        match=r"--format=yaml is unknown; it takes csv, json, coco, dlc, .*, tidy, parquet, traces, overlay",
     ):
         batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["yaml"])
 
@@ -290,3 +290,17 @@ def test_where_nothing_can_be_read_it_is_an_error_after_the_table_is_written(tmp
         batch.predict_folder(CornerModel(), str(tmp_path / "in"), str(tmp_path / "out"), ["csv"])
     with open(tmp_path / "out" / "landmarks.csv", newline="") as file:
         assert all(row["error"] for row in csv.DictReader(file))
+
+
+def test_traces_are_a_picture_for_each_video_and_of_videos_only(films):
+    predict(films, "", "traces")
+    written = sorted(str(p.relative_to(films / "out")) for p in (films / "out").rglob("*.png"))
+    assert written == ["traces/a.png", "traces/below/c.png"]
+    for name in written:
+        with Image.open(films / "out" / name) as picture:
+            assert picture.width == 1100
+
+
+def test_traces_of_images_are_refused(folder):
+    with pytest.raises(UserError, match="--format=traces draws landmarks over the frames of vid"):
+        batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["traces"])

@@ -16,9 +16,9 @@ import numpy as np
 from tf_landmarks import run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import deeplabcut, sleap
+from tf_landmarks.inference import by_video, deeplabcut, sleap
 from tf_landmarks.inference.rows import PredictionRow
-from tf_landmarks.visualize import overlays, video_writer
+from tf_landmarks.visualize import overlays, traces, video_writer
 
 #: What each format writes into the folder of results.
 FILES = {
@@ -31,6 +31,7 @@ FILES = {
     "sleap_h5": "sleap/*",
     "tidy": "tidy.csv",
     "parquet": "tidy.parquet",
+    "traces": "traces/*",
     "overlay": "overlays/*",
 }
 FORMATS = tuple(FILES)
@@ -118,6 +119,7 @@ def open_writer(
         "sleap_h5": sleap.write_analysis,
         "tidy": _tidy,
         "parquet": _parquet,
+        "traces": _traces,
     }
     return writers[name](output, names, source)
 
@@ -259,6 +261,35 @@ def _parquet(output: str, names: Sequence[str], source: sources.Source):
 
         yield write
         flush()
+
+
+@contextlib.contextmanager
+def _traces(output: str, names: Sequence[str], source: sources.Source):
+    """`traces/walk.png` for `walk.mp4`: each landmark over the frames, see visualize/traces.py.
+
+    Raises:
+        UserError: If images are predicted, which have no order.
+    """
+    if not source.of_videos:
+        raise UserError(
+            "--format=traces draws landmarks over the frames of videos, and --input holds images; leave it out"
+        )
+    gathered, pictures = by_video.Gathered(source), by_video.Names()
+    yield gathered.write
+    for video, rows in gathered.rows.items():
+        blank = np.full((len(names), 3), np.nan)
+        values = np.stack(
+            [
+                blank if row.landmarks is None else np.column_stack([row.landmarks, row.confidence])
+                for row in rows
+            ]
+        )
+        frames = np.array([row.frame for row in rows])
+        path = os.path.join(output, "traces", pictures.of(video) + ".png")
+        run_directory.make_folder(os.path.dirname(path))
+        figure = traces.draw(names, frames, values[..., :2], values[..., 2])
+        with run_directory.open_whole(path, "wb") as file:
+            figure.savefig(file, format="png")
 
 
 @contextlib.contextmanager
