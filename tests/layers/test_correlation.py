@@ -55,12 +55,12 @@ def reference_conv(values: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> 
     return out + bias
 
 
-@pytest.mark.parametrize("filters", [1, 2])
-def test_two_convolutions_are_one_of_four_axes_with_the_product_of_their_kernels(filters):
-    values = random([1, 5, 4, 4, 5, 2]).astype(np.float64)
+@pytest.mark.parametrize(("channels", "filters"), [(2, 1), (2, 2), (1, 2), (1, 1)])
+def test_two_convolutions_are_one_of_four_axes_with_the_product_of_their_kernels(channels, filters):
+    values = random([1, 5, 4, 3, 6, channels]).astype(np.float64)
     layer = correlation.SeparableConv4D(filters, 3)
     found = layer(tf.constant(values, tf.float32))
-    over_second, over_first = random([3, 3, 2, filters], 1), random([3, 3, filters, filters], 2)
+    over_second, over_first = random([3, 3, channels, filters], 1), random([3, 3, filters, filters], 2)
     layer.over_second.set_weights([over_second, np.zeros(filters, np.float32)])
     bias = random([filters], 3)
     layer.over_first.set_weights([over_first, bias])
@@ -70,6 +70,31 @@ def test_two_convolutions_are_one_of_four_axes_with_the_product_of_their_kernels
     expected = reference_conv(values[0], kernel, bias)
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
     assert np.abs(expected).max() > 1.0
+
+
+def test_gradients_of_one_channel_are_those_of_the_general_way():
+    """Of values and kernels; one channel goes another way, see `SeparableConv4D`."""
+    conv, values = correlation.SeparableConv4D(1, 3), tf.constant(random([2, 5, 4, 3, 6, 1]))
+    weights = random([2, 5, 4, 3, 6, 1], seed=1)
+    conv(values)
+    for variable in conv.trainable_variables:
+        variable.assign(random(variable.shape, seed=2))
+
+    def general(x):
+        halfway = correlation.exchange(correlation._over_last_image(conv.over_second, x))
+        return correlation.exchange(correlation._over_last_image(conv.over_first, halfway))
+
+    found = []
+    for call in (conv, general):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            output = call(values)
+            loss = tf.reduce_sum(output * weights)
+        gradients = tape.gradient(loss, [values, *conv.trainable_variables])
+        found.append([output.numpy(), *(np.asarray(g) for g in gradients)])
+    assert len(found[0]) == 6
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_at_first_what_goes_in_comes_out_but_for_noise(monkeypatch):

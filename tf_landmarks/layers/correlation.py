@@ -80,8 +80,18 @@ class SeparableConv4D(tf.keras.layers.Layer):
 
     def call(self, correlations: tf.Tensor) -> tf.Tensor:
         """`[B, Ha, Wa, Hb, Wb, C]` to the same with other channels."""
+        if correlations.shape[-1] == self.over_second.filters == 1:
+            return self._of_one_channel(correlations[..., 0])[..., tf.newaxis]
         halfway = exchange(_over_last_image(self.over_second, correlations))
         return exchange(_over_last_image(self.over_first, halfway))
+
+    def _of_one_channel(self, correlations: tf.Tensor) -> tf.Tensor:
+        """The same of `[B, Ha, Wa, Hb, Wb]`, where the cells of the other image stand as channels.
+
+        A convolution of many small images of one channel takes 20 times as long on a CPU.
+        """
+        halfway = exchange(_over_first_image(self.over_second, exchange(correlations)))
+        return _over_first_image(self.over_first, halfway)
 
 
 class ConsensusNetwork(tf.keras.layers.Layer):
@@ -137,6 +147,17 @@ def _over_last_image(conv: tf.keras.layers.Conv2D, values: tf.Tensor) -> tf.Tens
     _, h, w, height, width, channels = values.shape
     images = conv(tf.reshape(values, [shape[0] * h * w, height, width, channels]))
     return tf.reshape(images, [shape[0], h, w, height, width, conv.filters])
+
+
+def _over_first_image(conv: tf.keras.layers.Conv2D, values: tf.Tensor) -> tf.Tensor:
+    """Convolves `[B, h, w, H, W]` over h and w by a layer from one channel to one."""
+    if not conv.built:
+        conv.build([None, None, None, 1])
+    batch, (_, h, w, height, width) = tf.shape(values)[0], values.shape
+    images = tf.reshape(values, [batch, h, w, height * width])
+    kernel = tf.tile(conv.kernel, [1, 1, height * width, 1])
+    images = tf.nn.depthwise_conv2d(images, kernel, [1, 1, 1, 1], "SAME") + conv.bias
+    return tf.reshape(images, [batch, h, w, height, width])
 
 
 def _unit(features: tf.Tensor) -> tf.Tensor:
