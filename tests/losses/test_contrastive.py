@@ -63,6 +63,15 @@ def test_orthonormal_descriptors_are_nearly_right(scale, expected):
     assert projection_loss(np.eye(4), 2, 1, scale) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("power", [0.25, 1.0, 2.0])
+def test_distances_may_have_any_power(power):
+    # Equal descriptors: the mean over two places, of which one is right and the other 3 up and 4 across.
+    positions = np.array([[0.0, 0.0], [3.0, 4.0]], np.float32)
+    equal = tf.ones([1, 2, 3])
+    loss = contrastive.expected_distance(equal, equal, positions[np.newaxis], positions, power)
+    assert float(loss[0]) == pytest.approx(5.0**power / 2, rel=1e-5)
+
+
 def test_uniform_descriptors_of_the_published_grid():
     assert projection_loss(np.ones((576, 1)), 24, 4, 7.0) == pytest.approx(6.834521, abs=1e-5)
     assert projection_loss(np.ones((2304, 1)), 48, 2, 7.0) == pytest.approx(6.8381, abs=1e-4)
