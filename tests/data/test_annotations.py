@@ -113,6 +113,33 @@ def test_a_csv_that_cannot_be_read_says_where_and_why(tmp_path, text, message):
         annotations.read_annotations(write(tmp_path, "l.csv", text))
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "is_there"),
+    [("-0.001", False), ("0", False), ("0.59", False), ("0.6", True), ("1.001", True), ("", True)],
+)
+def test_points_of_a_likelihood_below_0_6_are_missing(tmp_path, likelihood, is_there):
+    # What leaves [0, 1] by a thousandth is taken for rounding.
+    text = f"file,a_x,a_y,a_likelihood\np.jpg,1,2,{likelihood}\n"
+    read = annotations.read_annotations(write(tmp_path, "l.csv", text))
+    np.testing.assert_array_equal(read.points, [[[1, 2] if is_there else [NAN, NAN]]])
+
+
+@pytest.mark.parametrize("likelihood", ["-0.5", "-0.0011", "1.0011", "95"])
+def test_a_likelihood_that_is_none_is_refused(tmp_path, likelihood):
+    path = write(tmp_path, "l.csv", f"file,a_x,a_y,a_likelihood\np.jpg,1,2,{likelihood}\n")
+    message = f"l.csv:2: the likelihood of a is {likelihood}; it must lie between 0 and 1"
+    with pytest.raises(UserError, match=message):
+        annotations.read_annotations(path)
+
+
+def test_unlikely_points_are_counted_among_those_that_are_there(tmp_path, caplog):
+    header = "file,a_x,a_y,a_likelihood,b_x,b_y,b_likelihood,c_x,c_y,c_likelihood\n"
+    rows = "p.jpg,1,2,0.1,3,4,0.9,5,6,0.9\nq.jpg,1,2,0.1,3,4,0.9,,,0.1\n"
+    with caplog.at_level("INFO", "absl"):
+        annotations.read_annotations(write(tmp_path, "l.csv", header + rows))
+    assert "2 of 5 points have a likelihood below 0.6" in caplog.text
+
+
 def test_deeplabcut_csv_is_read_with_its_path_in_one_or_in_three_columns(tmp_path):
     old = annotations.read_annotations(write(tmp_path, "old.csv", DEEPLABCUT))
     text = DEEPLABCUT.replace("labeled-data/m1/", "labeled-data,m1,")
