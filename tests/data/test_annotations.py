@@ -99,6 +99,7 @@ def test_video_csv_is_keyed_by_frame(tmp_path):
         ("file,a_x,a_y\np.jpg,1,-inf\n", "l.csv:2: a y is '-inf'"),
         ("file,a_x,a_y\np.jpg,1,\n", "l.csv:2: a has only one of x and y"),
         ("file,a_x,a_y\np.jpg,1\n", "l.csv:2: 2 cells, but the header has 3"),
+        ("file,a_x,a_y,,\np.jpg,1,2,7,\n", "l.csv:2: column 4 has no name .* the value '7'"),
         (
             "file,a_x,a_y\np.jpg,1,2\nimages/p.jpg,1,2\n",
             "l.csv:3: file p.jpg was already at .*l.csv:2",
@@ -229,7 +230,15 @@ def test_coco_rows_follow_the_images_and_only_v_zero_is_missing(tmp_path):
         ({"categories": [{"name": "fly"}]}, "is not COCO keypoints"),
         ({"categories": coco()["categories"] * 2}, "several categories .fly, fly"),
         ({"annotations": coco()["annotations"] * 2}, "image b.jpg has several annotations"),
-        ({"annotations": [{"image_id": 9, "keypoints": []}]}, "image_id 9 is not among"),
+        (
+            {"annotations": [*coco()["annotations"], {"image_id": 9, "keypoints": []}]},
+            "annotation no. 2: image_id 9 is not among",
+        ),
+        (
+            {"images": [{"id": 3, "file_name": "b.jpg", "width": "inf"}]},
+            "width is 'inf', not a num",
+        ),
+        ({"images": [{"id": 3, "file_name": "b.jpg", "width": "0"}]}, "width is '0', not a number"),
         ({"annotations": [{"image_id": 3, "keypoints": [1, 2, 2]}]}, "b.jpg has 3 .* 2 names"),
         ({"annotations": [{"image_id": 3, "keypoints": [1, 2, "v", 0, 0, 0]}]}, "3 finite"),
         (
