@@ -257,6 +257,41 @@ def test_a_broken_json_is_named(tmp_path):
         annotations.read_annotations(write(tmp_path, "l.json", "{"))
 
 
+def annotated(*points) -> annotations.Annotations:
+    """Points of one image of 64x48 pixels."""
+    names = [f"landmark{n}" for n in range(len(points))]
+    return annotations.Annotations(
+        Path("l.csv"), ["p.jpg"], names, np.array([points], float), ["l.csv:2"]
+    )
+
+
+SIZES = np.array([[48, 64]])
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ((-1, 20), (-1.01, 20)),
+        ((64, 20), (64.01, 20)),
+        ((30, -1), (30, -1.01)),
+        ((30, 48), (30, 48.01)),
+    ],
+)
+def test_points_are_inside_until_a_pixel_beyond_the_outermost_centres(caplog, inside, outside):
+    annotations.check_points(annotated(inside, (30, 20)), ["p.jpg"], SIZES)
+    assert not caplog.text
+    annotations.check_points(annotated((30, 20), outside), ["p.jpg"], SIZES)
+    assert "1 of 2 points are outside; l.csv:2: landmark1 is at" in caplog.text
+
+
+def test_points_between_0_and_1_that_are_not_whole_are_fractions():
+    for points in ([(0, 0.5), (1, 1)], [(0.2, 0.3), (np.nan, np.nan)]):
+        with pytest.raises(UserError, match=r"l.csv: all points lie between 0 and 1; .* Multiply"):
+            annotations.check_points(annotated(*points), ["p.jpg"], SIZES)
+    for points in ([(0, 1), (1, 0)], [(0.5, 0.5), (0.5, 1.5)], [(0.5, -0.5), (0.5, 0.5)]):
+        annotations.check_points(annotated(*points), ["p.jpg"], SIZES)
+
+
 def test_real_sets_have_the_counts_their_readme_states(photographs):
     for name, rows, labelled, landmarks in (
         ("faces/train/landmarks.csv", 144, 72, 34),
