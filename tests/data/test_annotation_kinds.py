@@ -281,6 +281,7 @@ BAD = {
         {**SWAPPED, "c.json": coco()}, "image 3: a.png is 64x48 .width x height. there, but .*a.png is 48x64, upright; .*EXIF.*mogrify",
     ),
     "resized": ({"a.png": (32, 24), "b.png": (32, 24), "c.json": coco()}, r"a.png is 64x48 .* is 32x24, upright \(2 of 2 images differ\); was it resized"),
+    "enlarged": ({"a.png": (128, 96), "b.png": (64, 48), "c.json": coco()}, r"a.png is 64x48 .* is 128x96, upright; was it resized"),
     "a size that is none": (labels(edited(0, width="wide")), "image 3: width is 'wide', not a number of pixels"),
     "a negative size": (labels(edited(0, width=-64)), "width is '-64'"),
     "a true size": (labels(edited(0, width=True)), "width is 'True'"),

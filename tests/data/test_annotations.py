@@ -207,6 +207,16 @@ def test_hdf5_that_states_an_absurd_size_or_holds_two_tables_is_refused(predicti
         annotations.read_annotations(predictions)
 
 
+def test_infinite_points_of_hdf5_are_refused(predictions):
+    with h5py.File(predictions, "r+") as file:
+        rows = file["df_with_missing/table"][:]
+        rows["values_block_0"][1, 0] = np.inf
+        file["df_with_missing/table"][:] = rows
+    message = r"walk.h5, row 2: nose is \[inf, 2.0\], not numbers of pixels"
+    with pytest.raises(UserError, match=message):
+        annotations.read_annotations(predictions)
+
+
 def test_a_json_is_parsed_once(tmp_path, monkeypatch):
     parsed, read = [], coco_json.read_json
     monkeypatch.setattr(coco_json, "read_json", lambda path: parsed.append(path.name) or read(path))
