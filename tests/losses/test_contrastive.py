@@ -26,6 +26,13 @@ def test_info_nce_of_two_negatives_by_hand():
     np.testing.assert_allclose(logits, [[1.0, 0.0, -1.0]])
 
 
+def test_info_nce_divides_by_its_temperature():
+    query = tf.constant([[1.0, 0.0]])
+    loss, logits = contrastive.info_nce(query, query, tf.constant([[0.0, 1.0], [-1.0, 0.0]]), 0.5)
+    np.testing.assert_allclose(logits, [[2.0, 0.0, -2.0]])
+    np.testing.assert_allclose(loss, [np.log(1 + np.exp(-2) + np.exp(-4))], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("length", "expected"), [(4096, 8.318010), (512, 6.240276)])
 def test_info_nce_that_cannot_tell_is_the_logarithm_of_how_many_there_are(length, expected):
     same = tf.ones([3, 2])
