@@ -172,7 +172,7 @@ GOOD = {
     "a video called landmarks": ({"landmarks.avi": 0, "landmarks.csv": FRAME_CSV}, ""),
     "a video without table and a table without video": (
         {"walk.avi": 0, "walk.csv": FRAME_CSV, "run.avi": 0, "weights.csv": "mouse,g\n1,20\n"},
-        "1 of 2 videos have no table of their name beside them: run.avi.*passed over: weights.csv (no video has this name)",
+        "1 of 2 videos have no table of their name beside them: run.avi\n.*passed over: weights.csv (no video has this name)",
     ),
 }  # fmt: skip
 
@@ -269,7 +269,7 @@ BAD = {
     "two landmarks.csv": ({**table(CSV), "landmarks.tsv": CSV}, "several annotation files .landmarks.csv, landmarks.tsv.; keep one"),
     "no annotations": (IMAGES, r"has no annotations: looked for landmarks.csv, a COCO .*CollectedData\*.csv or .h5, .*\(walk.csv for walk.mp4\), SLEAP's \*.slp\.$"),
     "a table of another name": ({**IMAGES, "labels.csv": CSV}, r"has no annotations: .*passed over: labels.csv \(no video has this name"),
-    "LabelMe": ({**IMAGES, **{f"{n}.json": {"shapes": [], "imagePath": ""} for n in "ab"}}, r"no annotations.*a.json and 1 more \(LabelMe's\)"),
+    "LabelMe": ({**IMAGES, **{f"{n}.json": {"shapes": [], "imagePath": ""} for n in "abc"}}, r"no annotations.*a.json and 2 more \(LabelMe's\)"),
     "COCO of outlines": (labels(coco(categories=[{"id": 1, "name": "mouse"}])), r"labels.json \(COCO without keypoints\)"),
     "broken JSON": (labels("{"), "labels.json .is not JSON"),
     "deep JSON": (labels("[" * 100_000), "labels.json .is not JSON"),
