@@ -140,6 +140,13 @@ def test_levels_without_a_published_start_begin_at_their_first_error():
     np.testing.assert_allclose(everywhere.means, [7.0, 3.0])
 
 
+def test_means_of_small_errors_move_as_all_others():
+    balance = perceptual.RunningBalance(("input",))
+    balance.means.assign([0.5])
+    balance(tf.constant([0.3]), training=True)
+    np.testing.assert_allclose(balance.means, [0.498], rtol=1e-6)  # 0.5 + 0.01 (0.3 - 0.5)
+
+
 def test_progress_compares_errors_with_the_published_starts():
     balance = perceptual.RunningBalance(("input", "conv1_2", "fire3"))
     # (50 / 100 + 3.2 / 1.6) / 2; fire3 has no published start.
