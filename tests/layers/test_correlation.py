@@ -60,7 +60,10 @@ def test_two_convolutions_are_one_of_four_axes_with_the_product_of_their_kernels
     values = random([1, 5, 4, 3, 6, channels]).astype(np.float64)
     layer = correlation.SeparableConv4D(filters, 3)
     found = layer(tf.constant(values, tf.float32))
-    over_second, over_first = random([3, 3, channels, filters], 1), random([3, 3, filters, filters], 2)
+    over_second, over_first = (
+        random([3, 3, channels, filters], 1),
+        random([3, 3, filters, filters], 2),
+    )
     layer.over_second.set_weights([over_second, np.zeros(filters, np.float32)])
     bias = random([filters], 3)
     layer.over_first.set_weights([over_first, bias])
