@@ -14,15 +14,8 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import (
-    annotations,
-    frame_names,
-    groups,
-    image_files,
-    sources,
-    stacks,
-    videos,
-)
+from tf_landmarks.data import annotations, groups, sources
+from tf_landmarks.data.files import Files
 from tf_landmarks.data.fingerprints import NONE, KnownImages, fingerprint
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.image_files import UnreadableImageError
@@ -259,36 +252,6 @@ def _in_order_of(train: LabelledImages, test: LabelledImages) -> LabelledImages:
         )
     order = [test.names.index(name) for name in train.names]
     return dataclasses.replace(test, points=test.points[:, order], skeleton=train.skeleton)
-
-
-class Files(sources.Source):
-    """Image files, frames of videos and pages of stacks by their paths; files of many stay open."""
-
-    def __init__(self, paths: list[str]):
-        self.names, self.root = paths, ""
-        self._opened: dict[str, videos.Video | stacks.Stack | UnreadableImageError] = {}
-
-    def frame_of(self, index: int) -> tuple[str, int | None]:
-        return frame_names.split_name(self.names[index])
-
-    def read(self, index: int) -> np.ndarray:
-        file, frame = self.frame_of(index)
-        if frame is None:
-            return image_files.read_image(file)
-        return self._open(file).read(frame)
-
-    def _open(self, path: str) -> videos.Video | stacks.Stack:
-        """The file, opened once; one that cannot be opened says so again for each of its frames."""
-        if path not in self._opened:
-            kind = videos.Video if videos.is_video(path) else stacks.Stack
-            try:
-                self._opened[path] = kind(path)
-            except UnreadableImageError as error:
-                self._opened[path] = error
-        opened = self._opened[path]
-        if isinstance(opened, Exception):
-            raise opened
-        return opened
 
 
 def _look_at(source: sources.Source, folder: str) -> tuple[np.ndarray, list[str]]:

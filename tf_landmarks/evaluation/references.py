@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from tf_landmarks.data import annotations, frame_names, image_files, labelled
+from tf_landmarks.data import annotations, files, frame_names, image_files
 from tf_landmarks.data.annotations import on_disk
 from tf_landmarks.data.annotations.base import Annotations, shown
 from tf_landmarks.errors import UserError
@@ -213,7 +213,7 @@ def _choose_names(names: Sequence[str], chosen: Sequence[str], table: str) -> li
 
 
 def _read(paths: list[str], flag: str) -> list[np.ndarray]:
-    source, images = labelled.Files(paths), []
+    source, images = files.Files(paths), []
     for row, path in enumerate(paths):
         try:
             images.append(source.read(row))
