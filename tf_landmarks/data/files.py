@@ -9,6 +9,8 @@ from tf_landmarks.data.image_files import UnreadableImageError
 class Files(sources.Source):
     """Image files, frames of videos and pages of stacks by their paths; files of many stay open."""
 
+    of_files = True
+
     def __init__(self, paths: list[str]):
         self.names, self.root = paths, ""
         self._opened: dict[str, videos.Video | stacks.Stack | UnreadableImageError] = {}

@@ -57,7 +57,7 @@ def of_source(source: Source, indices: np.ndarray) -> list[str]:
 
     def take(index: int) -> str | None:
         with contextlib.suppress(UnreadableImageError):
-            return fingerprint(source.read(index))
+            return fingerprint(source.read_whole(index))
         return None
 
     # A thread reads neighbours: each keeps one video open, and its place there.

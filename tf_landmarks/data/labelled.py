@@ -14,7 +14,8 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import annotations, groups, sources
+from tf_landmarks.data import annotations, cropping, groups, sources
+from tf_landmarks.data.boxes import Box
 from tf_landmarks.data.files import Files
 from tf_landmarks.data.fingerprints import NONE, KnownImages, fingerprint
 from tf_landmarks.data.geometry import Geometry
@@ -53,6 +54,32 @@ class Images(Sequence):
     def __iter__(self) -> Iterator[np.ndarray]:
         for row in self._rows:
             yield self._source.read(int(row))
+
+
+class Crops(Sequence):
+    """What boxes cut out of images, read as these are.
+
+    Args:
+        images: Whole ones.
+        boxes: One for each.
+    """
+
+    def __init__(self, images: Images, boxes: Sequence[Box]):
+        self._images, self._boxes = images, list(boxes)
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    def __getitem__(self, index):
+        """See `Images`."""
+        if not isinstance(index, int | np.integer):
+            rows = np.arange(len(self))[index]
+            return Crops(self._images[rows], [self._boxes[row] for row in rows])
+        return self._boxes[index].cut(self._images[index])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for image, box in zip(self._images, self._boxes, strict=True):
+            yield box.cut(image)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,6 +124,25 @@ class LabelledImages:
             sizes=self.sizes[chosen],
             fingerprints=[self.fingerprints[i] for i in chosen],
             points=self.points[chosen],
+        )
+
+    def cropped(self, crop: cropping.Cropping) -> "LabelledImages":
+        """What is cut out of the images, with the points in its pixels.
+
+        Raises:
+            UserError: See `Cropping.boxes_of`.
+        """
+        boxes = crop.boxes_of(self.paths)
+        if boxes is None:
+            return self
+        corners = np.array([box.corner for box in boxes])
+        shown = np.array([[box.width, box.height] for box in boxes])
+        right_bottom = np.minimum(corners + shown, self.sizes[:, ::-1])
+        points = self.points - corners[:, np.newaxis]
+        sizes = (right_bottom - corners)[:, ::-1]
+        _warn_of_points_outside(points, sizes)
+        return dataclasses.replace(
+            self, images=Crops(self.images, boxes), sizes=sizes, points=points
         )
 
     def among(self, known: KnownImages) -> np.ndarray:
@@ -162,10 +208,10 @@ def read_split(folder: str) -> LabelledImages:
     )
 
 
-def read_part(data: str, part: str) -> LabelledImages:
+def read_part(data: str, part: str, crop: cropping.Cropping = cropping.NONE) -> LabelledImages:
     """Opens the labelled images of `part/` in a folder, or of the folder where it has none; raises as `read_split`."""
     inside = os.path.join(data, part)
-    return read_split(inside if os.path.isdir(inside) else data)
+    return read_split(inside if os.path.isdir(inside) else data).cropped(crop)
 
 
 def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:
@@ -206,7 +252,10 @@ def open_unlabelled(source: sources.Source, rows: Sequence[int]) -> LabelledImag
 
 
 def read_splits(
-    data: str, split: str, held_out: KnownImages = NONE
+    data: str,
+    split: str,
+    held_out: KnownImages = NONE,
+    crop: cropping.Cropping = cropping.NONE,
 ) -> tuple[LabelledImages, LabelledImages]:
     """Opens what to fit on and what to measure on.
 
@@ -215,6 +264,7 @@ def read_splits(
         split: "test"; or "validation": both come from `train/`, and what is measured on are the images
             that were held out when the model was trained.
         held_out: These.
+        crop: What is cut out of the images.
 
     Returns:
         The two splits.
@@ -229,9 +279,9 @@ def read_splits(
                 f"--data={data} has no {os.path.basename(folder)}/ inside; an evaluation fits the "
                 "regressor on train/ and measures on test/, each with images and annotations"
             )
-    train = read_split(train_folder)
+    train = read_split(train_folder).cropped(crop)
     if split == "test":
-        return train, _in_order_of(train, read_split(test_folder))
+        return train, _in_order_of(train, read_split(test_folder).cropped(crop))
     rows = train.among(held_out)
     if not rows.any() or rows.all():
         raise UserError(
@@ -252,6 +302,20 @@ def _in_order_of(train: LabelledImages, test: LabelledImages) -> LabelledImages:
         )
     order = [test.names.index(name) for name in train.names]
     return dataclasses.replace(test, points=test.points[:, order], skeleton=train.skeleton)
+
+
+def _warn_of_points_outside(points: np.ndarray, sizes: np.ndarray) -> None:
+    """Says how many labelled points boxes cut off: `[N, A, 2]` (x, y) in crops of `[N, 2]` (height, width)."""
+    known = np.isfinite(points).all(axis=-1)
+    past = (points < -0.5) | (points > sizes[:, np.newaxis, ::-1] - 0.5)
+    outside = known & past.any(axis=-1)
+    if outside.any():
+        say = logging.warning if outside.sum() > 0.01 * known.sum() else logging.info
+        say(
+            "%d of %d labelled points lie outside of the boxes that are cut out, and are not found there; "
+            "tools/find_boxes.py --margin writes larger boxes, which --boxes takes",
+            outside.sum(), known.sum(),
+        )  # fmt: skip
 
 
 def _look_at(source: sources.Source, folder: str) -> tuple[np.ndarray, list[str]]:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.data import labelled
+from tf_landmarks.data import cropping, labelled
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 
@@ -63,13 +63,15 @@ def check(folder: str, flag: str) -> None:
 
 
 @functools.lru_cache(maxsize=2)  # a run makes its model twice
-def read(folder: str, geometry: Geometry) -> LabelledInputs:
-    """Reads the labelled images of a folder, or of `train/` in it.
+def read(
+    folder: str, geometry: Geometry, crop: cropping.Cropping = cropping.NONE
+) -> LabelledInputs:
+    """Reads the labelled images of a folder, or of `train/` in it, as far as they are not cut off.
 
     Raises:
         UserError: If there are none, see `labelled.read_split`, or a landmark is labelled in none of them.
     """
-    found = of(labelled.read_part(folder, "train"), geometry)
+    found = of(labelled.read_part(folder, "train", crop), geometry)
     known = np.isfinite(found.points).all(axis=-1).any(axis=0)
     if not known.all():
         never = ", ".join(n for n, there in zip(found.names, known, strict=True) if not there)

@@ -84,6 +84,7 @@ class Source:
         unreadable: What is known to be unreadable before it is read: reasons by index.
         neighbours: How many images in a row stay together when some are held out.
         of_videos: Whether the images are frames of videos.
+        of_files: Whether the images are image files, or frames and pages of files, called so.
         is_stored: Whether its images lie somewhere, so that there can be copies of them.
         has_classes: Whether images of some labels can be asked for, see `Request.classes`.
     """
@@ -95,6 +96,7 @@ class Source:
     unreadable: Mapping[int, str] = types.MappingProxyType({})
     neighbours: int = 10
     of_videos: bool = False
+    of_files: bool = False
     is_stored: bool = True
     has_classes: bool = False
 
@@ -130,6 +132,10 @@ class Source:
             UnreadableImageError: If it cannot be read.
         """
         raise NotImplementedError
+
+    def read_whole(self, index: int) -> np.ndarray:
+        """Reads the picture that image `index` is cut out of, itself if it is whole; raises as `read`."""
+        return self.read(index)
 
 
 def split(

@@ -25,6 +25,8 @@ class ImageFolder(base.Source):
         UserError: If there is no image, or a pattern or choice of frames does not fit.
     """
 
+    of_files = True
+
     @classmethod
     def matches(cls, request: base.Request) -> bool:
         """Takes whatever is there, also to say what is wrong with it."""

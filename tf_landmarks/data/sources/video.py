@@ -25,6 +25,7 @@ class VideoFolder(base.Source):
 
     neighbours = 50
     of_videos = True
+    of_files = True
 
     @classmethod
     def matches(cls, request: base.Request) -> bool:
