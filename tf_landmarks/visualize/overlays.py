@@ -39,6 +39,21 @@ def enlarge(image: np.ndarray, factor: float) -> np.ndarray:
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=kind)
 
 
+def draw_box(image: np.ndarray, box: Sequence[float], side: int = 480) -> np.ndarray:
+    """Draws a box on a copy of an image whose longer side is scaled to `side`.
+
+    Args:
+        image: `[H, W, 3]` uint8 RGB.
+        box: left, top, width, height in pixels of `image`.
+        side: Pixels.
+    """
+    factor = side / max(image.shape[:2])
+    left, top, width, height = (round(factor * number) for number in box)
+    picture = np.ascontiguousarray(enlarge(image, factor))
+    cv2.rectangle(picture, (left, top), (left + width - 1, top + height - 1), COLORS[3], 2)
+    return picture
+
+
 def draw_landmarks(
     image: np.ndarray,
     landmarks: np.ndarray,
