@@ -85,6 +85,26 @@ def test_points_on_one_moving_spot_are_alike_and_not_dead():
     assert warning.endswith("train longer, or more repulsion")
 
 
+def test_a_small_object_is_to_be_cut_out():
+    # Points span 12, 11 and, with one of them missing, 9 pixels; the median is 11.
+    points = np.array([[[0, 0], [3, 12]], [[5, 5], [16, 6]], [[1, 1], [np.nan, 2]]], float)
+    points = np.concatenate([points, points[:, :1] + [[[9.0, 0.0]]]], axis=1)
+    assert "span 11 of the 64 pixels" in advice.of_small_object(points, 64)
+    assert "--crop=auto finds what moves" in advice.of_small_object(points, 64)
+    assert advice.of_small_object(points, 55) == ""
+    assert advice.of_small_object(np.full((3, 2, 2), np.nan), 64) == ""
+    assert advice.of_small_object(points[:, :1], 64) == ""  # one landmark spans nothing
+
+
+def test_points_that_see_little_or_are_all_alike_may_be_of_a_small_object():
+    (plain,) = advice.warnings(
+        health(lag=np.array([1.0, 0.1, 0.1]), contrast=np.array([0.1, 0.9, 0.9]))
+    )
+    (alike,) = advice.warnings(health(all_alike=True))
+    for words in (plain, alike):
+        assert "--crop=auto" in words
+
+
 def test_the_remedy_of_the_method_comes_first_against_points_on_the_border():
     outside = health(border_share=np.array([0.0, 0.0, 1.0]))
     (warning,) = advice.warnings(outside, Remedies(border="a margin"))

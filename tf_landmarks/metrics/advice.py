@@ -14,6 +14,13 @@ from tf_landmarks.metrics import unsupervised
 # The squared error with other points, or another source, over that with the own ones.
 UNUSED_RATIO = 1.2
 UNUSED_COLOR = 0.1
+#: Points that span less than this share of the input's side are of a small object.
+SMALL_SHARE = 0.2
+#: What is done about one.
+CUT_OUT = (
+    "an object that fills a small part of the picture is cut out first: --crop=auto finds what moves, --boxes=CSV takes a "
+    "table"
+)
 
 
 def to_json(health: unsupervised.Health, remedies: Remedies | None = None) -> dict:
@@ -51,7 +58,7 @@ def warnings(health: unsupervised.Health, remedies: Remedies | None = None) -> l
             health.on_background,
             "where there is little to see, and lost in a warped image: background, or a surface "
             "without a mark. Not to be relied on; take fewer points (--num_landmarks) or show less "
-            "around the object (a smaller --crop_fraction)",
+            "around the object (--crop=auto cuts out what moves, a smaller --crop_fraction the middle)",
         ),
         (
             elsewhere,
@@ -71,6 +78,25 @@ def warnings(health: unsupervised.Health, remedies: Remedies | None = None) -> l
     return lines + _generator_warnings(health, remedies)
 
 
+def of_small_object(points: np.ndarray, size: int) -> str:
+    """Says that annotated points lie too close together for a network to tell them apart; "" where they do not.
+
+    Args:
+        points: `[N, A, 2]` in pixels of the network's input, NaN where missing.
+        size: Side of that, pixels.
+    """
+    known = points[np.isfinite(points).all(axis=-1).sum(axis=-1) >= 2]
+    if not len(known):
+        return ""
+    span = float(np.median(np.nanmax(np.nanmax(known, axis=1) - np.nanmin(known, axis=1), axis=-1)))
+    if span >= SMALL_SHARE * size:
+        return ""
+    return (
+        f"the labelled points of an image span {span:.0f} of the {size} pixels that the network sees, too few to tell "
+        f"them apart: {CUT_OUT}"
+    )
+
+
 def _collapse(health: unsupervised.Health, remedies: Remedies) -> str:
     everyone = _points(np.ones_like(health.still))
     if health.still.all():
@@ -82,7 +108,7 @@ def _collapse(health: unsupervised.Health, remedies: Remedies) -> str:
         )
     return (
         f"all points are alike: {everyone}: on one spot of each image. The bottleneck has collapsed to "
-        "a single point: " + _or("train longer", remedies.spread)
+        f"a single point; {CUT_OUT}. Otherwise " + _or("train longer", remedies.spread)
     )
 
 
