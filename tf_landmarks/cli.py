@@ -17,6 +17,8 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.training.preemption import EXIT_CODE, InterruptedTraining, WorkerLostError
 
 if typing.TYPE_CHECKING:  # commands that take no such options start without TensorFlow
+    from tf_landmarks.data.cropping import Cropping
+    from tf_landmarks.inference.exported import ExportedModel
     from tf_landmarks.options import RunOptions
 
 
@@ -123,6 +125,34 @@ def plain_errors() -> Iterator[None]:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def define_crop_flags() -> "Callable[..., Cropping]":
+    """Defines --crop and --boxes of a command that uses models, and returns what makes of these how pictures are cut."""
+    crop = flags.DEFINE_enum(
+        "crop",
+        "as_trained",
+        ["as_trained", "auto", "none"],
+        "auto: cut out of each picture what moves before a still background; none: show the model whole pictures; "
+        "as_trained: what was done to those that it learned from",
+    )
+    boxes = flags.DEFINE_string(
+        "boxes",
+        "",
+        "a table of boxes to cut out instead: file,frame,left,top,width,height in pixels",
+    )
+
+    def resolve(*models: "ExportedModel") -> "Cropping":
+        asked = {model.cropping(crop.value, boxes.value): model for model in models}
+        if len(asked) > 1:
+            told = " and ".join(f"{model.path} from --crop={c.crop}" for c, model in asked.items())
+            raise UserError(
+                f"the models learned from pictures that were cut in different ways, {told}; say how these are to be cut by "
+                "--crop=auto, --crop=none or --boxes=CSV"
+            )
+        return next(iter(asked))
+
+    return resolve
 
 
 def with_defaults(run: "RunOptions") -> "RunOptions":

@@ -21,6 +21,7 @@ _SPLIT = flags.DEFINE_enum(
     "split", "test", ["test", "validation"],
     "measure on test/, or on the images of train/ that training held out",
 )  # fmt: skip
+_CROP = cli.define_crop_flags()
 _NORMALIZER = flags.DEFINE_string(
     "normalizer", "edge",
     "errors are in percent of this length: edge (the network input's side), box (the longer side of what the labelled "
@@ -91,6 +92,7 @@ def main(_) -> None:
             supervised,
         )
         from tf_landmarks.inference.exported import ExportedModel
+        from tf_landmarks.metrics import advice
         from tf_landmarks.report import panels, report, text
 
         asked = _asked_protocol()
@@ -107,8 +109,11 @@ def main(_) -> None:
             os.path.normpath(folder), ["metrics.json", "report.html", "overview.png"]
         )
         train, test = labelled.read_splits(
-            _DATA.value, _SPLIT.value, model.known_images("validation")
+            _DATA.value, _SPLIT.value, model.known_images("validation"), _CROP(model)
         )
+        size = model.geometry.size
+        if small := advice.of_small_object(test.to_network(model.geometry, test.points), size):
+            logging.warning("%s", small)
         protocol = asked or named_points.protocol_for(model.landmark_names, test.names)
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         result = landmark_regression.evaluate(

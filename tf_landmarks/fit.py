@@ -50,6 +50,16 @@ _ROTATION = flags.DEFINE_float(
     "standard deviation of the rotation of a trained network's images, degrees; objects that lie in any direction "
     "need 180",
 )
+_CROP = flags.DEFINE_enum(
+    "crop", None, ["auto", "none"],
+    "auto: cut out of each picture what moves before a still background, with a margin, for objects that fill a small part "
+    "of the picture; none, as a network is trained without the flag. Heads take what their run was trained with",
+)  # fmt: skip
+_BOXES = flags.DEFINE_string(
+    "boxes",
+    "",
+    "a table of boxes to cut out instead: file,frame,left,top,width,height in pixels",
+)
 _OUTPUT = flags.DEFINE_string(
     "output", "", "where to write; <model>/named, or the run folder runs/named_<data>, if not given"
 )
@@ -75,12 +85,13 @@ def main(_) -> None:
 
 def _train_network() -> None:
     from tf_landmarks import artifacts
+    from tf_landmarks.data.cropping import Cropping
     from tf_landmarks.evaluation import naming
     from tf_landmarks.training import strategy, trainer
 
     run, options = naming.run_of_labels(
         _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
-        _ROTATION.value, _SEED.value, _OUTPUT.value,
+        _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
     )  # fmt: skip
     run = cli.with_defaults(run)
     trainer.check(run, options)
@@ -103,10 +114,11 @@ def _fit_head() -> None:
             f"--model={_MODEL.value} is no run folder; a fit needs one, with its checkpoints"
         )
     model = ExportedModel(_MODEL.value)
-    images = naming.read_labelled(_DATA.value, _NUM_IMAGES.value, _SEED.value)
+    crop = model.cropping(_CROP.value or "as_trained", _BOXES.value)
+    images = naming.read_labelled(_DATA.value, _NUM_IMAGES.value, _SEED.value, crop)
     protocol = protocols.resolve(_PROTOCOL.value)
     heads = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value)
-    path = saved_model.export_named(_MODEL.value, heads, output.path_of(""))
+    path = saved_model.export_named(_MODEL.value, heads, output.path_of(""), crop.kind)
     logging.info(
         "%s head, fitted to %d labelled images, finds %s",
         heads[0].kind, len(images), ", ".join(images.names),

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from tf_landmarks.data import sources
+from tf_landmarks.data.cropping import Crop, Cropping
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.samplers import MAX_GAP, MIN_GAP
 from tf_landmarks.errors import UserError
@@ -69,6 +70,15 @@ class RunOptions:
     batch_size: int = option(32, "images per step, over all replicas together")
     image_size: int = option(128, "side of the network's input, pixels")
     num_landmarks: int = option(10, "landmarks to learn")
+    crop: Crop = option(
+        "none",
+        "auto: cut out of each picture what moves before a still background, with a margin, before all else: for objects "
+        "that fill a small part of the picture; tools/find_boxes.py shows what is cut out",
+    )
+    boxes: str = option(
+        "",
+        "a table of boxes to cut out instead: file,frame,left,top,width,height in pixels",
+    )
     crop_fraction: float = option(
         1.0, "share of the image's side that the network sees, cut from the centre"
     )
@@ -130,6 +140,11 @@ class RunOptions:
             self.image_size, self.crop_fraction, self.keep_aspect, self.border, self.border_value
         )
 
+    @property
+    def cropping(self) -> Cropping:
+        """How objects are cut out of pictures."""
+        return Cropping(self.crop, self.boxes)
+
     def check(self) -> None:
         """Raises UserError, naming the flag, for a value that cannot work."""
         if self.steps < 0:
@@ -155,4 +170,4 @@ class RunOptions:
         sources.parse_frames(self.frames)
         if self.frame_pattern:
             sources.compile_frame_pattern(self.frame_pattern)
-        _ = self.geometry
+        _ = self.geometry, self.cropping

@@ -20,6 +20,7 @@ _INPUT = flags.DEFINE_string(
 _FRAMES = flags.DEFINE_string(
     "frames", "", "of each video or stack, the frames to take, start:stop:step; all if empty"
 )
+_CROP = cli.define_crop_flags()
 _OUTPUT = flags.DEFINE_string("output", None, "where to write", required=True)
 _FORMATS = flags.DEFINE_list(
     "format",
@@ -48,7 +49,13 @@ def main(_) -> None:
         model = ExportedModel(_MODEL.value)
         model.check_finds_landmarks()
         found, failed = batch.predict_folder(
-            model, _INPUT.value, _OUTPUT.value, _FORMATS.value, _FRAMES.value, look
+            model,
+            _INPUT.value,
+            _OUTPUT.value,
+            _FORMATS.value,
+            _FRAMES.value,
+            look,
+            _CROP(model),
         )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
         written = sorted({writers.FILES[name].removesuffix("/*") for name in _FORMATS.value})

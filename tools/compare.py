@@ -25,6 +25,7 @@ _COLUMNS = flags.DEFINE_integer(
     "columns", 8, "images in the picture, from the first model's best to its worst", lower_bound=1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap", lower_bound=0)
+_CROP = cli.define_crop_flags()
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
 
@@ -41,7 +42,7 @@ def main(_) -> None:
         models = [ExportedModel(path) for path in _MODELS.value]
         for model in models:
             model.check_finds_landmarks()
-        train, test = labelled.read_splits(_DATA.value, "test")
+        train, test = labelled.read_splits(_DATA.value, "test", crop=_CROP(*models))
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         limbs = skeletons.parse_limbs(_LIMBS.value, test.names)
         found = {}

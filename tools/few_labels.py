@@ -44,6 +44,7 @@ _SUPERVISED_REPEATS = flags.DEFINE_integer("supervised_repeats", 3, "their draws
 _STEPS = flags.DEFINE_integer("supervised_steps", None, "as for tools/evaluate.py", lower_bound=1)
 _ROTATION = flags.DEFINE_float("supervised_rotation", None, "as for tools/evaluate.py")
 _SEED = flags.DEFINE_integer("seed", 0, "of draws and trainings", lower_bound=0)
+_CROP = cli.define_crop_flags()
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
 
@@ -62,7 +63,7 @@ def main(_) -> None:
         ridges = rivals.ridges(_RIVALS.value)
         networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
         models = [ExportedModel(path) for path in _MODELS.value]
-        train, test = labelled.read_splits(_DATA.value, "test")
+        train, test = labelled.read_splits(_DATA.value, "test", crop=_CROP(*models))
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         counts = [c if c == "all" else int(c) for c in _COUNTS.value]
         scores = {}

@@ -25,6 +25,7 @@ _FRAMES = flags.DEFINE_string(
     "frames", "", "of each video or stack, the frames to take, start:stop:step; all if empty"
 )
 _CLASSES = flags.DEFINE_string("classes", "", "of idx files, the labels to show")
+_CROP = cli.define_crop_flags()
 _COUNT = flags.DEFINE_integer("count", 32, "pictures on the sheet of landmarks", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
@@ -44,6 +45,7 @@ def main(_) -> None:
         source = sources.open_source(
             _DATA.value, prefer_train=False, classes=_CLASSES.value, frames=_FRAMES.value
         )
+        source = _CROP(model).apply(source, "--data")
         spread = np.linspace(0, len(source) - 1, min(_COUNT.value, len(source)))
         found = discovery.discover(
             model, labelled.open_unlabelled(source, spread.round().astype(int))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.inference.models import CornerModel, SureModel
-from tf_landmarks.data import annotations, image_files, videos
+from tf_landmarks.data import annotations, cropping, image_files, videos
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import batch, writers
 from tf_landmarks.inference.exported import Prediction
@@ -28,6 +28,20 @@ def test_every_image_has_a_row_and_a_bad_one_its_reason(folder):
     assert (first["1_x"], first["1_y"], first["1_confidence"]) == ("29.000", "19.000", "0.500")
     assert (last["1_x"], last["1_y"], last["error"]) == ("7.000", "11.000", "")
     assert bad["0_x"] == "" and bad["error"]
+
+
+def test_landmarks_of_crops_are_in_pixels_of_the_whole_image(folder):
+    table = folder / "boxes.csv"
+    table.write_text("file,left,top,width,height\na.png,4,3,10,6\nb.jpg,0,0,5,5\nc.png,1,2,5,5\n")
+    crop = cropping.Cropping(table=str(table))
+    place = str(folder / "in"), str(folder / "out")
+    assert batch.predict_folder(CornerModel(), *place, ["csv", "overlay"], crop=crop) == (2, 1)
+    with open(folder / "out" / "landmarks.csv", newline="") as file:
+        first, bad, last = csv.DictReader(file)
+    corners = [[float(row[name]) for name in ("0_x", "0_y", "1_x", "1_y")] for row in (first, last)]
+    assert corners == [[4, 3, 13, 8], [1, 2, 5, 6]] and bad["error"]
+    drawn = cv2.imread(str(folder / "out" / "overlays" / "a.png.png"))
+    assert drawn.shape[0] / 20 == drawn.shape[1] / 30  # the whole picture
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_landmarks.data.cropping import Cropping
+from tf_landmarks.errors import UserError
 from tf_landmarks.inference import exported
 
 pytestmark = pytest.mark.core
@@ -117,3 +119,32 @@ def test_features_are_found_in_batches_and_keep_the_order_of_the_images():
         np.testing.assert_array_equal(found["fine"][row], np.tile([row, width], (3, 2, 1)))
         np.testing.assert_array_equal(found["coarse"][row], [[[height, height]]])
     assert len(run.batches) == 6  # sizes
+
+
+@pytest.mark.parametrize(
+    ("facts", "asked", "expected"),
+    [
+        ({}, ("as_trained", ""), Cropping()),
+        ({"crop": "auto"}, ("as_trained", ""), Cropping("auto")),
+        ({"crop": "auto"}, ("none", ""), Cropping()),
+        ({"crop": "auto"}, ("as_trained", "b.csv"), Cropping(table="b.csv")),
+        ({"crop": "boxes"}, ("as_trained", "b.csv"), Cropping(table="b.csv")),
+        ({"crop": "boxes"}, ("auto", ""), Cropping("auto")),
+        ({"crop": "boxes"}, ("none", ""), Cropping()),
+    ],
+)
+def test_pictures_are_cut_as_those_that_the_model_learned_from_unless_something_else_is_said(
+    facts, asked, expected
+):
+    model = object.__new__(exported.ExportedModel)
+    model.facts = facts
+    assert model.cropping(*asked) == expected
+
+
+def test_a_model_of_boxes_asks_for_boxes():
+    model = object.__new__(exported.ExportedModel)
+    model.facts, model.path = {"crop": "boxes"}, "runs/mine"
+    with pytest.raises(UserError, match=r"runs/mine learned from what --boxes cut .*--crop=none"):
+        model.cropping("as_trained", "")
+    with pytest.raises(UserError, match=r"leave one of the two out"):
+        model.cropping("auto", "b.csv")

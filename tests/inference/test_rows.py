@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tf_landmarks.data import sources
+from tf_landmarks.data.boxes import Box
 from tf_landmarks.inference import rows
 from tf_landmarks.inference.exported import Prediction
 
@@ -32,6 +33,17 @@ def test_prediction_fills_the_rows_that_have_an_image(tmp_path):
     first, bad, last = rows.predict(SizeModel(), read)
     assert first.landmarks.tolist() == [[30, 20]] and last.landmarks.tolist() == [[8, 12]]
     assert bad == read[1] and rows.predict(SizeModel(), [read[1]]) == [read[1]]
+
+
+def test_what_a_box_cuts_out_is_shown_and_points_are_told_in_the_whole_picture(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (30, 20)).save(tmp_path / name)
+    read = rows.read(sources.open_source(str(tmp_path)), range(2), [Box(5, 7, 12, 9), None])
+    assert [row.crop.shape for row in read] == [(9, 12, 3), (20, 30, 3)]
+    assert [row.size for row in read] == [(20, 30)] * 2
+    # The model answers with the size of what it is shown.
+    found = [row.landmarks.tolist() for row in rows.predict(SizeModel(), read)]
+    assert found == [[[5 + 12, 7 + 9]], [[30, 20]]]
 
 
 def test_rows_are_read_in_lists_of_so_many_bytes(tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ import os
 import numpy as np
 from absl import logging
 
-from tf_landmarks.data import labelled
+from tf_landmarks.data import cropping, labelled
+from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import fit, head_fitting
@@ -14,22 +15,25 @@ from tf_landmarks.evaluation.protocols import Examples, Protocol
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
 from tf_landmarks.methods.semisupervised import SemisupervisedOptions
-from tf_landmarks.metrics import landmark_errors
+from tf_landmarks.metrics import advice, landmark_errors
 from tf_landmarks.options import RunOptions
 
 
-def read_labelled(data: str, num_images: int = 0, seed: int = 0) -> LabelledImages:
+def read_labelled(
+    data: str, num_images: int = 0, seed: int = 0, crop: cropping.Cropping = cropping.NONE
+) -> LabelledImages:
     """Opens the labelled images to fit to.
 
     Args:
         data: Annotated images, or a folder with `train/`.
         num_images: How many to draw; 0 for all.
         seed: Of the draw, which is that of tools/few_labels.py.
+        crop: What is cut out of the images.
 
     Raises:
         UserError: If there are none, fewer than that, or a landmark is labelled nowhere.
     """
-    images = labelled.read_part(data, "train")
+    images = labelled.read_part(data, "train", crop)
     rows = np.flatnonzero(landmark_errors.labelled_images(images.points))
     if num_images > len(rows):
         raise UserError(f"--num_images={num_images}: {data} has {len(rows)} labelled images")
@@ -56,6 +60,7 @@ def run_of_labels(
     rotation: float,
     seed: int,
     run_dir: str,
+    crop: cropping.Cropping = cropping.NONE,
 ) -> tuple[RunOptions, SemisupervisedOptions]:
     """The run that teaches a network the landmarks of annotated images.
 
@@ -68,11 +73,12 @@ def run_of_labels(
         rotation: Standard deviation of the rotation of its warps, degrees.
         seed: Of the run and of the draw.
         run_dir: Where it is kept; "" for a folder of the data's name.
+        crop: What is cut out of all images.
 
     Raises:
         UserError: As `read_labelled`.
     """
-    images = read_labelled(data, num_images, seed)
+    images = read_labelled(data, num_images, seed, crop)
     if with_comma := [name for name in images.names if "," in name]:
         raise UserError(
             f"the landmark {with_comma[0]!r} of {data} has a comma in its name; give it another"
@@ -88,6 +94,8 @@ def run_of_labels(
         method="semisupervised",
         data=unlabelled or data,
         frames=frames,
+        crop=crop.crop,
+        boxes=crop.table,
         run_dir=run_dir or default,
         steps=steps,
         batch_size=12,
@@ -97,6 +105,7 @@ def run_of_labels(
         save_every=max(1, steps // 3),
         seed=seed,
     )
+    _warn_of_small_objects(images, run.geometry)
     return run, options
 
 
@@ -122,6 +131,7 @@ def fit_heads(
             head_fitting.fit_head(choice.kind, each, matched, tuple(images.names), *given, seed)
             for each in levels
         )
+    _warn_of_small_objects(images, model.geometry)
     found = (model.predict(images.images), model.predict_untrained(images.images))
     points = images.to_network(model.geometry, images.points)
     size, count = model.geometry.size, model.num_landmarks
@@ -135,3 +145,9 @@ def fit_heads(
         )
         for each in found
     )
+
+
+def _warn_of_small_objects(images: LabelledImages, geometry: Geometry) -> None:
+    words = advice.of_small_object(images.to_network(geometry, images.points), geometry.size)
+    if words:
+        logging.warning("%s", words)

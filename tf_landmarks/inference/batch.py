@@ -7,10 +7,11 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import run_directory
-from tf_landmarks.data import sources
+from tf_landmarks.data import cropping, sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import rows, writers
 from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.metrics import advice
 
 #: Below this confidence a heatmap is spread so widely that its point says nothing.
 UNKNOWN = 0.1
@@ -23,6 +24,7 @@ def predict_folder(
     formats: Sequence[str],
     frames: str = "",
     look: writers.OverlayLook = writers.PLAIN,
+    crop: cropping.Cropping = cropping.NONE,
 ) -> tuple[int, int]:
     """Predicts all images of a folder, or all frames of videos, and writes what is asked for.
 
@@ -33,6 +35,7 @@ def predict_folder(
         formats: See `writers.FORMATS`.
         frames: Frames of each video or stack to take.
         look: Of overlays.
+        crop: What is cut out of the images; landmarks are still told in pixels of the whole ones.
 
     Returns:
         How many images were read, and how many could not be.
@@ -45,6 +48,7 @@ def predict_folder(
     writers.check_formats(formats)
     writers.check_look(look, formats)
     source = sources.open_source(folder, flag="--input", prefer_train=False, frames=frames)
+    boxes = crop.boxes_of_source(source, "--input")
     run_directory.make_folder(output)
     num_found, first_error = 0, ""
     num_unsure = np.zeros(model.num_landmarks, int)
@@ -55,7 +59,7 @@ def predict_folder(
     with contextlib.ExitStack() as stack:
         for one in outputs:
             stack.push(one.abandon)
-        for batch in rows.read_in_batches(source):
+        for batch in rows.read_in_batches(source, boxes=boxes):
             for row in rows.predict(model, batch):
                 if row.landmarks is not None:
                     num_found += 1
@@ -83,7 +87,7 @@ def _warn_of_unsure(points: Sequence[int], names: Sequence[str]) -> None:
         )
         logging.warning(
             "the confidence of %s is below %g in most images: the network does not know where they are; "
-            "python tools/show.py says what is wrong with them",
+            "python tools/show.py says what is wrong with them. But " + advice.CUT_OUT,
             which,
             UNKNOWN,
         )

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates, run_directory
+from tf_landmarks.data.cropping import Cropping
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
@@ -62,6 +63,26 @@ class ExportedModel:
     def yields(self) -> str:
         """What it gives for an image, "landmarks" or "features"; of older exports, all of landmarks, it is not noted."""
         return self.facts.get("yields", "landmarks")
+
+    def cropping(self, crop: str, table: str) -> Cropping:
+        """How pictures are cut before the model sees them.
+
+        Args:
+            crop: "as_trained"; or "auto" or "none", see `Cropping`.
+            table: Of boxes; none if empty.
+
+        Raises:
+            UserError: If the model learned from what a table of boxes cut out, and there is neither a table nor a word.
+        """
+        trained = self.facts.get("crop", "none")
+        if table or crop != "as_trained":
+            return Cropping("none" if crop == "as_trained" else crop, table)
+        if trained == "boxes":
+            raise UserError(
+                f"{self.path} learned from what --boxes cut out of its pictures; give the boxes of these by --boxes=CSV, let "
+                "--crop=auto find what moves, or say --crop=none if they are cut out already"
+            )
+        return Cropping(trained)
 
     def check_finds_landmarks(self) -> None:
         """Refuses a model that finds none.

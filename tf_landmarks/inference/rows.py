@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks.data import image_files, sources
+from tf_landmarks.data.boxes import Box
 from tf_landmarks.inference.exported import BATCH, BATCH_BYTES, ExportedModel
 
 
@@ -20,6 +21,7 @@ class PredictionRow(NamedTuple):
         error: Why it could not be read, else empty.
         landmarks: `[K, 2]` (x, y) pixels of the image, None before `predict` and where there is no image.
         confidence: `[K]` in (0, 1], likewise.
+        box: What is cut out of the image before anything is looked for; None: nothing.
     """
 
     file: str
@@ -28,6 +30,12 @@ class PredictionRow(NamedTuple):
     error: str = ""
     landmarks: np.ndarray | None = None
     confidence: np.ndarray | None = None
+    box: Box | None = None
+
+    @property
+    def crop(self) -> np.ndarray:
+        """What the model is shown of the image."""
+        return self.image if self.box is None else self.box.cut(self.image)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -42,11 +50,19 @@ class PredictionRow(NamedTuple):
         return [[f"{value:.3f}" for value in of_one] for of_one in values]
 
 
-def read(source: sources.Source, indices: Iterable[int]) -> list[PredictionRow]:
-    """Reads images as rows without landmarks; logs those that cannot be read."""
+def read(
+    source: sources.Source, indices: Iterable[int], boxes: Sequence[Box | None] | None = None
+) -> list[PredictionRow]:
+    """Reads images as rows without landmarks; logs those that cannot be read.
+
+    Args:
+        source: Where they are.
+        indices: Which of them.
+        boxes: What is cut out of each image of the source; None: nothing of any.
+    """
     rows = []
     for index in indices:
-        row = PredictionRow(*source.frame_of(index))
+        row = PredictionRow(*source.frame_of(index), box=boxes[index] if boxes else None)
         try:
             rows.append(row._replace(image=source.read(index)))
         except image_files.UnreadableImageError as error:
@@ -56,12 +72,14 @@ def read(source: sources.Source, indices: Iterable[int]) -> list[PredictionRow]:
 
 
 def read_in_batches(
-    source: sources.Source, indices: Iterable[int] | None = None
+    source: sources.Source,
+    indices: Iterable[int] | None = None,
+    boxes: Sequence[Box | None] | None = None,
 ) -> Iterator[list[PredictionRow]]:
     """Reads images of a source, all if none are named, as `read` does, in lists of up to `BATCH`, or of `BATCH_BYTES`."""
     batch, num_bytes = [], 0
     for index in range(len(source)) if indices is None else indices:
-        batch += read(source, [index])
+        batch += read(source, [index], boxes)
         num_bytes += 0 if batch[-1].image is None else batch[-1].image.nbytes
         if len(batch) == BATCH or num_bytes >= BATCH_BYTES:
             yield batch
@@ -72,11 +90,13 @@ def read_in_batches(
 
 def predict(model: ExportedModel, rows: Sequence[PredictionRow]) -> list[PredictionRow]:
     """Returns the rows, in their order, with landmarks where there is an image."""
-    found = iter(zip(*model.predict([r.image for r in rows if r.image is not None]), strict=True))
+    found = iter(zip(*model.predict([r.crop for r in rows if r.image is not None]), strict=True))
     predicted = []
     for row in rows:
         if row.image is not None:
             landmarks, confidence = next(found)
+            if row.box is not None:
+                landmarks = landmarks + np.float32(row.box.corner)
             row = row._replace(landmarks=landmarks, confidence=confidence)
         predicted.append(row)
     return predicted

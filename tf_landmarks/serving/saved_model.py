@@ -36,7 +36,7 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     module = signatures.serving_module(model, run.geometry)
     before = signatures.serving_module(load_untrained(run_dir, run, options), run.geometry)
     output = output or os.path.join(run_dir, run_directory.EXPORT)
-    facts = {"num_landmarks": run.num_landmarks}
+    facts = {"num_landmarks": run.num_landmarks, "crop": run.cropping.kind}
     if isinstance(model, LandmarkModel) and model.names:
         facts["names"] = list(model.names)
     return _write(output, step, module, before, run_dir, {"method": run.method, **facts})
@@ -46,6 +46,7 @@ def export_named(
     run_dir: str,
     heads_of: tuple[heads.Head, heads.Head],
     output: str,
+    crop: str = "",
 ) -> str:
     """Writes a run with a head, so that it answers with named landmarks; as `export_run` otherwise.
 
@@ -53,6 +54,7 @@ def export_named(
         run_dir: The run.
         heads_of: A head that was fitted to the run's model, and one of its untrained network.
         output: Folder for the version folder.
+        crop: How the pictures were cut that the head was fitted to, see `Cropping.kind`; as the run's if not given.
 
     Returns:
         The version folder, in whose `assets.extra` the head is too.
@@ -64,7 +66,12 @@ def export_named(
     for one in (named, before):
         one.represent(tf.zeros([1, run.image_size, run.image_size, 3]))
     modules = [signatures.serving_module(one, run.geometry) for one in (named, before)]
-    facts = {"num_landmarks": len(head.names), "names": list(head.names), "head": head.kind}
+    facts = {
+        "num_landmarks": len(head.names),
+        "names": list(head.names),
+        "head": head.kind,
+        "crop": crop or run.cropping.kind,
+    }
     return _write(output, step, *modules, run_dir, {"method": run.method, **facts}, head)
 
 

@@ -109,7 +109,7 @@ def _frozen_kinds(kind: type[Model], options, for_training: bool) -> Mapping[str
 
 def _load_frozen(frozen: Frozen, place: str, flag: str, run: RunOptions):
     if frozen.kind is labelled_inputs.LabelledInputs:
-        return labelled_inputs.read(place, run.geometry)
+        return labelled_inputs.read(place, run.geometry, run.cropping)
     if not issubclass(frozen.kind, Model):
         return pretrained.load(place, flag)
     _read_kind(frozen, place, flag)

@@ -24,7 +24,7 @@ class RunData:
     """The images of a run, for training and, if any is held out, for validation.
 
     Attributes:
-        source: What `--data` names.
+        source: What `--data` names, cut to the object if the run says so.
         training: The images to train on.
         held_out: Those held out by `--validation_fraction`; None where there are none.
         bad: The unreadable files met so far.
@@ -40,9 +40,10 @@ class RunData:
 
     def __init__(self, run: RunOptions, check: Callable[[Iterable[np.ndarray], str], None]):
         self._run = run
-        self.source = sources.open_source(
+        whole = sources.open_source(
             run.data, frame_pattern=run.frame_pattern, classes=run.classes, frames=run.frames
         )
+        self.source = run.cropping.apply(whole, "--data")
         check(self._look(), f"--data={run.data}")
         training, held_out = sources.split(
             self.source.names, run.validation_fraction, run.seed, self.source.neighbours
@@ -121,7 +122,7 @@ class RunData:
         return self.judged.sample(count)[:count]
 
     def _look(self) -> Iterator[np.ndarray]:
-        """Some images spread over the source, as stored."""
+        """Some images spread over the source, as stored, or what is cut out of them."""
         rows = np.unique(np.linspace(0, len(self.source) - 1, NUM_CHECKED).astype(int))
         for index in rows.tolist():
             with contextlib.suppress(UnreadableImageError):  # training names and counts them

@@ -1,0 +1,92 @@
+"""A small animal in a large picture, from the video to points in its pixels, by the commands that a user gives."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import commands
+from tests.conformance import cases
+from tests.data import moving_blobs as blobs
+
+pytestmark = [pytest.mark.core, pytest.mark.system, pytest.mark.long]
+
+
+def run(*arguments, code: int = 0) -> str:
+    command = [str(argument) for argument in arguments]
+    if command[0] != sys.executable:
+        command = [sys.executable, *command]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=commands.ROOT, env=commands.ENVIRONMENT
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def found_points(folder) -> np.ndarray:
+    """`[N, K, 2]` (x, y) of a table of predictions."""
+    with open(folder / "landmarks.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name[:-2] for name in rows[0] if name.endswith("_x")]
+    return np.array([[[float(row[f"{n}_{a}"]) for a in "xy"] for n in names] for row in rows])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two videos with their tables, one to learn from and one to measure on."""
+    path = tmp_path_factory.mktemp("crop")
+    blobs.write_video(path / "data" / "train" / "a.avi", blobs.walk(30))
+    blobs.write_video(path / "data" / "test" / "b.avi", blobs.walk(20, seed=1))
+    return path
+
+
+def test_labels_teach_on_crops_and_points_come_back_in_the_whole_picture(folder):
+    data, model = folder / "data", folder / "fitted"
+    fit = ["-m", "tf_landmarks.fit", f"--data={data}", f"--output={model}", "--steps=2"]
+    said = run(*fit, "--crop=auto")
+    assert (
+        "30 pictures are cut to boxes of" in said and "the labelled points of an image" not in said
+    )
+    assert json.loads(next(model.glob("export/2/assets.extra/facts.json")).read_text())["crop"] == "auto"  # fmt: skip
+    assert "--crop: auto in the run, none now" in run(*fit, code=2)
+    predict = ["-m", "tf_landmarks.predict", f"--model={model}", f"--input={data}/test"]
+    run(*predict, f"--output={folder}/found", "--format=csv,overlay")
+    # Two steps teach nothing: points lie around the middle of what the network sees, which is the animal.
+    off = found_points(folder / "found") - blobs.walk(20, seed=1)[:, np.newaxis]
+    assert off.shape == (20, 2, 2) and np.abs(off).max() < 20
+    run(*predict, f"--output={folder}/whole", "--crop=none")
+    middle = np.array(blobs.SIZE[::-1]) / 2
+    assert np.abs(found_points(folder / "whole") - middle).max() < 60
+    said = run("-m", "tf_landmarks.evaluate", f"--model={model}", f"--data={data}", "--rivals=", f"--output={folder}/measured")  # fmt: skip
+    assert "20 pictures are cut" in said and "pixels that the network sees" not in said
+    metrics = json.loads((folder / "measured" / "metrics.json").read_text())
+    # Of the side of a box, and not of the picture: a landmark is at most half an animal off.
+    assert 0 < metrics["nme_percent"] < 50
+
+
+def test_small_objects_are_told_what_to_do_about_them(folder):
+    data = ["-m", "tf_landmarks.fit", f"--data={folder}/data", f"--output={folder}/small"]
+    said = run(*data, "--steps=1")
+    assert "span 2 of the 64 pixels that the network sees" in said and "--crop=auto finds what moves" in said  # fmt: skip
+
+
+def test_a_method_without_labels_trains_on_boxes_of_a_table(folder):
+    case = cases.CASES[0]
+    run("tools/find_boxes.py", f"--data={folder}/data", f"--output={folder}/boxes", "--margin=0.5")
+    assert (folder / "boxes" / "boxes.png").is_file()
+    lines = (folder / "boxes" / "boxes.csv").read_text().splitlines()
+    assert len(lines) == 51 and lines[1].startswith("test/b.avi,0,")
+    table = f"--boxes={folder}/boxes/boxes.csv"
+    data = f"--data={folder}/data"
+    run(*commands.train(*case.flags, data, table, f"--run_dir={folder}/run", "--batch_size=4", "--steps=2"))  # fmt: skip
+    predict = ["-m", "tf_landmarks.predict", f"--model={folder}/run", f"--input={folder}/data/test"]
+    said = run(*predict, f"--output={folder}/by_table", code=2)
+    assert "learned from what --boxes cut out of its pictures; give the boxes" in said
+    run(*predict, f"--output={folder}/by_table", table)
+    off = found_points(folder / "by_table") - blobs.walk(20, seed=1)[:, np.newaxis]
+    assert np.abs(off).max() < 40
+    run("tools/show.py", f"--model={folder}/run", f"--data={folder}/data/test", table, f"--output={folder}/shown", "--count=4")  # fmt: skip
+    assert (folder / "shown" / "landmarks.png").is_file()
