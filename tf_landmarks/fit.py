@@ -5,8 +5,9 @@
     python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
 `--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
-labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. Given a run that yields features, a
-head is fitted to it (see `--head`), one that finds points, a linear map; the run itself stays as it was learned.
+labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. A small animal in a large picture is
+cut out first: `--crop=auto`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
+linear map; the run itself stays as it was learned.
 """
 
 import os

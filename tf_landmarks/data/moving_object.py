@@ -190,10 +190,11 @@ class Scene:
         """
         reach = range(-self._reach, self._reach + 1)
         wanted = sorted({number + step for number in numbers for step in reach} - set(self._spots))
-        for number in wanted:
-            if 0 <= number < self._total:
-                image = self._try_read(number)
-                self._look(number, image)
+        wanted = [number for number in wanted if 0 <= number < self._total]
+        for count, number in enumerate(wanted, 1):
+            self._look(number, self._try_read(number))
+            if count % 5000 == 0:
+                logging.info("looked for what moves in %d of %d pictures", count, len(wanted))
         known = np.array([number for number, spot in sorted(self._spots.items()) if spot])
         side = math.ceil((1.0 + 2.0 * margin) * self.extent)
         found, num_missing = [], 0
@@ -252,12 +253,16 @@ def find_boxes(paths: Sequence[str], margin: float = MARGIN) -> list[Box | None]
     Raises:
         UserError: As `Scene`.
     """
-    rows_of: dict[tuple[str, ...], list[int]] = {}
+    paths = [os.path.normpath(path) for path in paths]
+    scenes: dict[int, tuple[tuple[str, ...], list[int]]] = {}
     for row, path in enumerate(paths):
-        rows_of.setdefault(_scene_names(path), []).append(row)
+        names = _scene_names(
+            path
+        )  # by its place in memory: to compare long ones for each path takes minutes
+        scenes.setdefault(id(names), (names, []))[1].append(row)
     found: list[Box | None] = [None] * len(paths)
     num_missing, num_known = 0, 0
-    for names, rows in rows_of.items():
+    for names, rows in scenes.values():
         scene = _open_scene(names, os.stat(frame_names.split_name(names[0])[0]).st_mtime_ns)
         place = {name: number for number, name in enumerate(names)}
         num_known += scene.knows(place[paths[row]] for row in rows)
@@ -286,7 +291,7 @@ def _scene_names(path: str) -> tuple[str, ...]:
     if frame is not None:
         return _frames_of(file, os.stat(file).st_mtime_ns)
     folder = os.path.dirname(path)
-    return _series_of(folder, os.stat(folder or os.curdir).st_mtime_ns)[path]
+    return _series_of(folder, os.stat(folder or os.curdir).st_mtime_ns).get(path, (path,))
 
 
 @functools.lru_cache(maxsize=64)
