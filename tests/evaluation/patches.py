@@ -37,7 +37,7 @@ class Patches(RedSpot):
         first, second = (tf.nn.space_to_depth(images, PATCH) for images in (images_a, images_b))
         matches = correlation.correlation(first, second)
         found = (matches, correlation.exchange(matches), -matches)
-        return base.Correspondence(*(flow.places(m, "hard", 1.0) for m in found))
+        return base.Correspondence(*(flow.places(m, "hard", 1.0) for m in found), scores=matches)
 
 
 class Blind(RedSpot):
@@ -46,7 +46,8 @@ class Blind(RedSpot):
     def correspond(self, images_a, images_b):
         side = SIZE // PATCH
         nowhere = tf.zeros([tf.shape(images_a)[0], side, side, 2])
-        return base.Correspondence(nowhere, nowhere, nowhere)
+        scores = tf.zeros([tf.shape(images_a)[0], side, side, side, side])
+        return base.Correspondence(nowhere, nowhere, nowhere, scores)
 
 
 class Opened:

@@ -113,6 +113,7 @@ class DotModel:
         self._shown = {"training": set(shown), "validation": set()}
 
     yields = "landmarks"
+    has_correspondence = False
 
     def known_images(self, split):
         return KnownImages(self._lists[split], self._shown[split])

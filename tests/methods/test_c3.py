@@ -204,7 +204,7 @@ def test_the_flow_of_two_images_goes_from_each_to_the_other(monkeypatch):
     replaced(model, Patches)
     first = images(2, seed=3)
     second = tf.roll(first, (4, 8), axis=(1, 2))  # one cell down, two to the right
-    forth, back, nearest = model.correspond(first, second)
+    forth, back, nearest, scores = model.correspond(first, second)
     assert forth.shape == (2, 8, 8, 2)
     cell = 2.0 / 7.0
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 8)] * 2, indexing="ij"), axis=-1)
@@ -214,6 +214,10 @@ def test_the_flow_of_two_images_goes_from_each_to_the_other(monkeypatch):
     ):
         start = grid[1:, 2:] if moved[0] < 0 else grid[:-1, :-2]
         np.testing.assert_allclose(found - start, np.broadcast_to(moved, found.shape), atol=1e-5)
+    best = np.reshape(scores, [2, 64, 64]).argmax(
+        axis=1
+    )  # of the first images, for each cell of the second
+    np.testing.assert_allclose(grid.reshape(64, 2)[best], np.reshape(forth, [2, 64, 2]), atol=1e-6)
     # Of patches that no other is like, the most alike is the same one.
     np.testing.assert_allclose(nearest[:, 1:, 2:], forth[:, 1:, 2:], atol=1e-5)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_landmarks.methods import c3_health
+from tf_landmarks.methods import base, c3, c3_health
 from tf_landmarks.training import logged
 
 pytestmark = pytest.mark.core
@@ -110,6 +110,24 @@ def test_a_dead_flow_is_named(images):
     (words,) = examine(images, silent=0.99).warnings
     assert words.startswith("the flow module is dead: 99 %")
     assert "--c3_pretraining_learning_rate" in words
+
+
+def test_answers_of_an_export_are_enough_and_all_of_them_are_needed(images):
+    seen = []
+
+    def correspond(first, second):
+        seen.extend([first, second])
+        scores = np.ones([len(first), 2, 2, 2, 2], np.float32)
+        scores[0] = 0.0
+        return base.Correspondence(None, None, None, scores)
+
+    found = c3.C3.own_health(np.asarray(images), find, render, correspond)
+    np.testing.assert_array_equal(tf.concat(seen, 0), images)
+    expected = examine(images, silent=0.25)
+    assert found == (expected.values, expected.warnings)
+    for answers in ((None, correspond), (render, None)):  # a head draws nothing
+        assert c3.C3.own_health(images, find, *answers) == ({}, [])
+    assert c3.C3.own_health(images[:1], find, render, correspond) == ({}, [])
 
 
 def test_each_number_is_explained(images):

@@ -1,13 +1,16 @@
 import dataclasses
 import html.parser
+from typing import ClassVar
 
 import jinja2
 import numpy as np
 import pytest
 
 from tests.evaluation import toy_data
+from tf_landmarks import methods
 from tf_landmarks.data import labelled, sources
 from tf_landmarks.evaluation import discovery, landmark_regression, protocols
+from tf_landmarks.methods import base
 from tf_landmarks.report import panels, report, scores
 
 pytestmark = pytest.mark.core
@@ -177,6 +180,31 @@ def test_health_names_what_is_wrong_with_a_point_and_what_to_do(tmp_path):
     assert "Points 0 and 3: one point several times" in words and "--num_landmarks" in words
     assert words.count("same as") == 1 and "same as 0" in words
     assert "Over the steps of training" in words
+
+
+class Proud(base.LandmarkModel):
+    """Finds something wrong with itself wherever it finds anything."""
+
+    terms: ClassVar = {"health_own_pride": "how far it thinks it is right"}
+
+    @classmethod
+    def own_health(cls, images, find, render=None, correspond=None):
+        first = float(np.asarray(find(images[:1])).ravel()[0])
+        return base.OwnHealth({"own_pride": first}, ["it is proud: train it humbly"])
+
+
+def test_what_a_method_finds_wrong_with_itself_is_told_with_what_its_numbers_are(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(methods.METHODS, "dots", Proud)
+    points = np.array([[[8.0, 23.25], [1, 1], [2, 2]]] * 5).round()
+    result = evaluate(tmp_path, toy_data.DotModel(), points)
+    expected = round(2 * 23 / 31 - 1, 4)
+    assert result.health["own"] == {"own_pride": pytest.approx(expected)}
+    assert result.health["warnings"][-1] == "it is proud: train it humbly"
+    words = Page(report.render(toy_data.DotModel(), result)).words
+    assert "It is proud: train it humbly." in words
+    assert f"own pride{expected:.2f}how far it thinks it is right" in words
 
 
 def test_a_collapse_is_called_one(tmp_path):

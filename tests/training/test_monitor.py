@@ -68,6 +68,19 @@ def test_losses_are_means_over_held_out_pairs_and_health_is_of_the_copy(folder, 
     assert dict(measured.pictures()).keys() == {"pairs", "heatmaps"}
 
 
+def test_what_a_method_finds_wrong_with_itself_is_logged(folder, monkeypatch):
+    model, asked = CASE.model(), []
+
+    def own_health(cls, images, find, render=None, correspond=None):
+        asked.append((find(images).shape, render(images, find(images)).shape, correspond))
+        return base.OwnHealth({"pride": 2.0}, ["it is proud"])
+
+    monkeypatch.setattr(type(model), "own_health", classmethod(own_health))
+    found = monitor.Monitor(model, model.stages[0], make_data(folder)).measure()
+    assert found.values["health_pride"] == 2.0 and found.warnings[-1] == "it is proud"
+    assert asked == [((20, 4, 2), (20, 32, 32, 3), None)]
+
+
 def test_without_held_out_images_there_are_no_losses_of_them(folder):
     model = CASE.model()
     found = monitor.Monitor(model, model.stages[0], make_data(folder, 0.0)).measure()

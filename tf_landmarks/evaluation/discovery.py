@@ -9,7 +9,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.methods import METHODS
-from tf_landmarks.methods.base import FeatureModel, LandmarkModel
+from tf_landmarks.methods.base import Correspondence, FeatureModel, LandmarkModel
 from tf_landmarks.metrics import (
     advice,
     descriptors,
@@ -115,9 +115,21 @@ def measure_health(model: ExportedModel, images: LabelledImages, seed: int = 0) 
         seed=seed,
     )
     method = METHODS.get(model.facts["method"], LandmarkModel)
-    # Of features with a head, what their method offers does not help points.
-    remedies = method.remedies if issubclass(method, LandmarkModel) else LandmarkModel.remedies
-    return advice.to_json(found, remedies)
+    if not issubclass(method, LandmarkModel):
+        method = (
+            LandmarkModel  # of features with a head, what their method offers does not help points
+        )
+    own = method.own_health(
+        inputs,
+        model.predict_inputs,
+        model.render_inputs if model.has_generator else None,
+        _correspondence(model) if model.has_correspondence else None,
+    )
+    return advice.to_json(found, method.remedies, own)
+
+
+def _correspondence(model: ExportedModel) -> Callable[..., Correspondence]:
+    return lambda *pair: Correspondence(**model.flow_inputs(*pair))
 
 
 def _discover_features(model: ExportedModel, images: LabelledImages, seed: int) -> FeatureDiscovery:

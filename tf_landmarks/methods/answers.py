@@ -48,8 +48,10 @@ class Correspondence(NamedTuple):
         second_of_first: The other way round.
         nearest_first_of_second: As the first, by the most alike features alone: what matching adds to them is measured
             against it.
+        scores: `[B, h, w, h', w']` float32: how well each cell of the first images matches each one of the second.
     """
 
     first_of_second: tf.Tensor
     second_of_first: tf.Tensor
     nearest_first_of_second: tf.Tensor
+    scores: tf.Tensor

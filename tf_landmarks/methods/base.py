@@ -261,8 +261,22 @@ class LandmarkModel(Model):
         """Matches all places of `images_a`, the first, with those of `images_b`, `[B, S, S, 3]` float32 in [0, 1] each."""
         raise NotImplementedError(f"{type(self).__name__} matches no places")
 
-    def own_health(self, images: tf.Tensor, find: Callable, render: Callable) -> OwnHealth:
-        """What only this method can have wrong, of `images [B, S, S, 3]`, with its points and `render` as graphs."""
+    @classmethod
+    def own_health(
+        cls,
+        images: tf.Tensor,
+        find: Callable,
+        render: Callable | None = None,
+        correspond: Callable | None = None,
+    ) -> OwnHealth:
+        """What only this method can have wrong, told from the answers of a model or of its export.
+
+        Args:
+            images: `[B, S, S, 3]` float32 in [0, 1].
+            find: Images to landmarks `[B, K, 2]`.
+            render: See `render`; None of what draws nothing, as an export with a head.
+            correspond: See `correspond`, likewise.
+        """
         return OwnHealth({}, [])
 
     def call(self, images: tf.Tensor, training: bool = False) -> Landmarks:

@@ -57,10 +57,6 @@ class C3(base.LandmarkModel):
         "features of this level of the loss network; should fall",
         "inv": "distance of the landmarks' maps of drawn images from those they were drawn with",
         "equiv": "distance of the landmarks' maps of an image from those of another, moved by the flow; cannot fall below what whole cells leave",
-        "pose_index": "distance of the landmarks of a drawn image from those it was drawn with, over that from those of the image that gave its "
-        "look; far below 1 where the decoder uses landmarks",
-        "copy_index": "squared difference of a drawn image from the image that gave its look, over that from the image that gave its pose; "
-        "near 0 the decoder copies",
         **c3_health.TERMS,
     }
     remedies = base.Remedies(
@@ -183,19 +179,17 @@ class C3(base.LandmarkModel):
         raw = correlation.correlation(first, second)
         matches = self.networks.flow(raw)
         found = (matches, correlation.exchange(matches), raw)
-        return base.Correspondence(
-            *(flow.places(m, "hard", self.options.temperature) for m in found)
-        )
+        places = (flow.places(m, "hard", self.options.temperature) for m in found)
+        return base.Correspondence(*places, scores=matches)
 
-    def own_health(
-        self, images: tf.Tensor, find: c3_health.Find, render: c3_health.Render
-    ) -> base.OwnHealth:
+    @classmethod
+    def own_health(cls, images: tf.Tensor, find, render=None, correspond=None) -> base.OwnHealth:
         """See the base class."""
         count = min(len(images) // 2 * 2, _EXAMINED)
-        if not count:
-            return super().own_health(images, find, render)
-        images = images[:count]
-        matches = self.networks.matches(*tf.split(self.networks.see(images).flow, 2))
+        if not count or render is None or correspond is None:
+            return super().own_health(images, find)
+        images = tf.constant(images[:count])
+        matches = correspond(*tf.split(images, 2)).scores
         return c3_health.examine(images, find, render, matching.silent_share(matches))
 
     def build_variables(self, for_training: bool = True) -> None:

@@ -15,13 +15,23 @@ _BITS, _BLUR = 255.0, 3
 _UNSEEN = 0.02**2  # squared error that nobody sees, of colours in [0, 1]
 _TINY = 1e-6  # landmarks that never move are as far from one pose as from the other
 
+_POSE_INDEX = (
+    "distance of the landmarks of a drawn image from those it was drawn with, over that from those of the image that gave its "
+    "look; far below 1 where the decoder uses landmarks"
+)
+_COPY_INDEX = (
+    "squared difference of a drawn image from the image that gave its look, over that from the image that gave its pose; "
+    "near 0 the decoder copies"
+)
 #: What the values are, as `Model.terms`.
 TERMS = {
-    "health_pose_index": "pose_index of images that are judged",
-    "health_copy_index": "copy_index of images that are judged",
+    "pose_index": _POSE_INDEX,
+    "copy_index": _COPY_INDEX,
+    "health_pose_index": f"of images that are judged, {_POSE_INDEX}",
+    "health_copy_index": f"of images that are judged, {_COPY_INDEX}",
     "health_hidden_ratio": "how many times larger the squared error of images that return is if what was drawn in between is rounded to 8 bits and "
     "blurred a little: near 1 if drawn images hold what they show, far above where they hide a pose nobody sees",
-    "health_silent": "silent, of pairs of images that are judged",
+    "health_silent": "of pairs of images that are judged, share of filtered correlations that are exactly 0; near 1 the flow module is dead",
 }
 
 #: Draws `[B, S, S, 3]` images with landmarks `[B, K, 2]`.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_landmarks.methods.base import Remedies
+from tf_landmarks.methods.base import OwnHealth, Remedies
 from tf_landmarks.metrics import unsupervised
 
 # The squared error with other points, or another source, over that with the own ones.
@@ -23,11 +23,22 @@ CUT_OUT = (
 )
 
 
-def to_json(health: unsupervised.Health, remedies: Remedies | None = None) -> dict:
-    """Returns the measures with the warnings that follow from them, as metrics.json holds them."""
+def to_json(
+    health: unsupervised.Health, remedies: Remedies | None = None, own: OwnHealth | None = None
+) -> dict:
+    """Returns the measures with the warnings that follow from them, as metrics.json holds them.
+
+    Args:
+        health: What was measured.
+        remedies: What the method has to offer.
+        own: What the method finds wrong with itself: numbers go to `own`, its warnings behind the others.
+    """
+    own = own or OwnHealth({}, [])
     values = health.to_dict()
     points = values.pop("points")  # the long table goes last
-    return {**values, "warnings": warnings(health, remedies), "points": points}
+    numbers = {name: unsupervised.plain(value) for name, value in own.values.items()}
+    said = [*warnings(health, remedies), *own.warnings]
+    return {**values, "own": numbers, "warnings": said, "points": points}
 
 
 def warnings(health: unsupervised.Health, remedies: Remedies | None = None) -> list[str]:

@@ -199,12 +199,14 @@ class Measures:
         columns: Names of the numbers of a row.
         rows: What is measured, and its numbers as text.
         warnings: What is wrong and what helps against it, a sentence each.
+        notes: What the number of each row is; empty where the rows say it.
     """
 
     template: ClassVar[str] = "measures.html.j2"
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,12 @@ import numpy as np
 
 from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.methods import METHODS
 from tf_landmarks.metrics import unsupervised
 from tf_landmarks.report import curves, images
-from tf_landmarks.report.elements import Health, HealthVerdict, LandmarkHealth, Panel
+from tf_landmarks.report.elements import Health, HealthVerdict, LandmarkHealth, Measures, Panel
 from tf_landmarks.report.formats import or_dash, quantity
+from tf_landmarks.training import logged
 
 _ONE_TABLE = 8  # landmarks; more of them stand in two tables side by side
 _COLUMNS = ("moves", "misses", "contrast")
@@ -31,8 +33,19 @@ def health(model: ExportedModel, result: Discovery) -> Panel:
         "follows exactly misses 0 % of its shift, one that stays misses 100 %. Confidence says how "
         "narrow a point's heatmap is; contrast, how many places of the image show less than the "
         "point's surroundings (half of them, for a point put anywhere).",
-        (block, over_training) if over_training else (block,),
+        (block, *_own(model, measures), *([over_training] if over_training else [])),
     )
+
+
+def _own(model: ExportedModel, measures: dict) -> tuple[Measures, ...]:
+    """What this method alone can have wrong, and what its numbers are."""
+    values = measures["own"]
+    if not values:
+        return ()
+    terms = METHODS[model.facts["method"]].terms
+    rows = tuple((n.replace("_", " "), or_dash(value, "{:.2f}")) for n, value in values.items())
+    notes = tuple(logged.describe(f"health_{name}", terms) for name in values)
+    return (Measures(("value",), rows, notes=notes),)
 
 
 def verdict(measures: dict) -> HealthVerdict:

@@ -69,12 +69,16 @@ class LandmarkExaminer(Examiner):
         self._inputs = inputs[:: -(-len(inputs) // NUM_INPUTS)]
         self._find = tf.function(lambda images: model.represent(images).points, autograph=False)
         self._render = tf.function(model.render, autograph=False) if model.has_generator else None
+        self._correspond = model.correspond if model.has_correspondence else None
+        if self._correspond:
+            self._correspond = tf.function(self._correspond, autograph=False)
 
     def examine(self, terms: dict[str, float]) -> Findings:
         """See the base class."""
         grid = self._model.represent(self._inputs[:1]).heatmaps.shape[1]
         health = unsupervised.measure(self._inputs, self._find, self._render, grid)
-        own = self._model.own_health(tf.constant(self._inputs), self._find, self._render)
+        asked = (self._find, self._render, self._correspond)
+        own = self._model.own_health(tf.constant(self._inputs), *asked)
         scalars = {**health.scalars(), **own.values}
         values = {f"health_{name}": value for name, value in scalars.items()}
         warnings = advice.warnings(health, self._model.remedies) + own.warnings
