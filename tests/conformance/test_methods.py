@@ -135,6 +135,11 @@ def assert_export_repeats_the_model(run: RunOptions, options, path: str) -> None
     np.testing.assert_allclose(heatmaps, expected.heatmaps, atol=1e-3)
     np.testing.assert_allclose(exported.score_maps([image]), expected.score_maps, atol=1e-3)
     assert exported.predict([image]).landmarks.shape == (1, run.num_landmarks, 2)
+    assert exported.renders_parts == model.renders_parts
+    if model.renders_parts:
+        parts = exported.parts_inputs(inputs.numpy()[np.newaxis])
+        for name, drawn in model.render_parts(inputs[tf.newaxis])._asdict().items():
+            np.testing.assert_allclose(parts[name], drawn, atol=1e-3, err_msg=name)
     assert exported.has_correspondence == model.has_correspondence
     if model.has_correspondence:
         # Which cell is best is decided by rounding after a few steps: features inside a picture are saturated, and the

@@ -269,6 +269,12 @@ def test_a_method_has_a_generator_if_it_renders():
             return images
 
     assert Painter().has_generator and not Line().has_generator
+    assert not Painter().renders_parts
+
+
+def test_a_generator_need_not_draw_parts():
+    with pytest.raises(NotImplementedError, match="Line draws no parts"):
+        Line().render_parts(tf.zeros([1, 4, 4, 3]))
 
 
 def test_a_method_without_a_generator_says_so():

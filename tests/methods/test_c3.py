@@ -244,12 +244,14 @@ def test_a_swap_draws_one_look_in_the_other_pose():
 
 def test_either_of_look_and_pose_is_drawn_alone():
     model = make()
-    real = model.networks.encode(images(), False, False)
-    look = model.networks.decode(real.appearance, tf.zeros_like(real.maps))
-    pose = model.networks.decode(tf.zeros_like(real.appearance), real.maps)
-    for drawn in (look, pose):
+    for drawn in model.render_parts(images()):
         assert drawn.shape == (4, 32, 32, 3) and np.all(np.isfinite(drawn))
         assert np.ptp(drawn, axis=0).max() > 0.0
+    replaced(model, Oracle)
+    colours = np.float32([[0.1, 0.9, 0], [0.5, 0.3, 0]])
+    look, pose = model.render_parts(tf.tile(colours[:, None, None], [1, 32, 32, 1]))
+    np.testing.assert_allclose(look[:, 0, 0], [[0.1, 0, 0], [0.5, 0, 0]], atol=1e-4)
+    np.testing.assert_allclose(pose[:, 0, 0], [[0, 0.9, 0], [0, 0.3, 0]], atol=1e-4)
 
 
 def changed_by_a_step(model: c3.C3, number: int) -> set[str]:

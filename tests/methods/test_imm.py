@@ -249,6 +249,25 @@ def test_the_renderer_sees_features_and_then_the_blobs_in_their_landmarks_order(
     np.testing.assert_array_equal(seen[0][..., 8:], maps)
 
 
+@pytest.mark.core
+def test_of_look_and_landmarks_each_is_drawn_without_the_other():
+    model, images = small(output_affine=True), batch()["source"]
+    points = model.represent(images).points
+    whole, seen = model.render(images, points), []
+    renderer = model.renderer
+    model.renderer = lambda inputs, training: seen.append(inputs.numpy()) or renderer(inputs)
+    parts = model.render_parts(images)
+    model.render(images, points)
+    look, pose, both = seen
+    width = both.shape[-1] - 3
+    np.testing.assert_array_equal(look[..., :width], both[..., :width])
+    np.testing.assert_array_equal(pose[..., width:], both[..., width:])
+    assert not look[..., width:].any() and not pose[..., :width].any()
+    for drawn in parts:
+        assert drawn.shape == whole.shape and np.min(drawn) >= 0 and np.max(drawn) <= 1
+        assert np.abs(drawn - whole).max() > 1e-3
+
+
 def painter(colour: float, **options) -> Imm:
     """A model whose renderer paints one colour, before `output_affine`."""
     model = small(**options)

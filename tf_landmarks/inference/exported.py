@@ -113,6 +113,11 @@ class ExportedModel:
         return "render" in self._signatures
 
     @property
+    def renders_parts(self) -> bool:
+        """Whether `parts_inputs` works; exports of older versions have none."""
+        return hasattr(self._model, "parts_inputs")
+
+    @property
     def has_correspondence(self) -> bool:
         """Whether `flow` and `flow_inputs` work."""
         return "flow" in self._signatures
@@ -271,6 +276,11 @@ class ExportedModel:
         """
         points = tf.constant(landmarks, tf.float32)
         return self._model.render_inputs(tf.constant(inputs, tf.float32), points).numpy()
+
+    def parts_inputs(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The fields of `methods.base.Parts` by name, of images as for `predict_inputs`."""
+        parts = self._model.parts_inputs(tf.constant(inputs, tf.float32))
+        return {name: drawn.numpy() for name, drawn in parts.items()}
 
     def flow_inputs(
         self, inputs_a: np.ndarray, inputs_b: np.ndarray, untrained: bool = False

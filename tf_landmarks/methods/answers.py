@@ -38,6 +38,18 @@ class Features(NamedTuple):
     levels: dict[str, tf.Tensor]
 
 
+class Parts(NamedTuple):
+    """What `render_parts` returns: what a generator makes of one of the two things that it draws from, with zeros for the other.
+
+    Attributes:
+        look: `[B, S, S, 3]` float32 in [0, 1], of appearance, without a landmark.
+        pose: Of landmarks, without appearance.
+    """
+
+    look: tf.Tensor
+    pose: tf.Tensor
+
+
 class Correspondence(NamedTuple):
     """What `correspond` returns: where places of two images are in one another.
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tf_landmarks.augment.augmentation import Batch
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.methods.answers import Correspondence, Features, Landmarks
+from tf_landmarks.methods.answers import Correspondence, Features, Landmarks, Parts
 from tf_landmarks.methods.remedies import FeatureRemedies, OwnHealth, Remedies
 from tf_landmarks.methods.training_step import (
     NOT_FINITE,
@@ -42,6 +42,7 @@ __all__ = [
     "Model",
     "ModelSpec",
     "OwnHealth",
+    "Parts",
     "Player",
     "Remedies",
     "RunImages",
@@ -251,6 +252,15 @@ class LandmarkModel(Model):
             `[B, S, S, 3]` float32 in [0, 1].
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
+
+    @property
+    def renders_parts(self) -> bool:
+        """Whether its generator can draw appearance alone, and landmarks alone."""
+        return type(self).render_parts is not LandmarkModel.render_parts
+
+    def render_parts(self, images: tf.Tensor) -> Parts:
+        """Draws what `images [B, S, S, 3]`, float32 in [0, 1], look like, and where their landmarks are, each alone."""
+        raise NotImplementedError(f"{type(self).__name__} draws no parts")
 
     @property
     def has_correspondence(self) -> bool:

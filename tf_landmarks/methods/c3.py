@@ -169,6 +169,13 @@ class C3(base.LandmarkModel):
         output = self.networks.decode(appearance, self.networks.maps(landmarks))
         return tf.clip_by_value(output, 0.0, 1.0)
 
+    def render_parts(self, images: tf.Tensor) -> base.Parts:
+        """See the base class: D(a, 0) and D(0, p)."""
+        real = self._encode(images, training=False)
+        inputs = [(real.appearance, tf.zeros_like(real.maps))]
+        inputs.append((tf.zeros_like(real.appearance), real.maps))
+        return base.Parts(*(tf.clip_by_value(self.networks.decode(*i), 0.0, 1.0) for i in inputs))
+
     def swap(self, appearance_images: tf.Tensor, pose_images: tf.Tensor) -> tf.Tensor:
         """Draws the look of some images in the poses of others, `[B, S, S, 3]` float32 in [0, 1] each."""
         return self.render(appearance_images, self.represent(pose_images).points)

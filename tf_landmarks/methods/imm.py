@@ -365,11 +365,20 @@ class Imm(base.LandmarkModel):
         output = self._generate(self.encoder(images, training=False), landmarks, training=False)
         return tf.clip_by_value(output, 0.0, 1.0)
 
+    def render_parts(self, images: tf.Tensor) -> base.Parts:
+        """See the base class."""
+        look = self.encoder(images, training=False)
+        maps = self.bottleneck.maps(self.represent(images).points)
+        inputs = ((look, tf.zeros_like(maps)), (tf.zeros_like(look), maps))
+        return base.Parts(*(tf.clip_by_value(self._draw(*i, False), 0.0, 1.0) for i in inputs))
+
     def _detect(self, images: tf.Tensor, training: bool) -> soft_argmax.Detection:
         return self.bottleneck.points(self.detector(images, training=training))
 
     def _generate(self, features: tf.Tensor, landmarks: tf.Tensor, training: bool) -> tf.Tensor:
-        maps = self.bottleneck.maps(landmarks)
+        return self._draw(features, self.bottleneck.maps(landmarks), training)
+
+    def _draw(self, features: tf.Tensor, maps: tf.Tensor, training: bool) -> tf.Tensor:
         inputs = tf.concat([features, tf.cast(maps, features.dtype)], axis=-1)
         output = self.renderer(inputs, training=training)
         return 0.5 + 0.5 * output if self.options.output_affine else output

@@ -132,6 +132,8 @@ class LandmarkModule(ServingModule):
         functions = {"predict_inputs": _graph(self.predict_inputs, self._inputs)}
         if "render" in names:
             functions["render_inputs"] = _graph(self.model.render, self._inputs, self._landmarks)
+        if "render" in names and self.model.renders_parts:
+            functions["parts_inputs"] = _graph(self.parts_inputs, self._inputs)
         if self.model.has_correspondence:
             functions["flow_inputs"] = _graph(self.flow_inputs, self._inputs, self._inputs)
         return functions
@@ -223,6 +225,10 @@ class LandmarkModule(ServingModule):
     def flow_inputs(self, inputs_a: tf.Tensor, inputs_b: tf.Tensor) -> dict[str, tf.Tensor]:
         """`Correspondence` by name, of what the network sees, `[B, S, S, 3]` in [0, 1] each."""
         return self.model.correspond(inputs_a, inputs_b)._asdict()
+
+    def parts_inputs(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`Parts` by name, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
+        return self.model.render_parts(inputs)._asdict()
 
     def _to_pixels(self, points: tf.Tensor, image_size: tf.Tensor) -> tf.Tensor:
         """(y, x) in the corner convention of the network's input to (x, y) pixels of images."""
