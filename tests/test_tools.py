@@ -107,6 +107,8 @@ def test_show_draws_sheets(folder):
         "warps.png",
         "heatmaps.png",
         "redrawn.png",
+        "exchanged.png",
+        "parts.png",
         "numbers.png",
         "score_maps.png",
         "report.html",

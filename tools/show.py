@@ -4,8 +4,9 @@
 
 Writes report.html (what is wrong with which points, and what to do next), numbers.png (the number of each
 point), landmarks.png (pictures spread over the data), warps.png (the same ones turned and bent: points should
-stay on their places), heatmaps.png, score_maps.png (the same before any softmax), and redrawn.png of a
-method with a generator.
+stay on their places), heatmaps.png, score_maps.png (the same before any softmax); of a method with a generator
+redrawn.png, exchanged.png (each row has the look of one picture, each column the pose of one) and, where it can,
+parts.png: pictures, below them what is drawn of their looks alone, and of their landmarks alone.
 
 Of a model that describes places and finds no landmarks: report.html, components.png (where the principal components
 of its features are large, trained and before training) and matches.png (places of one picture, and the most similar

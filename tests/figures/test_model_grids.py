@@ -45,3 +45,48 @@ def test_pictures_turn_with_their_landmarks_clockwise_by_positive_angles():
     for number, point in enumerate(found):
         y, x = np.rint(overlays.scale_points(point, side / SIZE)).astype(int)
         assert np.abs(sheet[y, number * step + x].astype(int) - overlays.color(0)).max() < 30
+
+
+class Painter(Dot):
+    """Draws its look as red, the middle that it is asked for as green and blue."""
+
+    def render_inputs(self, inputs, landmarks):
+        colours = np.concatenate([inputs.max(axis=(1, 2))[:, :1], (landmarks[:, 0] + 1) / 2], -1)
+        return np.tile(colours[:, None, None], [1, SIZE, SIZE, 1]).astype(np.float32)
+
+    def parts_inputs(self, inputs):
+        return {"look": 0.5 * inputs, "pose": 0.25 * inputs}
+
+
+def dot(x: int, y: int, bright: int) -> np.ndarray:
+    image = np.zeros((SIZE, SIZE, 3), np.uint8)
+    image[y, x] = bright
+    return image
+
+
+def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
+    step = 2 * SIZE + 4
+    return sheet[row * step : row * step + 2 * SIZE, column * step : column * step + 2 * SIZE]
+
+
+def test_rows_have_a_look_and_columns_a_pose():
+    images = [dot(10, 20, 100), dot(40, 50, 200), dot(30, 5, 150)]
+    sheet = model_grids.exchanged(Painter(), images)
+    assert sheet.shape[:2] == (4 * (2 * SIZE + 4) - 4,) * 2 and np.all(cell(sheet, 0, 0) == 255)
+    for row, (look, red) in enumerate(zip(images, (100, 200, 150), strict=True), 1):
+        np.testing.assert_array_equal(cell(sheet, row, 0), overlays.enlarge(look, 2))
+        for column, (x, y) in enumerate(((10, 20), (40, 50), (30, 5)), 1):
+            expected = (red, 255 * y / (SIZE - 1), 255 * x / (SIZE - 1))
+            np.testing.assert_allclose(cell(sheet, row, column)[9, 9], expected, atol=1)
+            if row == 1:  # the pose of the column is marked on its picture
+                marked = cell(sheet, 0, column)[2 * y, 2 * x].astype(int)
+                assert np.abs(marked - overlays.color(0)).max() < 30
+
+
+def test_below_pictures_stand_look_and_pose_alone():
+    images = [dot(10, 20, 100), dot(40, 50, 200)]
+    sheet = model_grids.parts(Painter(), images)
+    for column, image in enumerate(images):
+        for row, share in enumerate((1.0, 0.5, 0.25)):
+            expected = overlays.enlarge(np.uint8(share * image), 2)
+            np.testing.assert_array_equal(cell(sheet, row, column), expected)

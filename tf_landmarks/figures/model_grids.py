@@ -79,6 +79,27 @@ def redrawn(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
     return grids.grid([[_enlarge(image) for image in row] for row in (inputs, output)])
 
 
+def exchanged(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
+    """Looks and poses exchanged: a row has the look of the picture at its left, a column the pose of the one on top."""
+    inputs = model.to_inputs(images)
+    seen = inputs / np.float32(255)
+    points = model.predict_inputs(seen)
+    poses = overlays.draw_inputs(seen, points)
+    rows = [[np.full_like(poses[0], 255), *poses]]
+    for shown, look in zip(inputs, seen, strict=True):
+        drawn = model.render_inputs(np.stack([look] * len(points)), points)
+        rows.append([_enlarge(picture) for picture in (shown, *overlays.to_uint8(drawn))])
+    return grids.grid(rows)
+
+
+def parts(model: ExportedModel, images: list[np.ndarray]) -> np.ndarray:
+    """Pictures; below each what the generator draws of its look alone, and below that of its landmarks alone."""
+    inputs = model.to_inputs(images)
+    drawn = model.parts_inputs(inputs / np.float32(255))
+    rows = (inputs, overlays.to_uint8(drawn["look"]), overlays.to_uint8(drawn["pose"]))
+    return grids.grid([[_enlarge(image) for image in row] for row in rows])
+
+
 def _drawn(model: ExportedModel, inputs: np.ndarray) -> list[np.ndarray]:
     """Views `[N, S, S, 3]` float32 with their landmarks."""
     return overlays.draw_inputs(inputs, model.predict_inputs(inputs))

@@ -6,12 +6,22 @@ from tf_landmarks.evaluation.discovery import Discovery, FeatureDiscovery
 from tf_landmarks.figures import feature_grids, model_grids
 from tf_landmarks.inference.exported import ExportedModel
 
-# Of either kind of model, by what it yields; `redrawn` needs a generator.
+# Of either kind of model, by what it yields; `redrawn` and `exchanged` need a generator, `parts` one that draws them.
 NAMES = {
-    "landmarks": ("numbers", "landmarks", "warps", "heatmaps", "score_maps", "redrawn"),
+    "landmarks": (
+        "numbers",
+        "landmarks",
+        "warps",
+        "heatmaps",
+        "score_maps",
+        "redrawn",
+        "exchanged",
+        "parts",
+    ),
     "features": ("components", "matches"),
 }
 _ROWS = 6  # of sheets that show an image in each row
+_COLUMNS = 12  # of those that show one in each column
 
 
 def draw(model: ExportedModel, found: Discovery | FeatureDiscovery) -> dict[str, np.ndarray]:
@@ -30,7 +40,7 @@ def draw(model: ExportedModel, found: Discovery | FeatureDiscovery) -> dict[str,
             "matches": feature_grids.matches(found),
         }
     images = list(found.test.images)
-    few = images[:: max(1, len(images) // _ROWS)][:_ROWS]
+    few, row = _spread(images, _ROWS), _spread(images, _COLUMNS)
     drawn = {
         "numbers": model_grids.numbers(model, few),
         "landmarks": model_grids.landmarks(model, images),
@@ -39,5 +49,13 @@ def draw(model: ExportedModel, found: Discovery | FeatureDiscovery) -> dict[str,
         "score_maps": model_grids.score_maps(model, few[0]),
     }
     if model.has_generator:
-        drawn["redrawn"] = model_grids.redrawn(model, images[:16])
+        drawn["redrawn"] = model_grids.redrawn(model, row)
+        drawn["exchanged"] = model_grids.exchanged(model, few)
+    if model.renders_parts:
+        drawn["parts"] = model_grids.parts(model, row)
     return drawn
+
+
+def _spread(images: list[np.ndarray], count: int) -> list[np.ndarray]:
+    """As many, spread over all: neighbours are often alike."""
+    return images[:: max(1, len(images) // count)][:count]
