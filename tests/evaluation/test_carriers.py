@@ -68,6 +68,19 @@ def test_points_of_the_second_image_are_found_in_the_first(model):
     assert np.abs(found["nearest"] - found["model"]).max() > 0.1  # the least alike patches
 
 
+def test_the_scores_of_a_place_are_best_where_it_is_carried_to(model):
+    image = patches.picture()
+    shifted = np.roll(image, tuple(SHIFT[::-1]), axis=(0, 1))
+    cells = np.linspace(-1, 1, 8)
+    points = np.array([[cells[4], cells[3]], [cells[2], cells[6]]])
+    maps = carriers.Carrier(model).score_maps(image, shifted, points)
+    assert maps.shape == (SIZE, SIZE, 2)
+    for k, (row, column) in enumerate(((5, 1), (3, 4))):
+        best = np.unravel_index(maps[..., k].argmax(), (SIZE, SIZE))
+        np.testing.assert_allclose(best, np.multiply((row, column), patches.CELL), atol=0.5)
+        assert maps[best[0], best[1], k] == pytest.approx(1.0, abs=0.1)  # a cosine, near the cell
+
+
 def test_errors_and_consistency_of_a_shift_are_known(folder, model):
     images = labelled.read_split(str(folder / "data" / "test"))
     pairs = pair_transfer.draw_pairs(2, 2)
@@ -131,6 +144,10 @@ def test_descriptors_carry_points_as_well():
     np.testing.assert_allclose(pixels["identity"], two, atol=1e-9)
     np.testing.assert_allclose(pixels["untrained"], pixels["model"], atol=1e-4)  # it is the same
     assert missed["model"] < 1.5 < missed["identity"]
+    maps = carrier.score_maps(colour_blobs.draw(one), colour_blobs.draw(two), start[0])
+    for k, place in enumerate(pixels["model"]):
+        best = np.unravel_index(maps[..., k].argmax(), (64, 64))[::-1]
+        np.testing.assert_allclose(best, place, atol=1.5)
     # Cells of 2 pixels: their centres, and nothing between.
     np.testing.assert_allclose((pixels["nearest"] + 0.5) % 2, 1.0, atol=1e-3)
 

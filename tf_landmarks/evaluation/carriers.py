@@ -14,6 +14,7 @@ from tf_landmarks.augment import sampling
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import descriptor_matching
 from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.layers import flow as flow_
 
 #: What `Carrier` gives, by name.
 WAYS = ("model", "nearest", "untrained", "identity")
@@ -56,11 +57,46 @@ class Carrier:
         Returns:
             `[P, A, 2]` of what it sees of `images_a`, by `WAYS`.
         """
-        inputs = [self._load(images) for images in (images_a, images_b)]
+        inputs = [self.load(images) for images in (images_a, images_b)]
         points = np.asarray(points, np.float64)
         carry = self._by_features if self._model.yields == "features" else self._by_flow
         found = carry(*inputs, tf.constant(points, tf.float32))
         return {way: np.asarray({**found, "identity": points}[way], np.float64) for way in WAYS}
+
+    def score_maps(
+        self, image_a: np.ndarray, image_b: np.ndarray, points: np.ndarray
+    ) -> np.ndarray:
+        """How well each place of an image matches points of another.
+
+        Args:
+            image_a: uint8 RGB.
+            image_b: Likewise.
+            points: `[A, 2]` of `image_b`, as for carrying.
+
+        Returns:
+            `[S, S, A]` float32 over what the network sees of `image_a`: scores of a flow, or cosines of descriptors.
+        """
+        pair = [self.load([image]) for image in (image_a, image_b)]
+        points = tf.constant(points, tf.float32)[tf.newaxis]
+        size = (self.geometry.size,) * 2
+        if self._model.yields == "features":
+            levels_a, levels_b = (self._model.represent_inputs(inputs) for inputs in pair)
+            queries = descriptor_matching.read(levels_b, coordinates.edge_from_corner(points, size))
+            grid = descriptor_matching.default_grid(levels_a)
+            maps = descriptor_matching.similarity_maps(levels_a, queries, grid)
+            return tf.image.resize(maps, size)[
+                0
+            ].numpy()  # cells tile the image, other than those of a flow
+        scores = self._model.flow_inputs(*pair)["scores"]
+        _, *of_first, height, width = scores.shape
+        rows = np.reshape(scores, [1, -1, height, width]).transpose(0, 2, 3, 1)
+        maps = tf.transpose(read_flow(rows, points), [0, 2, 1])
+        return flow_.resample(tf.reshape(maps, [1, *of_first, -1]), size)[0].numpy()
+
+    def load(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """What the network sees of uint8 RGB arrays, `[P, S, S, 3]` float32 in [0, 1]."""
+        loaded = (self.geometry.load(tf.constant(image)) for image in images)
+        return np.stack([self.geometry.centre(image).numpy() for image in loaded])
 
     def _by_flow(self, inputs_a: np.ndarray, inputs_b: np.ndarray, points: tf.Tensor) -> dict:
         trained, before = (
@@ -95,10 +131,6 @@ class Carrier:
             descriptor_matching.find(levels_a, queries, grid // 2, between_cells=False),
         ]
         return [coordinates.corner_from_edge(matches.points, size) for matches in found]
-
-    def _load(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        loaded = (self.geometry.load(tf.constant(image)) for image in images)
-        return np.stack([self.geometry.centre(image).numpy() for image in loaded])
 
 
 def read_flow(flow, points) -> tf.Tensor:

@@ -124,7 +124,7 @@ def measure(
     for start in range(0, len(pairs), _AT_ONCE):
         rows_a, rows_b = pairs[start : start + _AT_ONCE].T
         of_a = np.where(np.isfinite(points[rows_b]), points[rows_a], np.nan)
-        for way, carried in _carry(carrier, images, rows_a, rows_b, points[rows_b]).items():
+        for way, carried in carry(carrier, images, rows_a, rows_b, points[rows_b]).items():
             errors[way].append(landmark_errors.normalized_errors(carried, of_a, lengths[rows_a]))
     joined = {way: np.concatenate(parts) for way, parts in errors.items()}
     num_points = truth.shape[1]
@@ -148,14 +148,25 @@ def check(images: LabelledImages) -> None:
         raise UserError(f"{images.title or 'the data'}: {len(images)} labelled images make no pair")
 
 
-def _carry(
+def carry(
     carrier: Carrier,
     images: LabelledImages,
     rows_a: np.ndarray,
     rows_b: np.ndarray,
     points: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """By way, `[P, A, 2]` (x, y) pixels of the input, of points of B, likewise."""
+    """Carries points of images B to images A.
+
+    Args:
+        carrier: Carries them.
+        images: Holds both.
+        rows_a: `[P]`.
+        rows_b: `[P]`.
+        points: `[P, A, 2]` (x, y) pixels of what the carrier sees of B; where NaN, what is returned is arbitrary.
+
+    Returns:
+        By way, `[P, A, 2]` of what it sees of A, likewise.
+    """
     size = (carrier.geometry.size,) * 2
     start = coordinates.corner_from_pixels(coordinates.swap_xy(np.nan_to_num(points)), size)
     read = [[images.images[int(row)] for row in rows] for rows in (rows_a, rows_b)]

@@ -90,6 +90,28 @@ def parse_points(text: str) -> np.ndarray:
     return np.array(found)
 
 
+def check_inside(points: np.ndarray, picture: np.ndarray, text: str, image: str) -> None:
+    """Refuses points that a picture does not hold.
+
+    Args:
+        points: `[K, 2]` (x, y).
+        picture: `[H, W, 3]`.
+        text: `--points`, for the message.
+        image: `--image`, likewise.
+
+    Raises:
+        UserError: Naming the first one outside.
+    """
+    height, width = picture.shape[:2]
+    inside = ((points >= -0.5) & (points <= (width - 0.5, height - 0.5))).all(axis=1)
+    if not inside.all():
+        x, y = points[~inside][0]
+        raise UserError(
+            f"--points={text}: ({x:g}, {y:g}) is outside of --image={image}, which is {width}x{height} pixels (width x "
+            "height)"
+        )
+
+
 def _of_flag(image: str, text: str, names: Sequence[str]) -> References:
     points = parse_points(text)
     if not image:
@@ -100,14 +122,7 @@ def _of_flag(image: str, text: str, names: Sequence[str]) -> References:
             f"--names={','.join(names)} must be {len(points)} different names, one for each of --points"
         )
     (picture,) = _read([image], "--image")
-    height, width = picture.shape[:2]
-    inside = ((points >= -0.5) & (points <= (width - 0.5, height - 0.5))).all(axis=1)
-    if not inside.all():
-        x, y = points[~inside][0]
-        raise UserError(
-            f"--points={text}: ({x:g}, {y:g}) is outside of --image={image}, which is {width}x{height} pixels (width x "
-            "height)"
-        )
+    check_inside(points, picture, text, image)
     return References([image], [picture], names, points[np.newaxis])
 
 
