@@ -26,7 +26,7 @@ ALWAYS = [
 ]
 GENERATOR = ["Reconstructions", "Look and pose exchanged"]
 METRICS = [
-    {"step": 1, "loss": 50.0, "mse": 0.2},
+    {"step": 1, "stage": "first", "loss": 50.0, "mse": 0.2},
     {"step": 2, "val_loss": 60.0},
     {"step": 2, "loss": 30.0, "mse": 0.1, "steps_per_second": 3.0, "bad_files": 1},
     {"step": 4, "loss": 20.0, "mse": 0.0, "steps_per_second": 3.0},

@@ -10,7 +10,7 @@ from tf_landmarks.report.elements import Chart, Charts, Panel
 from tf_landmarks.training import logged
 from tf_landmarks.visualize import charts
 
-_NOT_LOSSES = ("step", "steps_per_second", "bad_files")
+_NOT_LOSSES = ("step", "stage", "steps_per_second", "bad_files")
 _HELD_OUT = "val_"
 # In front of what a training recorded of its health, see metrics/unsupervised.py.
 _HEALTH = "health_"
