@@ -191,4 +191,8 @@ def test_compare_shows_models_side_by_side(folder):
     assert [name.startswith(t) for name, t in zip(scores, titles, strict=True)] == [True, True]
     assert all(title in said for title in titles)
     assert len({score["nme_percent"] for score in scores.values()}) == 1
-    assert cv2.imread(str(folder / "both" / "compare.png")) is not None
+    for name in ("compare", "exchanged"):
+        assert cv2.imread(str(folder / "both" / f"{name}.png")) is not None
+    assert not (folder / "both" / "consistency.png").exists()
+    said = run("tools/compare.py", *arguments, f"--flow={folder}/run", "--output=no", code=2)
+    assert f"--flow={folder}/run/export" in said and "matches no other place" in said

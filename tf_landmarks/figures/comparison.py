@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_landmarks.data.labelled import LabelledImages
+from tf_landmarks.evaluation import pair_transfer
+from tf_landmarks.evaluation.carriers import Carrier
 from tf_landmarks.evaluation.landmark_regression import Result
+from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import overlays
 
 SIDE = 160  # of a picture, pixels
@@ -49,6 +53,89 @@ def draw(
         axes.set_axis_off()
     bar = figure.colorbar(circles, ax=list(grid[1::2].flat), fraction=0.02, extend="max")
     bar.set_label(f"error, % of {first.metrics['protocol']['normalizer']}", fontsize=9)
+    return figure
+
+
+def exchanged(
+    models: Mapping[str, ExportedModel], images: LabelledImages, pairs: np.ndarray
+) -> Figure | None:
+    """Looks of pictures in the poses of others: these two, and below them what each model draws (Xu et al. 2020).
+
+    Args:
+        models: By name; those without a generator are left out.
+        images: Of which there are pairs.
+        pairs: `[P, 2]` rows of `images`: of looks and of poses.
+
+    Returns:
+        The picture, a column for each pair; None if no model draws.
+    """
+    drawing = {name: model for name, model in models.items() if model.has_generator}
+    if not drawing:
+        return None
+    looks, poses = ([images.images[int(row)] for row in rows] for rows in pairs.T)
+    first = next(iter(drawing.values()))
+    rows = [("look", first.to_inputs(looks)), ("pose", first.to_inputs(poses))]
+    for name, model in drawing.items():
+        seen, posed = (model.to_inputs(pictures) / np.float32(255) for pictures in (looks, poses))
+        drawn = model.render_inputs(seen, model.predict_inputs(posed))
+        rows.append((name, overlays.to_uint8(drawn)))
+    return _titled(rows)
+
+
+def consistency(
+    models: Mapping[str, ExportedModel],
+    carrier: Carrier,
+    images: LabelledImages,
+    pairs: np.ndarray,
+) -> Figure:
+    """Whether landmarks agree where one and the same flow carries them from one picture to another (Xu et al. 2020).
+
+    Two rows for each model: a picture with its landmarks, and another one with its own; a line comes to each of these from where
+    the flow carries that of the first picture, so that long lines are what disagrees.
+
+    Args:
+        models: By name.
+        carrier: Carries the landmarks of all of them.
+        images: Of which there are pairs.
+        pairs: `[P, 2]` rows of `images`, to which and from which landmarks are carried.
+    """
+    parts = [images.select(rows) for rows in pairs.T]
+    seen = [overlays.to_uint8(carrier.load(part.images)) for part in parts]
+    rows = []
+    for name, model in models.items():
+        found = [
+            part.to_network(carrier.geometry, model.predict(part.images).landmarks)
+            for part in parts
+        ]
+        carried = pair_transfer.carry(carrier, images, *pairs.T, found[1])["model"]
+        factor = overlays.enlargement(seen[0][0], SIDE)
+        drawn = zip(*seen, *found, carried, strict=True)
+        first, second = [], []
+        for to, start, own, of_start, ends in drawn:
+            first.append(overlays.draw_landmarks(start, of_start, factor))
+            second.append(overlays.draw_moves(to, ends, own, factor))
+        rows += [
+            (name, first),
+            ("lines: from where the flow carries those of the picture above", second),
+        ]
+    return _titled(rows)
+
+
+def _titled(rows: Sequence[tuple[str, Sequence[np.ndarray]]]) -> Figure:
+    """Rows of pictures, each below its title."""
+    cell, title_height = SIDE / _DPI, 0.25
+    columns = max(len(pictures) for _, pictures in rows)
+    height = (cell + title_height) * len(rows)
+    figure = Figure(figsize=(cell * columns, height), dpi=_DPI)
+    # Laid out by hand: a long title would push the first column away from the others.
+    room = {"left": 0.005, "right": 0.995, "bottom": 0.0, "top": 1.0 - title_height / height}
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    figure.subplots_adjust(**room, wspace=0.03, hspace=title_height / cell)
+    for (title, pictures), axes in zip(rows, grid, strict=True):
+        axes[0].set_title(title, loc="left", fontsize=9, pad=3)
+        for ax, picture in zip(axes, pictures, strict=True):
+            ax.imshow(overlays.enlarge(picture, overlays.enlargement(picture, SIDE)))
+            ax.set_axis_off()
     return figure
 
 
