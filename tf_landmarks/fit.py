@@ -23,7 +23,7 @@ _MODEL = flags.DEFINE_string(
     "model", "none", "a run folder, whose model stays as it is; none: a network is trained"
 )
 _DATA = flags.DEFINE_string(
-    "data", None, "annotated images, or a folder with train/", required=True
+    "data", None, "annotated images, or a folder with train/; several with commas", required=True
 )
 _HEAD = flags.DEFINE_enum(
     "head", "auto", head_kinds.KINDS,

@@ -17,7 +17,7 @@ from tf_landmarks import cli, results
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
-    "data", None, "annotated images, or a folder with train/", required=True
+    "data", None, "annotated images, or a folder with train/; several with commas", required=True
 )
 _COUNT = flags.DEFINE_integer("count", 16, "labels to show as pictures", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)

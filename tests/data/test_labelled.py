@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.evaluation import toy_data
-from tf_landmarks.data import image_files, labelled
+from tf_landmarks.data import image_files, labelled, labelled_inputs
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
 
 pytestmark = pytest.mark.core
 
@@ -118,3 +120,28 @@ def test_a_real_video_is_read_with_all_its_labels(photographs):
     # The fly is brighter or darker than the floor: its thorax lies in the middle of the window.
     thorax = part.points[:, part.names.index("thorax")]
     assert np.nanmax(np.abs(np.nanmean(thorax, axis=0) - 79.5)) < 10
+
+
+def test_several_folders_are_read_as_one_whatever_the_order_of_their_columns(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second" / "train"
+    for folder, header, row in (
+        (first, "file,nose_x,nose_y,tail_x,tail_y", "a.png,1,2,3,4"),
+        (second, "file,tail_x,tail_y,nose_x,nose_y", "a.png,7,8,5,6"),
+    ):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (20, 12)).save(folder / "a.png")
+        (folder / "landmarks.csv").write_text(f"{header}\n{row}\n")
+    both = f"{first},{second.parent}"
+    known = labelled.read_part(both, "train")
+    assert known.names == ["nose", "tail"] and len(known.images) == 2
+    np.testing.assert_array_equal(known.points, [[[1, 2], [3, 4]], [[5, 6], [7, 8]]])
+    (second / "landmarks.csv").write_text("file,rump_x,rump_y\na.png,1,2\n")
+    with pytest.raises(UserError, match="rump"):
+        labelled.read_part(both, "train")
+    with pytest.raises(UserError, match=f"{tmp_path}/third is no folder"):
+        labelled_inputs.check(f"{first},{tmp_path}/third", "--semisupervised_labels")
+
+
+def test_a_folder_whose_name_has_a_comma_is_one(tmp_path):
+    (tmp_path / "mice, day 1").mkdir()
+    assert labelled.folders_of(f"{tmp_path}/mice, day 1") == [f"{tmp_path}/mice, day 1"]

@@ -165,12 +165,12 @@ class LabelledImages:
         return coordinates.swap_xy(geometry.to_image(points, self.sizes[:, np.newaxis]))
 
 
-def read_split(folder: str) -> LabelledImages:
-    """Opens the labelled images of a folder with annotations, see `data/annotations`.
+def read_split(*folders: str) -> LabelledImages:
+    """Opens the labelled images of folders with annotations, see `data/annotations`.
 
     Args:
-        folder: Holds the annotations, and the images beside them or in `images/`; or videos, each with
-            a table of the same name whose first column is `frame`.
+        folders: Each holds annotations, and the images beside them or in `images/`; or videos, each with
+            a table of the same name whose first column is `frame`. All label the same landmarks, in any order.
 
     Returns:
         The labelled images; those that are not there or unreadable are named, counted and left out.
@@ -178,14 +178,14 @@ def read_split(folder: str) -> LabelledImages:
     Raises:
         UserError: If there are no annotations, or no labelled image, or the two do not fit.
     """
-    found = annotations.find_labelled(folder)
+    found = [one for folder in folders for one in annotations.find_labelled(folder)]
     names = found[0][0].names
     parts = [_existing(_in_order(known, names, found[0][0].path), paths) for known, paths in found]
     paths = [path for _, part in parts for path in part]
     if not paths:
         raise UserError(f"{found[0][0].path} holds no labelled row: every point in it is missing")
     source = Files(paths)
-    sizes, fingerprints = _look_at(source, folder)
+    sizes, fingerprints = _look_at(source, ", ".join(folders))
     readable = (sizes > 0).all(axis=-1)
     start = 0
     for known, part in parts:
@@ -204,14 +204,24 @@ def read_split(folder: str) -> LabelledImages:
         np.concatenate([known.points for known, _ in parts])[rows],
         Skeleton(tuple(names)),
         sum(len(part) for _, part in found) - len(rows),
-        "/".join(os.path.abspath(folder).split(os.sep)[-2:]),
+        ", ".join("/".join(os.path.abspath(folder).split(os.sep)[-2:]) for folder in folders),
     )
 
 
+def folders_of(data: str) -> list[str]:
+    """The folders that a flag names: one, or several with commas between them."""
+    return [data] if os.path.exists(data) else data.split(",")
+
+
 def read_part(data: str, part: str, crop: cropping.Cropping = cropping.NONE) -> LabelledImages:
-    """Opens the labelled images of `part/` in a folder, or of the folder where it has none; raises as `read_split`."""
-    inside = os.path.join(data, part)
-    return read_split(inside if os.path.isdir(inside) else data).cropped(crop)
+    """Opens the labelled images of `part/` in a folder, or of the folder where it has none; raises as `read_split`.
+
+    `data` may name several folders, with commas.
+    """
+    inside = [(os.path.join(folder, part), folder) for folder in folders_of(data)]
+    return read_split(*(one if os.path.isdir(one) else whole for one, whole in inside)).cropped(
+        crop
+    )
 
 
 def draw_rows(total: int, n: int, repeat: int, seed: int) -> np.ndarray:

@@ -53,13 +53,14 @@ def floats(images: np.ndarray) -> tf.Tensor:
 
 
 def check(folder: str, flag: str) -> None:
-    """Checks that a folder is there.
+    """Checks that a folder is there, or several with commas between them.
 
     Raises:
-        UserError: Naming the flag, if it is not.
+        UserError: Naming the flag, if one is not.
     """
-    if not os.path.isdir(folder):
-        raise UserError(f"{flag}={folder} is no folder; name one with annotated images")
+    for one in labelled.folders_of(folder):
+        if not os.path.isdir(one):
+            raise UserError(f"{flag}={folder}: {one} is no folder; name one with annotated images")
 
 
 @functools.lru_cache(maxsize=2)  # a run makes its model twice

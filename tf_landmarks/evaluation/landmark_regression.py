@@ -355,9 +355,8 @@ def make_yardstick(
     model: ExportedModel, test: LabelledImages, normalizer: str, protocol: Protocol
 ) -> Yardstick:
     """What errors on test images are, in pixels of the model's input; see `evaluate`."""
-    points = test.to_network(model.geometry, test.points)
-    lengths = normalizer_lengths(points, normalizer, test.names, model.geometry.size)
-    return Yardstick(protocol, points, lengths)
+    points, size = test.to_network(model.geometry, test.points), model.geometry.size
+    return Yardstick(protocol, points, normalizer_lengths(points, normalizer, test.names, size))
 
 
 def normalizer_lengths(

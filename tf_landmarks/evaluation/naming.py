@@ -25,7 +25,7 @@ def read_labelled(
     """Opens the labelled images to fit to.
 
     Args:
-        data: Annotated images, or a folder with `train/`.
+        data: Annotated images, or a folder with `train/`; several with commas.
         num_images: How many to draw; 0 for all.
         seed: Of the draw, which is that of tools/few_labels.py.
         crop: What is cut out of the images.
@@ -78,6 +78,12 @@ def run_of_labels(
     Raises:
         UserError: As `read_labelled`.
     """
+    folders = labelled.folders_of(data)
+    if len(folders) > 1 and not unlabelled:
+        raise UserError(
+            f"--data={data} names {len(folders)} folders; say by --unlabelled what a network learns from besides, a video "
+            "or one folder"
+        )
     images = read_labelled(data, num_images, seed, crop)
     if with_comma := [name for name in images.names if "," in name]:
         raise UserError(
@@ -89,7 +95,7 @@ def run_of_labels(
     options = dataclasses.replace(
         options, warp=dataclasses.replace(options.warp, rotation=rotation)
     )
-    default = os.path.join("runs", f"named_{os.path.basename(os.path.normpath(data))}")
+    default = os.path.join("runs", f"named_{os.path.basename(os.path.normpath(folders[0]))}")
     run = RunOptions(
         method="semisupervised",
         data=unlabelled or data,
