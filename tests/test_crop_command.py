@@ -60,6 +60,10 @@ def test_labels_teach_on_crops_and_points_come_back_in_the_whole_picture(folder)
     run(*predict, f"--output={folder}/whole", "--crop=none")
     middle = np.array(blobs.SIZE[::-1]) / 2
     assert np.abs(found_points(folder / "whole") - middle).max() < 60
+    run("tools/audit.py", f"--model={model}", f"--data={data}", f"--output={folder}/audit")
+    with open(folder / "audit" / "audit.csv", newline="") as file:
+        worst = next(csv.DictReader(file))
+    assert float(worst["distance"]) < 30  # of labels in the whole picture from points in it
     said = run("-m", "tf_landmarks.evaluate", f"--model={model}", f"--data={data}", "--rivals=", f"--output={folder}/measured")  # fmt: skip
     assert "20 pictures are cut" in said and "pixels that the network sees" not in said
     metrics = json.loads((folder / "measured" / "metrics.json").read_text())

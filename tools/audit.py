@@ -11,6 +11,7 @@ labels is fitted, without the images that are looked at.
 import csv
 import io
 
+import numpy as np
 from absl import flags, logging
 
 from tf_landmarks import cli, results
@@ -19,6 +20,7 @@ _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder",
 _DATA = flags.DEFINE_string(
     "data", None, "annotated images, or a folder with train/; several with commas", required=True
 )
+_CROP = cli.define_crop_flags()
 _COUNT = flags.DEFINE_integer("count", 16, "labels to show as pictures", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
@@ -34,7 +36,10 @@ def main(_) -> None:
         output = results.ResultFolder(_OUTPUT.value, ["audit.csv", "audit.png"])
         model = ExportedModel(_MODEL.value)
         images = labelled.read_part(_DATA.value, "train")
-        predicted = audit.predict(model, images)
+        crop = _CROP(model)
+        predicted = audit.predict(model, images.cropped(crop))
+        if boxes := crop.boxes_of(images.paths):
+            predicted += np.array([box.corner for box in boxes])[:, np.newaxis]
         found = audit.disagreements(predicted, images.points, images.sizes)
         rows = audit.table(found, images, predicted)
         text = io.StringIO()
