@@ -185,7 +185,7 @@ def read_split(*folders: str) -> LabelledImages:
     if not paths:
         raise UserError(f"{found[0][0].path} holds no labelled row: every point in it is missing")
     source = Files(paths)
-    sizes, fingerprints = _look_at(source, ", ".join(folders))
+    sizes, fingerprints = _look_at(source, ", ".join(map(str, folders)))
     readable = (sizes > 0).all(axis=-1)
     start = 0
     for known, part in parts:
