@@ -115,6 +115,10 @@ class DotModel:
     yields = "landmarks"
     has_correspondence = False
 
+    @property
+    def landmark_names(self):
+        return self.facts.get("names") or [str(k) for k in range(self.num_landmarks)]
+
     def known_images(self, split):
         return KnownImages(self._lists[split], self._shown[split])
 

@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation import toy_data
 from tf_landmarks import methods
 from tf_landmarks.data import labelled, sources
-from tf_landmarks.evaluation import discovery, landmark_regression, protocols
+from tf_landmarks.evaluation import discovery, landmark_regression, named_points, protocols
 from tf_landmarks.methods import base
 from tf_landmarks.report import panels, report, scores
 
@@ -70,13 +70,13 @@ class Page(html.parser.HTMLParser):
             self.headings.append(data)
 
 
-def evaluate(folder, model, points, sizes=(32, 32), normalizer="edge", **names):
+def evaluate(folder, model, points, sizes=(32, 32), normalizer="edge", protocol=None, **names):
     """Evaluates a model on points, fitted on 12 others."""
     many = toy_data.random_points(12)
     toy_data.write_part(folder / "train", many, names=names.get("names", toy_data.NAMES))
     toy_data.write_part(folder / "test", points, sizes, **names)
     parts = labelled.read_splits(str(folder), "test")
-    return landmark_regression.evaluate(model, *parts, normalizer, PROTOCOL)
+    return landmark_regression.evaluate(model, *parts, normalizer, protocol or PROTOCOL)
 
 
 def make(folder, model, *args, **kwargs):
@@ -130,6 +130,25 @@ def test_the_verdicts_come_first(text):
     assert "Better than all that it is compared with: 100 % less error" in summary
     assert "3 of 3 landmarks" in summary
     assert rest.startswith("Score</h2>")
+
+
+def test_landmarks_that_labels_taught_are_called_by_their_names_and_not_discovered(tmp_path):
+    model = toy_data.DotModel()
+    model.facts["names"] = list(toy_data.NAMES)
+    protocol = named_points.protocol_for(model.landmark_names, toy_data.NAMES)
+    words = Page(make(tmp_path, model, toy_data.random_points(9), protocol=protocol)).words
+    for said in ("3 named landmarks", "Named landmarks", "learned from labels", "Confidence"):
+        assert said in words
+    for name in toy_data.NAMES:
+        assert f"{name}" in words
+    for wrong in (
+        "iscovered",
+        "What predicts what",
+        "without any label",
+        "by gradient",
+        "linear regressor",
+    ):
+        assert wrong not in words
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -57,10 +57,11 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Legend:
-    """The marker of each landmark, with its number."""
+    """The marker of each landmark, with its number or its name."""
 
     template: ClassVar[str] = "legend.html.j2"
     markers: tuple[Picture, ...]
+    names: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,13 +49,22 @@ def discovered(model: ExportedModel, result: Discovery) -> Panel:
         drawn = overlays.draw_numbered(image, result.discovered[i], _factor(image, NUMBERED), 8)
         return Figure(images.photo(drawn, f"landmarks found on {name}, with their numbers"), name)
 
+    title, words = "Discovered landmarks", "The points the model found without any label"
+    if _is_named(model):
+        title, words = "Named landmarks", "The points that the model has learned from labels"
     return Panel(
-        "Discovered landmarks",
-        "The points the model found without any label, each with the same marker and number in every picture: "
+        title,
+        f"{words}, each with the same marker and number in every picture: "
         "look for markers that stay on the same part of the object, whatever its pose; of several on "
         "one spot only the last is seen, and the others add nothing.",
         (
-            Legend(tuple(images.marker(k) for k in range(model.num_landmarks))),
+            Legend(
+                tuple(images.marker(k) for k in range(model.num_landmarks)),
+                tuple(
+                    f"{k} {name}" if _is_named(model) else name
+                    for k, name in enumerate(model.landmark_names)
+                ),
+            ),
             Gallery(tuple(numbered(i) for i in _spread(len(result.test), 2)), size="large"),
             Gallery(tuple(figure(i) for i in _spread(len(result.test), 18))),
         ),
@@ -74,10 +83,11 @@ def regressed(model: ExportedModel, result: Result) -> Panel:
         return Figure(picture, name, f"{result.image_nme[i]:.1f} %")
 
     typical, worst = typical_and_worst(result.image_nme, 6)
+    source = "" if _is_named(model) else " from the discovered points"
     galleries = {"Typical: around the median error": typical, "Worst": worst}
     return Panel(
         "Prediction and annotation",
-        "White rings are the annotation, orange dots the prediction from the discovered points, joined "
+        f"White rings are the annotation, orange dots the prediction{source}, joined "
         "by a line (a dot alone has no annotation): look for long lines, and for the parts of the "
         "object where they gather.",
         tuple(
@@ -86,6 +96,11 @@ def regressed(model: ExportedModel, result: Result) -> Panel:
             if len(indices)
         ),
     )
+
+
+def _is_named(model: ExportedModel) -> bool:
+    """Whether people have named its landmarks."""
+    return bool(model.facts.get("names"))
 
 
 def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +123,7 @@ def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.nd
 def correlations(model: ExportedModel, result: Result) -> Panel | None:
     """Shows which discovered landmarks annotated points are read off."""
     arrows = attribution.arrows(result.attribution)
-    if not arrows:
+    if not arrows or not result.scores.protocol.learns:
         return None
 
     def figure(i: int) -> Figure:
