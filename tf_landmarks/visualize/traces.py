@@ -47,7 +47,7 @@ def _filled(points: np.ndarray, known: np.ndarray) -> np.ndarray:
 def draw(
     names: Sequence[str], frames: np.ndarray, points: np.ndarray, confidence: np.ndarray
 ) -> Figure:
-    """A row for each landmark, x and y in pixels, outliers marked; below them all confidences.
+    """A row for each landmark, x and y in pixels, outliers marked; below them all confidences, and in black their median.
 
     Args:
         names: Of K landmarks.
@@ -67,12 +67,13 @@ def draw(
             )
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         if count := int(jumps[:, k].sum()):
-            axis.annotate(f"{count} jump", (1.0, 0.98), xycoords="axes fraction", ha="right", va="top",
+            axis.annotate(f"{count} {'jump' if count == 1 else 'jumps'}", (1.0, 0.98), xycoords="axes fraction", ha="right", va="top",
                           fontsize=8, color="red")  # fmt: skip
     axes[0].legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     for k in range(len(names)):
         colour = tuple(c / 255 for c in overlays.color(k))
-        axes[-1].plot(frames, confidence[:, k], color=colour, lw=0.7)
+        axes[-1].plot(frames, confidence[:, k], color=colour, lw=0.6, alpha=0.4)
+    axes[-1].plot(frames, np.median(confidence, axis=1), color="black", lw=1.0)
     axes[-1].set_ylim(0, 1.02)
     axes[-1].set_ylabel("confidence", rotation=0, ha="right", va="center", fontsize=9)
     axes[-1].set_xlabel("frame")
