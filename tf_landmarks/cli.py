@@ -143,6 +143,10 @@ def define_crop_flags() -> "Callable[..., Cropping]":
     )
 
     def resolve(*models: "ExportedModel") -> "Cropping":
+        if not models:
+            from tf_landmarks.data.cropping import Cropping
+
+            return Cropping("none" if crop.value == "as_trained" else crop.value, boxes.value)
         asked = {model.cropping(crop.value, boxes.value): model for model in models}
         if len(asked) > 1:
             told = " and ".join(f"{model.path} from --crop={c.crop}" for c, model in asked.items())

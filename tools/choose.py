@@ -29,6 +29,7 @@ _CANDIDATES = flags.DEFINE_integer(
 _LEAVE_OUT = flags.DEFINE_list(
     "leave_out", [], "folders of images that are labelled already, such as earlier outputs"
 )
+_CROP = cli.define_crop_flags()
 _SEED = flags.DEFINE_integer("seed", 0, "of the choice", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
@@ -51,14 +52,16 @@ def main(_) -> None:
             known += fingerprints.of_source(others, np.arange(len(others)))
         model = None if _MODEL.value == "none" else ExportedModel(_MODEL.value)
         names = labelling.landmark_names(_NAMES.value, model)
-        candidates = choosing.look(source, model, _CANDIDATES.value, known)
+        crop = _CROP(*filter(None, [model]))
+        boxes = crop.boxes_of_source(source, "--data")
+        candidates = choosing.look(source, model, _CANDIDATES.value, known, boxes)
         logging.info(
             "looked at %d images; %d are known already or there twice, %d could not be read",
             len(candidates.indices) + candidates.num_left_out + candidates.num_unreadable,
             candidates.num_left_out, candidates.num_unreadable,
         )  # fmt: skip
         chosen = choosing.choose(candidates, _COUNT.value, _SEED.value)
-        for line in labelling.write(_OUTPUT.value, source, chosen, names, model):
+        for line in labelling.write(_OUTPUT.value, source, chosen, names, model, boxes):
             logging.info("%s", line)
         logging.info(
             "label them in labels.slp with SLEAP, or fill in landmarks.csv; then "

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tf_landmarks.data import fingerprints, sources
+from tf_landmarks.data.boxes import Box
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import choosing
 
@@ -97,6 +98,19 @@ def test_surety_is_measured_by_what_is_usual_for_each_landmark(source):
     weighed = 5 / 20 * np.array([0.8, 0.8, 0.4, 0.4])
     np.testing.assert_allclose(seen.descriptions[1], weighed)
     np.testing.assert_allclose(seen.descriptions[0], weighed / 2)
+
+
+def test_only_what_boxes_cut_out_is_looked_at(source):
+    boxes = [Box(0, 0, 10, 12) if index % 2 else Box(10, 0, 10, 12) for index in range(7)]
+    seen = []
+
+    class Watching(Model):
+        def predict(self, images):
+            seen.extend(image.shape for image in images)
+            return super().predict(images)
+
+    choosing.look(source, Watching(), 100, boxes=boxes)
+    assert seen == 3 * [(12, 10, 3)]
 
 
 def test_few_candidates_are_spread_over_the_whole(source):

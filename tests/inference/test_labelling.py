@@ -6,9 +6,11 @@ import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.inference.models import CornerModel
 from tf_landmarks.data import annotations, labelled, sources
+from tf_landmarks.data.boxes import Box
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import labelling
 
@@ -87,6 +89,18 @@ def test_a_model_with_these_names_proposes_and_its_guesses_are_no_labels(films, 
         np.testing.assert_array_equal(rows[FILES[2]], [[0, 0], [15, 23]])
 
 
+def test_proposals_of_a_model_that_sees_crops_are_in_pixels_of_the_whole_picture(films, tmp_path):
+    source = sources.open_source(str(films / "in"))
+    boxes = [Box(5, 2, 10, 8)] * len(source)
+    labelling.write(str(tmp_path / "out"), source, [3], ["nose", "tail"], NamedModel(), boxes)
+    labels = sleap_io.load_slp(str(tmp_path / "out" / "labels.slp"), open_videos=False)
+    np.testing.assert_array_equal(labels[0].instances[0].numpy(), [[5, 2], [14, 9]])
+    known = annotations.read_annotations(tmp_path / "out" / "proposals" / "coco.json")
+    np.testing.assert_array_equal(known.points, [[[5, 2], [14, 9]]])
+    with Image.open(tmp_path / "out" / "images" / FILES[0]) as picture:
+        assert picture.size == (30, 20)  # whole
+
+
 def test_a_model_of_other_landmarks_proposes_nothing(films, tmp_path):
     lines = write(tmp_path / "out", films, NamedModel(), names=("snout", "rump"))
     assert not any("proposes" in line for line in lines)
@@ -95,8 +109,6 @@ def test_a_model_of_other_landmarks_proposes_nothing(films, tmp_path):
 
 
 def test_files_of_one_name_stay_apart(tmp_path):
-    from PIL import Image
-
     for folder, shade in (("a", 0), ("b", 200)):
         (tmp_path / "in" / folder).mkdir(parents=True)
         Image.new("RGB", (20, 12), (shade,) * 3).save(tmp_path / "in" / folder / "x.jpg")

@@ -15,6 +15,7 @@ import tensorflow as tf
 from scipy.cluster import vq
 
 from tf_landmarks.data import fingerprints, sources
+from tf_landmarks.data.boxes import Box
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import rows
 from tf_landmarks.inference.exported import ExportedModel
@@ -47,6 +48,7 @@ def look(
     model: ExportedModel | None,
     most: int,
     known: Iterable[str] = (),
+    boxes: Sequence[Box | None] | None = None,
 ) -> Candidates:
     """Looks at images.
 
@@ -55,6 +57,7 @@ def look(
         model: An export; None: images are told apart by their pixels.
         most: Images to look at, spread evenly over the source.
         known: Fingerprints of images that are labelled already; they are no candidates, nor are further copies of one.
+        boxes: What is cut out of each image of the source and looked at; None: nothing of any.
 
     Raises:
         UserError: If no image is left.
@@ -63,7 +66,7 @@ def look(
     seen, chosen, described = set(known), [], []
     num_unreadable = num_left_out = 0
     remaining = iter(wanted)
-    for batch in rows.read_in_batches(source, wanted):
+    for batch in rows.read_in_batches(source, wanted, boxes):
         images = []
         for row, index in zip(batch, remaining):  # noqa: B905 the batch is the shorter one
             if row.image is None:
@@ -73,7 +76,7 @@ def look(
             else:
                 seen.add(shown)
                 chosen.append(index)
-                images.append(row.image)
+                images.append(row.crop)
         if images:
             described.append(_describe(model, images))
     if not chosen:

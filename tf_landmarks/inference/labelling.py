@@ -9,8 +9,9 @@ import numpy as np
 
 from tf_landmarks import run_directory
 from tf_landmarks.data import frame_names, sources
+from tf_landmarks.data.boxes import Box
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import batch, deeplabcut, rows, sleap
+from tf_landmarks.inference import deeplabcut, rows, sleap, writers
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, overlays
 
@@ -44,8 +45,9 @@ def write(
     chosen: Sequence[int],
     names: Sequence[str],
     model: ExportedModel | None,
+    boxes: Sequence[Box | None] | None = None,
 ) -> list[str]:
-    """Writes images to label.
+    """Writes images to label, whole.
 
     Args:
         folder: Where to: what `FILES` lists.
@@ -53,6 +55,7 @@ def write(
         chosen: Which of them.
         names: Of the landmarks to label.
         model: Proposes where they are, if it knows them by these names.
+        boxes: What the model is shown of each image of the source; None: all of it.
 
     Returns:
         Lines that say what was written and what was not.
@@ -60,7 +63,7 @@ def write(
     run_directory.make_folder(folder)
     images = os.path.join(folder, "images")
     os.makedirs(images, exist_ok=True)
-    found = rows.read(source, chosen)
+    found = rows.read(source, chosen, boxes)
     files = _file_names(found)
     for name, row in zip(files, found, strict=True):
         with run_directory.open_whole(os.path.join(images, name), "wb") as file:
@@ -74,10 +77,13 @@ def write(
     run_directory.make_folder(proposals)
     written = sources.open_source(images, prefer_train=False)
     if proposes := bool(model) and list(model.facts.get("names") or ()) == list(names):
-        batch.predict_folder(model, images, proposals, ["coco", "overlay"])
         found = rows.predict(model, found)
         lines.append("the model proposes where the landmarks are: labels to correct, not labels")
     found = [row._replace(file=name, frame=None) for row, name in zip(found, files, strict=True)]
+    for kind in ("coco", "overlay") if proposes else ():
+        with writers.open_writer(kind, proposals, names, written, writers.PLAIN) as write_row:
+            for row in found:
+                write_row(row)
     lines += _write_for_other_programs(folder, proposals, written, names, found, proposes)
     with open(os.path.join(folder, PICTURE), "wb") as file:
         file.write(overlays.encode_png(_picture(found)))
