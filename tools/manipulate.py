@@ -40,6 +40,7 @@ def main(_) -> None:
         from tf_landmarks.inference.exported import ExportedModel
 
         model = ExportedModel(_MODEL.value)
+        model.say_if_cropped()
         model.check_finds_landmarks()
         chosen = manipulation.parse_numbers(_LANDMARKS.value, model.num_landmarks)
         alphas = manipulation.parse_alphas(_ALPHAS.value)

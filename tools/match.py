@@ -60,6 +60,7 @@ def main(_) -> None:
         known = references.open_references(_IMAGE.value, _POINTS.value, _TABLE.value, _NAMES.value)
         source = sources.open_source(_DATA.value, prefer_train=False, frames=_FRAMES.value)
         model = ExportedModel(_MODEL.value)
+        model.say_if_cropped()
         transfer = point_transfer.PointTransfer(model, known, _TOLERANCE.value, _MOST_RATIO.value)
         certainty = transfer_scores.Certainty(known.names, _TOLERANCE.value)
         errors = transfer_scores.KnownErrors(source, known, model.geometry, _NORMALIZER.value)

@@ -41,6 +41,7 @@ def main(_) -> None:
 
         output = results.ResultFolder(_OUTPUT.value, ["matching.json"])
         model = ExportedModel(_MODEL.value)
+        model.say_if_cropped()
         images = labelled.read_part(_DATA.value, "test")
         images = export_matching.in_pairs(images, _SHUFFLE.value, _SEED.value)
         protocol = MatchingProtocol(_MATCHING.value, exact=_EXACT.value, seed=_SEED.value)

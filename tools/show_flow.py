@@ -39,6 +39,7 @@ def main(_) -> None:
 
         output = results.ResultFolder(_OUTPUT.value, ["flow.png"])
         model = ExportedModel(_MODEL.value)
+        model.say_if_cropped()
         carrier = Carrier(model)
         read = manipulation.open_reader(_DATA.value)
         image, *targets = (read(name) for name in (_IMAGE.value, *_TARGET_IMAGE.value))

@@ -44,6 +44,7 @@ def main(_) -> None:
             )
         output = results.ResultFolder(_OUTPUT.value, ["transfer.json"])
         model = ExportedModel(_MODEL.value)
+        model.say_if_cropped()
         carrier = Carrier(ExportedModel(_FLOW.value), "flow") if _FLOW.value else Carrier(model)
         if _PAIRS.value:
             measured = semantic_alignment.measure(carrier, pf_pascal.read_pairs(_PAIRS.value))

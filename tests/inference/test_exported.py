@@ -148,3 +148,16 @@ def test_a_model_of_boxes_asks_for_boxes():
         model.cropping("as_trained", "")
     with pytest.raises(UserError, match=r"leave one of the two out"):
         model.cropping("auto", "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [({}, ""), ({"crop": "none"}, ""), ({"crop": "auto"}, "--crop=auto"), ({"crop": "boxes"}, "--boxes")],
+)  # fmt: skip
+def test_commands_that_show_whole_pictures_say_what_the_model_learned_from(facts, said, caplog):
+    model = object.__new__(exported.ExportedModel)
+    model.facts, model.path = facts, "runs/mine"
+    with caplog.at_level("WARNING"):
+        model.say_if_cropped()
+    words = [record.getMessage() for record in caplog.records]
+    assert len(words) == bool(said) and all(f"what {said} cut out" in line for line in words)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data.cropping import Cropping
@@ -96,6 +97,14 @@ class ExportedModel:
                 "tools/match.py finds points of one image in others, and python -m tf_landmarks.fit "
                 f"--model={self.path} --data=LABELLED learns landmarks from labelled images"
             )
+
+    def say_if_cropped(self) -> None:
+        """Warns, for commands that show it whole pictures, that it learned from what was cut out of some."""
+        if (crop := self.facts.get("crop", "none")) != "none":
+            logging.warning(
+                "%s learned from what --%s cut out of its pictures, and is shown whole ones here: give it cut pictures",
+                self.path, "boxes" if crop == "boxes" else f"crop={crop}",
+            )  # fmt: skip
 
     @property
     def landmark_names(self) -> list[str]:
