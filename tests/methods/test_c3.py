@@ -445,3 +445,14 @@ def test_a_last_stage_alone_starts_from_what_the_first_two_left(tmp_path):
 
 def test_halves_of_a_batch_are_pairs():
     np.testing.assert_array_equal(other_of_pair(tf.range(6)), [3, 4, 5, 0, 1, 2])
+
+
+@pytest.mark.parametrize("steps", [0, 700])
+def test_a_training_that_begins_with_pairs_of_different_objects_is_warned_of(steps, caplog):
+    options = C3Options(grid=8, statistics="pairs", backbone="small", pair_steps=steps)
+    with caplog.at_level("WARNING"):
+        c3.C3.check(base.ModelSpec(32, 4), options)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.startswith("--c3_pair_steps=0: pairs of different") for line in said] == [True] * (
+        steps == 0
+    )

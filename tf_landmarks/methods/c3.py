@@ -80,6 +80,11 @@ class C3(base.LandmarkModel):
                 "--c3_statistics=frozen without --c3_weights: a backbone that begins anew normalises nothing so; give "
                 "weights, or --init_from a run that had some, or take --c3_statistics=pairs"
             )
+        if not options.pair_steps:
+            logging.warning(
+                "--c3_pair_steps=0: pairs of different objects are all there is to learn from, which from nothing ends in "
+                "copies; give steps, as configs/cpu_c3.cfg does, or --init_from a run that has had them"
+            )
         sizes = [options.grid * 2**n for n in range(1, 6)]
         if spec.image_size not in sizes:
             raise UserError(
