@@ -75,7 +75,17 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
                "--steps=2"]  # fmt: skip
     said = run(*command)
     assert "it learns to find red,green,blue" in said and "5 images, steps 0 to 2" in said
+    assert "3 labelled images of data/train" in said
     assert "all 2 steps are done" in run(*command)
+    table = tmp_path / "data" / "train" / "landmarks.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *(row[:-1] + "7" for row in rows)]) + "\n")
+    refused = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, check=False, cwd=commands.ROOT,
+        env=commands.ENVIRONMENT,
+    )  # fmt: skip
+    assert refused.returncode == 2 and "began with other labels than" in refused.stderr
+    table.write_text("\n".join([header, *rows]) + "\n")
     run("-m", "tf_landmarks.predict", f"--model={tmp_path}/run", f"--input={tmp_path}/data/test/images",
         f"--output={tmp_path}/found")  # fmt: skip
     with open(tmp_path / "found" / "landmarks.csv", newline="") as file:

@@ -10,6 +10,8 @@ proposes where they are: in labels.slp, and in proposals/ as COCO keypoints, as 
 these files, filled in or corrected and put beside images/, is read by python -m tf_landmarks.fit --data=to_label.
 """
 
+import shlex
+
 from absl import flags, logging
 
 from tf_landmarks import cli, results
@@ -63,10 +65,14 @@ def main(_) -> None:
         chosen = choosing.choose(candidates, _COUNT.value, _SEED.value)
         for line in labelling.write(_OUTPUT.value, source, chosen, names, model, boxes):
             logging.info("%s", line)
+        given = {"frames": _FRAMES.value, "boxes": crop.table}
+        given["crop"] = crop.crop if crop.crop != "none" else ""
+        more = [f"--{name}={value}" for name, value in given.items() if value]
+        fit = ["python", "-m", "tf_landmarks.fit", f"--data={_OUTPUT.value}"]
         logging.info(
-            "label them in labels.slp with SLEAP, or fill in landmarks.csv; then "
-            "python -m tf_landmarks.fit --data=%s --unlabelled=%s", _OUTPUT.value, _DATA.value,
-        )  # fmt: skip
+            "label them in labels.slp with SLEAP, or fill in landmarks.csv; then %s",
+            shlex.join([*fit, f"--unlabelled={_DATA.value}", *more]),
+        )
 
 
 if __name__ == "__main__":

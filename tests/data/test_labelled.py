@@ -1,5 +1,7 @@
 """Annotated images on demand: which are read, when, and how many are held."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -140,6 +142,18 @@ def test_several_folders_are_read_as_one_whatever_the_order_of_their_columns(tmp
         labelled.read_part(both, "train")
     with pytest.raises(UserError, match=f"{tmp_path}/third is no folder"):
         labelled_inputs.check(f"{first},{tmp_path}/third", "--semisupervised_labels")
+
+
+def test_a_digest_changes_with_labels_and_pictures_and_not_with_names_or_order(tmp_path):
+    points = toy_data.random_points(3)
+    toy_data.write_part(tmp_path, points)
+    one = labelled.read_split(str(tmp_path))
+    assert one.digest == labelled.read_split(str(tmp_path)).digest == one.select([2, 0, 1]).digest
+    renamed = dataclasses.replace(one, paths=["x.png", "y.png", "z.png"])
+    assert renamed.digest == one.digest
+    moved = dataclasses.replace(one, points=one.points + 0.5)
+    others = [one.select([0, 1]), moved, dataclasses.replace(one, fingerprints=["a", "b", "c"])]
+    assert len({one.digest, *(other.digest for other in others)}) == 4
 
 
 def test_a_folder_whose_name_has_a_comma_is_one(tmp_path):

@@ -98,7 +98,7 @@ def test_frames_of_videos_have_their_names(tmp_path):
 @pytest.mark.parametrize(
     ("frames", "words"),
     [
-        ({4: [([[1, 2], [3, 4]], True)]}, "no instance that a person made .* its 1 labelled frames"),
+        ({4: [([[1, 2], [3, 4]], True)]}, "no instance that a person made .* predictions in 1 frames"),
         ({4: 2 * [([[1, 2], [3, 4]], False)]}, r"walk.mp4#000004: 2 animals; keep one"),
     ],
 )  # fmt: skip

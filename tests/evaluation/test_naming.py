@@ -118,7 +118,7 @@ def test_a_landmark_that_nobody_labelled_is_refused(tmp_path):
     points = colour_blobs.random_points(2)
     points[:, 1] = np.nan
     colour_blobs.write_part(tmp_path / "data", points)
-    with pytest.raises(UserError, match=r"no image of these 2 labels green; label it"):
+    with pytest.raises(UserError, match=r"none of these 2 labelled images has green; label them"):
         naming.read_labelled(str(tmp_path / "data"))
 
 

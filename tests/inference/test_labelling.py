@@ -123,3 +123,5 @@ def test_landmarks_without_names_are_refused():
         labelling.landmark_names([], None)
     assert labelling.landmark_names([], NamedModel()) == ["nose", "tail"]
     assert labelling.landmark_names(["a"], NamedModel()) == ["a"]
+    with pytest.raises(UserError, match="--names=a,b,a has a twice"):
+        labelling.landmark_names(["a", "b", "a"], None)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluation import protocols, rivals
+from tf_landmarks.evaluation import named_points, protocols, rivals
 from tf_landmarks.evaluation.few_labels import FewLabelScore
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.evaluation.scores import Scores, Setting
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.core
 FEW = (FewLabelScore(5, 25.04, 1.06, (25.04,), 1.0),)
 
 
-def result(warnings=(), rivals=(), few=FEW, confidence=None) -> Result:
+def result(warnings=(), rivals=(), few=FEW, confidence=None, protocol=None) -> Result:
     """Two images with two points, of which one is never labelled."""
     errors = np.array([[0.1, np.nan], [0.3, np.nan]])
     setting = Setting([], "edge", "", "a/train", "a/test", 32, 9, 2, 0, 1, 3, 0)
@@ -29,7 +29,7 @@ def result(warnings=(), rivals=(), few=FEW, confidence=None) -> Result:
         groups=np.arange(2),
         reversed=np.array([True, False]),
         health={"warnings": list(warnings)},
-        protocol=protocols.PROTOCOLS["imm"],
+        protocol=protocol or protocols.PROTOCOLS["imm"],
         setting=setting,
         model={},
         confidence=confidence,
@@ -70,6 +70,13 @@ def test_what_the_confidence_is_worth_is_said_where_it_is_of_the_points_measured
     lines = text.table(result(confidence=np.array([[0.9, 0.1], [0.2, 0.1]])))
     assert lines[8] == said + "(rank correlation -1.00)."
     assert not any("the surest" in line for line in text.table(result()))
+
+
+def test_of_a_model_that_names_its_points_it_is_said_what_taught_its_rivals():
+    named = named_points.protocol_for(["nose", "tail"], ["nose", "tail"])
+    lines = text.table(result(protocol=named))
+    assert any("rivals learned from all 9 labelled images of a/train" in line for line in lines)
+    assert not any("rivals learned from all" in line for line in text.table(result()))
 
 
 def test_rivals_have_a_column_and_a_row_each():

@@ -6,6 +6,7 @@ memory of its annotations.
 """
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -113,6 +114,12 @@ class LabelledImages:
     def names(self) -> list[str]:
         """The names of the A landmarks."""
         return list(self.skeleton.names)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of what is labelled how, whatever the files are called and their order is."""
+        shown = sorted(zip(self.fingerprints, self.points.tolist(), strict=True), key=repr)
+        return hashlib.blake2b(repr((self.names, shown)).encode(), digest_size=8).hexdigest()
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "LabelledImages":
         """Returns some of the images, by indices or a mask."""

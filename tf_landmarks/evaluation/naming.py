@@ -6,7 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
-from tf_landmarks.data import cropping, labelled
+from tf_landmarks.data import cropping, labelled, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
@@ -46,7 +46,8 @@ def read_labelled(
             name for name, there in zip(images.names, known, strict=True) if not there
         )
         raise UserError(
-            f"no image of these {len(rows)} labels {never}; label it in some, remove its columns, or raise --num_images"
+            f"none of these {len(rows)} labelled images has {never}; label them in some, or take them out of the table or the "
+            f"skeleton{'; or raise --num_images' if num_images else ''}"
         )
     return images
 
@@ -90,8 +91,15 @@ def run_of_labels(
             f"the landmark {with_comma[0]!r} of {data} has a comma in its name; give it another"
         )
     options = SemisupervisedOptions(
-        labels=data, names=",".join(images.names), num_labels=num_images, draw_seed=seed
+        labels=data,
+        names=",".join(images.names),
+        num_labels=num_images,
+        labels_digest=images.digest,
+        draw_seed=seed,
     )
+    logging.info("%d labelled images of %s", len(images), images.title)
+    if unlabelled:  # looked at under its own flag; training opens it as --data
+        sources.open_source(unlabelled, flag="--unlabelled", frames=frames)
     options = dataclasses.replace(
         options, warp=dataclasses.replace(options.warp, rotation=rotation)
     )

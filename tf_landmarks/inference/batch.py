@@ -74,11 +74,12 @@ def predict_folder(
         raise UserError("; ".join(missing))
     if not num_found:
         raise UserError(f"none of the {len(source)} images could be read; {first_error}")
-    _warn_of_unsure(np.flatnonzero(2 * num_unsure > num_found).tolist(), model.landmark_names)
+    unsure = np.flatnonzero(2 * num_unsure > num_found).tolist()
+    _warn_of_unsure(unsure, model.landmark_names, crop.kind != "none")
     return num_found, len(source) - num_found
 
 
-def _warn_of_unsure(points: Sequence[int], names: Sequence[str]) -> None:
+def _warn_of_unsure(points: Sequence[int], names: Sequence[str], is_cut_out: bool) -> None:
     if points:
         which = (
             "all landmarks"
@@ -87,9 +88,10 @@ def _warn_of_unsure(points: Sequence[int], names: Sequence[str]) -> None:
         )
         logging.warning(
             "the confidence of %s is below %g in most images: the network does not know where they are; "
-            "python tools/show.py says what is wrong with them. But " + advice.CUT_OUT,
+            "python tools/show.py says what is wrong with them%s",
             which,
             UNKNOWN,
+            "" if is_cut_out else f". But {advice.CUT_OUT}",
         )
 
 

@@ -29,12 +29,16 @@ def landmark_names(names: Sequence[str], model: ExportedModel | None) -> list[st
         model: An export, or None.
 
     Raises:
-        UserError: If neither says.
+        UserError: If neither says, or a name is there twice.
     """
     own = list(model.facts.get("names") or ()) if model else []
     if not names and not own:
         raise UserError(
             "the landmarks to label have no names: give --names=nose,tail, in the order in which they are marked"
+        )
+    if again := [name for name in names if list(names).count(name) > 1]:
+        raise UserError(
+            f"--names={','.join(names)} has {again[0]} twice; give each landmark its own name"
         )
     return list(names) or own
 

@@ -32,6 +32,9 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     num_labels: int = base.option(
         0, "of the labelled images, take so many, drawn by draw_seed; 0: all"
     )
+    labels_digest: str = base.option(
+        "", "of what the labels say, which fit sets: a run whose labels change is another one"
+    )
     draw_seed: int = base.option(0, "of that draw, which is that of tools/few_labels.py")
     agreement: float = base.option(
         1.0, "weight of the agreement with the teacher on unlabelled images; 0: labels alone"

@@ -34,8 +34,19 @@ def table(result: Result) -> list[str]:
         f"{protocol['origin']}, in % of {protocol['normalizer']}; {protocol['num_train']} train, "
         f"{protocol['num_test']} test, {protocol['num_skipped']} of these left out for want of that length, "
         f"{protocol['num_unreadable']} unreadable",
+        *_note(protocol),
         *(f"health: {line}" for line in metrics["health"]["warnings"] or ["nothing found wrong"]),
         verdict(metrics),
+    ]
+
+
+def _note(protocol: dict) -> list[str]:
+    """What is to be known of rivals of a model that labels taught before this."""
+    if protocol["fit"] != "nothing":
+        return []
+    return [
+        f"nothing is fitted to this model; its rivals learned from all {protocol['num_train']} labelled images of "
+        f"{protocol['train']}, which may be more than taught it: compare with theirs at its number of labels"
     ]
 
 

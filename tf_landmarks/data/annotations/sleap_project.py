@@ -42,8 +42,8 @@ def read_project(path: Path) -> Annotations:
         points.append(made[0].numpy(invisible_as_nan=True))
     if not files:
         raise UserError(
-            f"{path} has no instance that a person made or corrected: its {len(labels)} labelled frames are "
-            "predictions; correct some in SLEAP and save."
+            f"{path} has no instance that a person made or corrected, only predictions in {len(labels)} frames: mark or "
+            "correct some in SLEAP and save, or fill in the table beside it."
         )
     check_files(files, places)
     return Annotations(path, files, names, np.asarray(points, np.float64), places)
