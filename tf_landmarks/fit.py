@@ -95,7 +95,7 @@ def _train_network() -> None:
         _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
     )  # fmt: skip
     run = cli.with_defaults(run)
-    _check_labels(run.run_dir, options.labels_digest)
+    _check_labels(run, options)
     trainer.check(run, options)
     logging.info("run directory: %s; it learns to find %s", run.run_dir, options.names)
     data = trainer.train(run, options)
@@ -104,18 +104,18 @@ def _train_network() -> None:
         _say_next(run.run_dir)
 
 
-def _check_labels(run_dir: str, digest: str) -> None:
-    """Refuses to go on with a run that began with other labels: it would answer as if none had changed."""
+def _check_labels(run, options) -> None:
+    """Refuses to go on with a run that began with other labels, in better words than those for flags."""
     from tf_landmarks import flags as run_flags
     from tf_landmarks import run_directory
 
-    path = os.path.join(run_dir, run_directory.FLAGS)
+    path = os.path.join(run.run_dir, run_directory.FLAGS)
     if not os.path.exists(path):
         return
-    _, before = run_flags.read(path)
-    if getattr(before, "labels_digest", digest) != digest:
+    different = run_flags.differences(run_flags.read(path), (run, options))
+    if [line.partition(":")[0] for line in different] == ["--semisupervised_labels_digest"]:
         raise UserError(
-            f"{run_dir} holds a run that began with other labels than --data={_DATA.value} has now: some were corrected, added "
+            f"{run.run_dir} holds a run that began with other labels than --data={_DATA.value} has now: some were corrected, added "
             "or taken away; give another --output, where the network learns from these"
         )
 
