@@ -45,7 +45,7 @@ def test_labelled_points_move_with_what_is_cut_out(tmp_path, caplog):
     points = np.array([[[10, 12], [20, 22], [3, 4]], [[11, 9], [np.nan, np.nan], [14, 8]]])
     toy_data.write_part(tmp_path / "dots", points)
     crop = write_boxes(tmp_path, "dots0.png,,8,6,20,99\ndots1.png,,5,7,10,10\n")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "absl"):
         images = labelled.read_part(str(tmp_path / "dots"), "train", crop)
     assert images.sizes.tolist() == [[26, 20], [10, 10]]
     assert [image.shape for image in images.images] == [(26, 20, 3), (10, 10, 3)]

@@ -137,13 +137,13 @@ def test_frames_of_a_video_and_images_of_a_folder_are_scenes(tmp_path, caplog):
     blobs.write_video(tmp_path / "walk.avi", walks[0])
     images = blobs.write_images(tmp_path / "images", walks[1])
     paths = [images[4], f"{tmp_path}/walk.avi#000007", images[9]]
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "absl"):
         found = moving_object.find_boxes(paths)
     truth = np.stack([walks[1][4], walks[0][7], walks[1][9]])
     assert np.abs(middles(found) - truth).max() <= 4
     assert "--crop=auto: 3 pictures are cut to boxes of" in caplog.text
     caplog.clear()
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "absl"):
         assert moving_object.find_boxes(paths) == found
     assert not caplog.text
 

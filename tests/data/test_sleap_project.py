@@ -79,7 +79,7 @@ def test_a_template_that_nobody_filled_in_yields_to_a_project(folder, caplog):
         labelled.read_part(folder, "train")
     frames = {0: [([[5, 6], [7, 8]], False)]}
     save(folder / "mine.slp", image_video([folder / "images" / "a.png"]), frames)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "absl"):
         known = labelled.read_part(folder, "train")
     np.testing.assert_array_equal(known.points, [[[5, 6], [7, 8]]])
     assert "passed over: landmarks.csv (no row has a point)" in caplog.text
