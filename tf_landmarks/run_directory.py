@@ -101,6 +101,14 @@ def read_lines(path: str) -> list[str]:
 
 
 @contextlib.contextmanager
+def whole_path(path: str) -> Iterator[str]:
+    """The same as `open_whole` for libraries that open files themselves: yields the name to write to, of the same ending."""
+    part = f"{path}.part{os.path.splitext(path)[1]}"
+    yield part
+    os.replace(part, path)
+
+
+@contextlib.contextmanager
 def open_whole(path: str, mode: str = "w") -> Iterator[IO]:
     """Opens a file that takes its name once it is whole: whoever is killed leaves the old one, or none.
 

@@ -256,9 +256,8 @@ def find_boxes(paths: Sequence[str], margin: float = MARGIN) -> list[Box | None]
     paths = [os.path.normpath(path) for path in paths]
     scenes: dict[int, tuple[tuple[str, ...], list[int]]] = {}
     for row, path in enumerate(paths):
-        names = _scene_names(
-            path
-        )  # by its place in memory: to compare long ones for each path takes minutes
+        # By its place in memory: to compare long ones for each path takes minutes.
+        names = _scene_names(path)
         scenes.setdefault(id(names), (names, []))[1].append(row)
     found: list[Box | None] = [None] * len(paths)
     num_missing, num_known = 0, 0

@@ -84,9 +84,8 @@ class Carrier:
             queries = descriptor_matching.read(levels_b, coordinates.edge_from_corner(points, size))
             grid = descriptor_matching.default_grid(levels_a)
             maps = descriptor_matching.similarity_maps(levels_a, queries, grid)
-            return tf.image.resize(maps, size)[
-                0
-            ].numpy()  # cells tile the image, other than those of a flow
+            # Cells tile the image, other than those of a flow.
+            return tf.image.resize(maps, size)[0].numpy()
         scores = self._model.flow_inputs(*pair)["scores"]
         _, *of_first, height, width = scores.shape
         rows = np.reshape(scores, [1, -1, height, width]).transpose(0, 2, 3, 1)

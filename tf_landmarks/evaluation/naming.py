@@ -52,6 +52,27 @@ def read_labelled(
     return images
 
 
+def _read_to_teach(
+    data: str, unlabelled: str, frames: str, num_images: int, seed: int, crop: cropping.Cropping
+) -> LabelledImages:
+    """Opens the labelled images of a run, and checks what else it learns from; see `run_of_labels`."""
+    folders = labelled.folders_of(data)
+    if len(folders) > 1 and not unlabelled:
+        raise UserError(
+            f"--data={data} names {len(folders)} folders; say by --unlabelled what a network learns from besides, a video "
+            "or one folder"
+        )
+    images = read_labelled(data, num_images, seed, crop)
+    if with_comma := [name for name in images.names if "," in name]:
+        raise UserError(
+            f"the landmark {with_comma[0]!r} of {data} has a comma in its name; give it another"
+        )
+    logging.info("%d labelled images of %s", len(images), images.title)
+    if unlabelled:  # looked at under its own flag; training opens it as --data
+        sources.open_source(unlabelled, flag="--unlabelled", frames=frames)
+    return images
+
+
 def run_of_labels(
     data: str,
     unlabelled: str,
@@ -79,17 +100,7 @@ def run_of_labels(
     Raises:
         UserError: As `read_labelled`.
     """
-    folders = labelled.folders_of(data)
-    if len(folders) > 1 and not unlabelled:
-        raise UserError(
-            f"--data={data} names {len(folders)} folders; say by --unlabelled what a network learns from besides, a video "
-            "or one folder"
-        )
-    images = read_labelled(data, num_images, seed, crop)
-    if with_comma := [name for name in images.names if "," in name]:
-        raise UserError(
-            f"the landmark {with_comma[0]!r} of {data} has a comma in its name; give it another"
-        )
+    images = _read_to_teach(data, unlabelled, frames, num_images, seed, crop)
     options = SemisupervisedOptions(
         labels=data,
         names=",".join(images.names),
@@ -97,13 +108,12 @@ def run_of_labels(
         labels_digest=images.digest,
         draw_seed=seed,
     )
-    logging.info("%d labelled images of %s", len(images), images.title)
-    if unlabelled:  # looked at under its own flag; training opens it as --data
-        sources.open_source(unlabelled, flag="--unlabelled", frames=frames)
     options = dataclasses.replace(
         options, warp=dataclasses.replace(options.warp, rotation=rotation)
     )
-    default = os.path.join("runs", f"named_{os.path.basename(os.path.normpath(folders[0]))}")
+    default = os.path.join(
+        "runs", f"named_{os.path.basename(os.path.normpath(labelled.folders_of(data)[0]))}"
+    )
     run = RunOptions(
         method="semisupervised",
         data=unlabelled or data,

@@ -69,9 +69,7 @@ def write_h5(output: str, names: Sequence[str], source: sources.Source):
         index = [row.frame if video else row.file for row in rows]
         frame = pd.DataFrame(values, index=index, columns=columns)
         path = _path(output, tables.of(video) if video else "", "h5")
-        # Not `table`, which has a column for each value: some 2000 is its end.
-        frame.to_hdf(f"{path}.part", key="df_with_missing", mode="w", format="fixed")
-        os.replace(f"{path}.part", path)
+        _write_frame(frame, path)
 
 
 def write_labels(
@@ -95,7 +93,14 @@ def write_labels(
     frame = pd.DataFrame(np.reshape(points, (len(files), -1)), index=index, columns=columns)
     path = os.path.join(folder, f"CollectedData_{_SCORER}")
     frame.to_csv(f"{path}.csv")
-    frame.to_hdf(f"{path}.h5", key="df_with_missing", mode="w", format="fixed")
+    _write_frame(frame, f"{path}.h5")
+
+
+def _write_frame(frame, path: str) -> None:
+    """Writes a data frame under the key that DeepLabCut reads."""
+    # Not `table`, which has a column for each value: some 2000 is its end.
+    with run_directory.whole_path(path) as part:
+        frame.to_hdf(part, key="df_with_missing", mode="w", format="fixed")
 
 
 def _path(output: str, video: str, ending: str) -> str:

@@ -98,11 +98,9 @@ def _file_names(found: Sequence[rows.PredictionRow]) -> list[str]:
     """A file's name for each image, `walk_f000012.png` for a frame; no two are alike."""
     names: list[str] = []
     for row in found:
-        stem = os.path.splitext(row.file)[0].replace("/", "_")
         file, page = frame_names.split_name(row.file)
-        if page is not None:
-            stem = os.path.splitext(file)[0].replace("/", "_")
-        number = row.frame if row.frame is not None else page
+        number = page if row.frame is None else row.frame
+        stem = os.path.splitext(file)[0].replace("/", "_")
         stem += "" if number is None else f"_f{number:06d}"
         name, again = f"{stem}.png", 1
         while name in names:

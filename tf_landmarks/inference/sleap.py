@@ -51,8 +51,8 @@ def write_suggestions(
 def _save(labels, path: str) -> None:
     import sleap_io
 
-    sleap_io.save_slp(labels, f"{path}.part.slp", embed=False, verbose=False)
-    os.replace(f"{path}.part.slp", path)
+    with run_directory.whole_path(path) as part:
+        sleap_io.save_slp(labels, part, embed=False, verbose=False)
 
 
 @contextlib.contextmanager
@@ -75,8 +75,8 @@ def write_analysis(output: str, names: Sequence[str], source: sources.Source):
     for name, video in zip(gathered.rows, labels.videos, strict=True):
         path = os.path.join(output, _FOLDER, tables.of(name) + ".analysis.h5")
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        sleap_io.save_analysis_h5(labels, f"{path}.part.h5", video=video)
-        os.replace(f"{path}.part.h5", path)
+        with run_directory.whole_path(path) as part:
+            sleap_io.save_analysis_h5(labels, part, video=video)
 
 
 def _labels(gathered: by_video.Gathered, names: Sequence[str], source: sources.Source):
