@@ -21,9 +21,10 @@ def test_the_remedy_of_the_method_is_offered_beside_the_common_one():
 def test_json_is_the_measures_and_the_warnings_with_the_long_table_last():
     found = health(duplicates=((0, 2),))
     written = advice.to_json(found, Remedies())
-    assert list(written)[-3:] == ["score", "warnings", "points"]
+    assert list(written)[-4:] == ["score", "own", "warnings", "points"]
     assert written.pop("warnings") == advice.warnings(found)
     assert "points 0 and 2: one point several times" in advice.warnings(found)[0]
+    assert written.pop("own") == {}
     assert written == found.to_dict()
 
 
