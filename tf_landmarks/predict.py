@@ -45,7 +45,7 @@ def main(_) -> None:
         writers.check_formats(_FORMATS.value)
         look = writers.OverlayLook(_NUMBERS.value, _MIN_CONFIDENCE.value)
         writers.check_look(look, _FORMATS.value)
-        results.ResultFolder(_OUTPUT.value, [writers.FILES[name] for name in _FORMATS.value])
+        results.ResultFolder(_OUTPUT.value, writers.files(_FORMATS.value))
         model = ExportedModel(_MODEL.value)
         model.check_finds_landmarks()
         found, failed = batch.predict_folder(
@@ -58,8 +58,8 @@ def main(_) -> None:
             _CROP(model),
         )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
-        written = sorted({writers.FILES[name].removesuffix("/*") for name in _FORMATS.value})
-        logging.info("wrote %s in %s", ", ".join(written), _OUTPUT.value)
+        written = ", ".join(name.removesuffix("/*") for name in writers.files(_FORMATS.value))
+        logging.info("wrote %s in %s", written, _OUTPUT.value)
 
 
 if __name__ == "__main__":

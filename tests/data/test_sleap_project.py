@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tf_landmarks import extras
 from tf_landmarks.data import annotations, labelled
 from tf_landmarks.errors import UserError
 
@@ -117,8 +118,6 @@ def test_two_skeletons_are_refused(tmp_path):
 
 
 def test_without_sleap_io_the_remedy_is_named(tmp_path, monkeypatch):
-    from tf_landmarks.data.annotations import sleap_project
-
-    monkeypatch.setattr(sleap_project.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"mine.slp is read by sleap-io, .*'.\[formats\]'"):
         annotations.read_annotations(tmp_path / "mine.slp")

@@ -204,7 +204,7 @@ def test_a_video_gives_a_video_and_numbers_its_frames(model, tmp_path):
     with open(tmp_path / "out" / "matches.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["frame"] for row in rows] == list("01234")
-    assert len(videos.Video(str(tmp_path / "out" / "overlays" / "walk.mp4.mp4"))) == 5
+    assert len(videos.Video(str(tmp_path / "out" / "overlays" / "walk.mp4"))) == 5
 
 
 # --- What is said of all of them ----------------------------------------------------------------

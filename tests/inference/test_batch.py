@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.inference.models import CornerModel, SureModel
-from tf_landmarks.data import annotations, cropping, image_files, videos
+from tf_landmarks.data import annotations, cropping, image_files, sources, videos
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import batch, writers
 from tf_landmarks.inference.exported import Prediction
@@ -243,7 +243,7 @@ def test_videos_of_one_name_have_tables_of_their_own(films):
 
 def test_a_video_file_is_predicted_with_an_overlay_video_of_its_length_and_rate(films):
     assert predict(films, "a.avi", "overlay") == (40, 0)
-    capture = cv2.VideoCapture(str(films / "out" / "overlays" / "a.avi.mp4"))
+    capture = cv2.VideoCapture(str(films / "out" / "overlays" / "a.mp4"))
     assert capture.get(cv2.CAP_PROP_FPS) == 20
     pictures = []
     while (read := capture.read())[0]:
@@ -274,7 +274,7 @@ def test_an_unreadable_frame_keeps_its_row_and_its_place_in_the_overlay(films, m
         errors[0],
         "",
     ]
-    for name, count in (("a.avi", 40), ("below/c.avi", 5)):
+    for name, count in (("a", 40), ("below/c", 5)):
         assert len(videos.Video(str(films / "out" / "overlays" / f"{name}.mp4"))) == count
 
 
@@ -316,5 +316,9 @@ def test_traces_are_a_picture_for_each_video_and_of_videos_only(films):
 
 
 def test_traces_of_images_are_refused(folder):
-    with pytest.raises(UserError, match="--format=traces draws landmarks over the frames of vid"):
-        batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["traces"])
+    formats = ["csv", "traces", "sleap_h5"]
+    with pytest.raises(UserError, match="--format=traces,sleap_h5 has the frames of videos"):
+        writers.check_source(formats, sources.open_source(str(folder / "in")))
+    with pytest.raises(UserError, match="--format=traces has the frames of videos"):
+        batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), formats[:2])
+    assert not (folder / "out").exists()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.inference.models import CornerModel, SureModel
+from tf_landmarks import extras
 from tf_landmarks.data import annotations
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import batch, writers
@@ -111,7 +112,14 @@ def test_parquet_has_numbers_and_nulls(films, monkeypatch):
 def test_a_package_that_is_missing_is_named_before_anything_is_read(
     folder, monkeypatch, name, needs
 ):
-    monkeypatch.setattr(writers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"--format={name} needs {needs}, .*'.\[formats\]'"):
         batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), [name])
     assert not (folder / "out").exists()
+
+
+def test_packages_that_several_formats_lack_are_named_at_once(folder, monkeypatch):
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
+    message = "--format=dlc_h5,slp needs pandas and tables and sleap-io, not installed here"
+    with pytest.raises(UserError, match=message):
+        predict(folder, "csv", "dlc_h5", "slp")

@@ -31,7 +31,7 @@ def predict_folder(
     Args:
         model: An export.
         folder: What `--input` names, see `sources.open_source`. EXIF rotation is applied.
-        output: The files of `writers.FILES` go there.
+        output: The files of `writers.FORMATS` go there.
         formats: See `writers.FORMATS`.
         frames: Frames of each video or stack to take.
         look: Of overlays.
@@ -41,13 +41,14 @@ def predict_folder(
         How many images were read, and how many could not be.
 
     Raises:
-        UserError: If there is no image, a format is unknown, or there are no overlays to look like that; and at
-            the end, when all that could be written is, if no image could be read or something could not be
+        UserError: If there is no image, a format is unknown or not for images, or there are no overlays to look like that;
+            and at the end, when all that could be written is, if no image could be read or something could not be
             written.
     """
     writers.check_formats(formats)
     writers.check_look(look, formats)
     source = sources.open_source(folder, flag="--input", prefer_train=False, frames=frames)
+    writers.check_source(formats, source)
     boxes = crop.boxes_of_source(source, "--input")
     run_directory.make_folder(output)
     num_found, first_error = 0, ""

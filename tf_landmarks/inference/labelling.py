@@ -1,13 +1,12 @@
 """A folder of images to label, with the files in which people and their programs label."""
 
 import csv
-import importlib.util
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from tf_landmarks import run_directory
+from tf_landmarks import extras, run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.data.boxes import Box
 from tf_landmarks.errors import UserError
@@ -122,12 +121,12 @@ def _write_for_other_programs(
     lines = []
     order = {name: place for place, name in enumerate(source.names)}
     found = sorted(found, key=lambda row: order[row.file])
-    if importlib.util.find_spec("sleap_io"):
+    if missing := extras.missing("sleap_io"):
+        lines.append(f"{PROJECT} was not written: it needs {missing}")
+    else:
         sleap.write_suggestions(os.path.join(folder, PROJECT), names, source, found)
         lines.append(f"wrote {PROJECT}, a SLEAP project that suggests these images")
-    else:
-        lines.append(f"{PROJECT} was not written: it needs sleap-io (pip install '.[formats]')")
-    if proposes and importlib.util.find_spec("pandas") and importlib.util.find_spec("tables"):
+    if proposes and not extras.missing("pandas", "tables"):
         points = np.stack([row.landmarks for row in found])
         deeplabcut.write_labels(
             proposals, names, os.path.basename(os.path.abspath(folder)), source.names, points

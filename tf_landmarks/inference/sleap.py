@@ -8,7 +8,6 @@ import numpy as np
 
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
-from tf_landmarks.errors import UserError
 from tf_landmarks.inference import by_video
 from tf_landmarks.inference.rows import PredictionRow
 
@@ -57,17 +56,9 @@ def _save(labels, path: str) -> None:
 
 @contextlib.contextmanager
 def write_analysis(output: str, names: Sequence[str], source: sources.Source):
-    """`sleap/walk.analysis.h5` for `walk.mp4`: arrays of tracks and scores over all frames, as SLEAP exports them.
-
-    Raises:
-        UserError: If images are predicted, which have no numbers.
-    """
+    """`sleap/walk.analysis.h5` for `walk.mp4`: arrays of tracks and scores over all frames, as SLEAP exports them."""
     import sleap_io
 
-    if not source.of_videos:
-        raise UserError(
-            "--format=sleap_h5 has the frames of videos, and --input holds images; take slp, or tidy"
-        )
     run_directory.make_folder(os.path.join(output, _FOLDER))
     gathered = by_video.Gathered(source)
     yield gathered.write

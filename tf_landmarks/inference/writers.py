@@ -6,41 +6,19 @@
 import contextlib
 import csv
 import dataclasses
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tf_landmarks import run_directory
+from tf_landmarks import extras, run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import by_video, deeplabcut, sleap
 from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, traces, video_writer
 
-#: What each format writes into the folder of results.
-FILES = {
-    "csv": "landmarks.csv",
-    "json": "landmarks.json",
-    "coco": "coco.json",
-    "dlc": "dlc/*",
-    "dlc_h5": "dlc/*",
-    "slp": "landmarks.slp",
-    "sleap_h5": "sleap/*",
-    "tidy": "tidy.csv",
-    "parquet": "tidy.parquet",
-    "traces": "traces/*",
-    "overlay": "overlays/*",
-}
-FORMATS = tuple(FILES)
-#: The packages, as they are imported, that some formats need besides.
-_NEEDS = {
-    "dlc_h5": ("pandas", "tables"),
-    "slp": ("sleap_io",),
-    "sleap_h5": ("sleap_io",),
-}
 _PARQUET_ROWS = 2**14  # images whose rows are written together
 
 
@@ -68,6 +46,24 @@ class OverlayLook:
 PLAIN = OverlayLook()
 
 
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One of the forms in which landmarks are written.
+
+    Attributes:
+        file: What it writes into the folder of results, a pattern where there are several files.
+        open: Of that folder, the landmarks' names and the source: makes what takes the rows. Overlays are opened with
+            their look besides.
+        needs: The packages, as they are imported, that it needs besides.
+        of_videos: Whether it has the frames of videos, and nothing for images.
+    """
+
+    file: str
+    open: Callable
+    needs: tuple[str, ...] = ()
+    of_videos: bool = False
+
+
 def check_look(look: OverlayLook, formats: Sequence[str]) -> None:
     """Raises UserError if overlays are to look like something that is not drawn."""
     if not 0 <= look.min_confidence <= 1:
@@ -86,13 +82,23 @@ def check_formats(formats: Sequence[str]) -> None:
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"--format={','.join(unknown)} is unknown; it takes {', '.join(FORMATS)}")
-    for name in formats:
-        missing = [m for m in _NEEDS.get(name, ()) if importlib.util.find_spec(m) is None]
-        if missing:
-            raise UserError(
-                f"--format={name} needs {' and '.join(missing).replace('_', '-')}, not installed here; "
-                "pip install '.[formats]' in the folder of tf_landmarks' source, on Python 3.11 or later, does it"
-            )
+    packages = {module: name for name in formats for module in FORMATS[name].needs}
+    if missing := extras.missing(*packages):
+        raise UserError(f"--format={','.join(dict.fromkeys(packages.values()))} needs {missing}")
+
+
+def check_source(formats: Sequence[str], source: sources.Source) -> None:
+    """Raises UserError for formats that have the frames of videos in them, where images are predicted."""
+    of_videos = [name for name in formats if FORMATS[name].of_videos]
+    if of_videos and not source.of_videos:
+        raise UserError(
+            f"--format={','.join(of_videos)} has the frames of videos, and --input holds images; leave it out"
+        )
+
+
+def files(formats: Sequence[str]) -> list[str]:
+    """What some formats write into the folder of results, in their order, each once."""
+    return list(dict.fromkeys(FORMATS[name].file for name in formats))
 
 
 def open_writer(
@@ -109,19 +115,7 @@ def open_writer(
     """
     if name == "overlay":
         return _overlay(output, look, source)
-    writers = {
-        "csv": _csv,
-        "json": _json,
-        "coco": _coco,
-        "dlc": deeplabcut.write_csv,
-        "dlc_h5": deeplabcut.write_h5,
-        "slp": sleap.write_project,
-        "sleap_h5": sleap.write_analysis,
-        "tidy": _tidy,
-        "parquet": _parquet,
-        "traces": _traces,
-    }
-    return writers[name](output, names, source)
+    return FORMATS[name].open(output, names, source)
 
 
 @contextlib.contextmanager
@@ -130,7 +124,7 @@ def _csv(output: str, names: Sequence[str], source: sources.Source):
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
     """
-    with run_directory.open_whole(os.path.join(output, FILES["csv"])) as file:
+    with run_directory.open_whole(os.path.join(output, FORMATS["csv"].file)) as file:
         table = csv.writer(file)
         columns = [f"{name}_{part}" for name in names for part in ("x", "y", "confidence")]
         table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
@@ -164,7 +158,7 @@ def _json(output: str, names: Sequence[str], source: sources.Source):
         )
 
     yield write
-    _dump(output, FILES["json"], rows)
+    _dump(output, FORMATS["json"].file, rows)
 
 
 @contextlib.contextmanager
@@ -201,7 +195,7 @@ def _coco(output: str, names: Sequence[str], source: sources.Source):
     yield write
     categories = [{"id": 1, "name": "object", "keypoints": list(names), "skeleton": []}]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    _dump(output, FILES["coco"], content)
+    _dump(output, FORMATS["coco"].file, content)
 
 
 @contextlib.contextmanager
@@ -210,7 +204,7 @@ def _tidy(output: str, names: Sequence[str], source: sources.Source):
 
     An image that could not be read has as many rows as the others, blank but for the reason.
     """
-    with run_directory.open_whole(os.path.join(output, FILES["tidy"])) as file:
+    with run_directory.open_whole(os.path.join(output, FORMATS["tidy"].file)) as file:
         table = csv.writer(file)
         frame = ["frame"] if source.of_videos else []
         table.writerow(["file", *frame, "landmark", "x", "y", "confidence", "error"])
@@ -240,7 +234,7 @@ def _parquet(output: str, names: Sequence[str], source: sources.Source):
         ]
     )
     with (
-        run_directory.open_whole(os.path.join(output, FILES["parquet"]), "wb") as file,
+        run_directory.open_whole(os.path.join(output, FORMATS["parquet"].file), "wb") as file,
         pyarrow.parquet.ParquetWriter(file, schema) as table,
     ):
         waiting: list[dict] = []
@@ -265,15 +259,7 @@ def _parquet(output: str, names: Sequence[str], source: sources.Source):
 
 @contextlib.contextmanager
 def _traces(output: str, names: Sequence[str], source: sources.Source):
-    """`traces/walk.png` for `walk.mp4`: each landmark over the frames, see visualize/traces.py.
-
-    Raises:
-        UserError: If images are predicted, which have no order.
-    """
-    if not source.of_videos:
-        raise UserError(
-            "--format=traces draws landmarks over the frames of videos, and --input holds images; leave it out"
-        )
+    """`traces/walk.png` for `walk.mp4`: each landmark over the frames, see visualize/traces.py."""
     gathered, pictures = by_video.Gathered(source), by_video.Names()
     yield gathered.write
     for video, rows in gathered.rows.items():
@@ -310,7 +296,7 @@ def picture_factor(row: PredictionRow) -> int:
 
 @contextlib.contextmanager
 def write_pictures(output: str, source: sources.Source, remedy: str = "take another --output"):
-    """`overlays/<file>.png`: a picture for each image; of a video `overlays/<file>.mp4`, with as many frames.
+    """`overlays/a.jpg.png`: a picture for each image; of a video `overlays/walk.mp4`, with as many frames.
 
     Args:
         output: The folder of results.
@@ -321,15 +307,17 @@ def write_pictures(output: str, source: sources.Source, remedy: str = "take anot
         A function of a row and its picture, `[H, W, 3]` uint8. Where there is none, as an image could not be read, the
         last picture of a video stays.
     """
-    run_directory.make_folder(os.path.join(output, "overlays"))
+    folder, films = os.path.join(output, "overlays"), by_video.Names()
+    run_directory.make_folder(folder)
 
     def write(row: PredictionRow, picture: np.ndarray | None) -> None:
-        path = os.path.join(output, "overlays", row.file)
         if row.frame is not None:
-            film.write(path + ".mp4", source.fps(row.file), picture)
+            path = os.path.join(folder, films.of(row.file) + ".mp4")
+            film.write(path, source.fps(row.file), picture)
         elif picture is not None:
+            path = os.path.join(folder, row.file + ".png")
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path + ".png", "wb") as file:
+            with open(path, "wb") as file:
                 file.write(overlays.encode_png(picture))
 
     with video_writer.VideoWriter(remedy) as film:
@@ -339,3 +327,19 @@ def write_pictures(output: str, source: sources.Source, remedy: str = "take anot
 def _dump(output: str, name: str, content) -> None:
     with run_directory.open_whole(os.path.join(output, name)) as file:
         json.dump(content, file, indent=1)
+
+
+#: By the names that `--format` takes.
+FORMATS = {
+    "csv": Format("landmarks.csv", _csv),
+    "json": Format("landmarks.json", _json),
+    "coco": Format("coco.json", _coco),
+    "dlc": Format("dlc/*", deeplabcut.write_csv),
+    "dlc_h5": Format("dlc/*", deeplabcut.write_h5, needs=("pandas", "tables")),
+    "slp": Format("landmarks.slp", sleap.write_project, needs=("sleap_io",)),
+    "sleap_h5": Format("sleap/*", sleap.write_analysis, needs=("sleap_io",), of_videos=True),
+    "tidy": Format("tidy.csv", _tidy),
+    "parquet": Format("tidy.parquet", _parquet),
+    "traces": Format("traces/*", _traces, of_videos=True),
+    "overlay": Format("overlays/*", _overlay),
+}

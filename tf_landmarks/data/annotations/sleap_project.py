@@ -1,10 +1,10 @@
 """SLEAP's projects (`.slp`): what a person marked or corrected there, read by `sleap-io`."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 
+from tf_landmarks import extras
 from tf_landmarks.data import frame_names
 from tf_landmarks.data.annotations.base import (
     Annotations,
@@ -50,11 +50,8 @@ def read_project(path: Path) -> Annotations:
 
 
 def _load(path: Path):
-    if importlib.util.find_spec("sleap_io") is None:
-        raise UserError(
-            f"{path} is read by sleap-io, not installed here; pip install '.[formats]' in the folder of "
-            "tf_landmarks' source, on Python 3.11 or later, does it; or export the analysis CSV."
-        )
+    if missing := extras.missing("sleap_io"):
+        raise UserError(f"{path} is read by {missing}; or export the analysis CSV.")
     import sleap_io
 
     try:
