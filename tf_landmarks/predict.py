@@ -39,11 +39,11 @@ _MIN_CONFIDENCE = flags.DEFINE_float(
 def main(_) -> None:
     """Parses flags, predicts, says where."""
     with cli.plain_errors():
-        from tf_landmarks.inference import batch, writers
+        from tf_landmarks.inference import batch, destination, writers
         from tf_landmarks.inference.exported import ExportedModel
 
         writers.check_formats(_FORMATS.value)
-        look = writers.OverlayLook(_NUMBERS.value, _MIN_CONFIDENCE.value)
+        look = destination.OverlayLook(_NUMBERS.value, _MIN_CONFIDENCE.value)
         writers.check_look(look, _FORMATS.value)
         results.ResultFolder(_OUTPUT.value, writers.files(_FORMATS.value))
         model = ExportedModel(_MODEL.value)

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.inference.models import CornerModel, SureModel
 from tf_landmarks.data import annotations, cropping, image_files, sources, videos
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import batch, writers
+from tf_landmarks.inference import batch, destination, writers
 from tf_landmarks.inference.exported import Prediction
 from tf_landmarks.visualize import overlays
 
@@ -126,7 +126,7 @@ def test_overlays_have_numbers_and_leave_out_what_is_not_sure_where_that_is_aske
     def drawn(name: str, **look) -> np.ndarray:
         batch.predict_folder(
             SureModel(), str(folder / "in"), str(folder / name), ["overlay"],
-            look=writers.OverlayLook(**look),
+            look=destination.OverlayLook(**look),
         )  # fmt: skip
         return np.asarray(Image.open(folder / name / "overlays" / "below" / "c.png.png")).astype(
             int
@@ -167,7 +167,7 @@ def test_a_look_without_overlays_is_refused(folder, look, formats, words):
             str(folder / "in"),
             str(folder / "out"),
             formats,
-            look=writers.OverlayLook(**look),
+            look=destination.OverlayLook(**look),
         )
     assert not (folder / "out").exists()
 

@@ -21,7 +21,7 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import descriptor_matching
 from tf_landmarks.evaluation.descriptor_matching import Matches
 from tf_landmarks.evaluation.references import References
-from tf_landmarks.inference import rows, writers
+from tf_landmarks.inference import destination, rows, writers
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import overlays
 
@@ -217,7 +217,8 @@ def transfer_all(
         for found in find(transfer, source):
             table(found)
             pictures(
-                found.row, found.draw(writers.picture_factor(found.row)) if found.is_read else None
+                found.row,
+                found.draw(destination.picture_factor(found.row)) if found.is_read else None,
             )
             for listen in listeners:
                 listen(found)

@@ -9,7 +9,7 @@ from absl import logging
 from tf_landmarks import run_directory
 from tf_landmarks.data import cropping, sources
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import rows, writers
+from tf_landmarks.inference import destination, rows, writers
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.metrics import advice
 
@@ -23,7 +23,7 @@ def predict_folder(
     output: str,
     formats: Sequence[str],
     frames: str = "",
-    look: writers.OverlayLook = writers.PLAIN,
+    look: destination.OverlayLook = destination.PLAIN,
     crop: cropping.Cropping = cropping.NONE,
 ) -> tuple[int, int]:
     """Predicts all images of a folder, or all frames of videos, and writes what is asked for.
@@ -53,10 +53,8 @@ def predict_folder(
     run_directory.make_folder(output)
     num_found, first_error = 0, ""
     num_unsure = np.zeros(model.num_landmarks, int)
-    outputs = [
-        _Output(name, writers.open_writer(name, output, model.landmark_names, source, look))
-        for name in formats
-    ]
+    to = destination.Destination(output, model.landmark_names, source, look)
+    outputs = [_Output(name, writers.FORMATS[name].open(to)) for name in formats]
     with contextlib.ExitStack() as stack:
         for one in outputs:
             stack.push(one.abandon)
@@ -101,7 +99,7 @@ class _Output:
 
     Args:
         name: The format.
-        writer: Of `writers.open_writer`.
+        writer: What `writers.FORMATS` opens.
     """
 
     def __init__(self, name: str, writer: contextlib.AbstractContextManager):

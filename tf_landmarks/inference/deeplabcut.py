@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_landmarks import run_directory
-from tf_landmarks.data import sources
 from tf_landmarks.inference import by_video
+from tf_landmarks.inference.destination import Destination
 from tf_landmarks.inference.rows import PredictionRow
 
 _SCORER = "tf_landmarks"  # who found the points, in DeepLabCut's words
@@ -21,54 +21,58 @@ _FOLDER = "dlc"
 
 
 @contextlib.contextmanager
-def write_csv(output: str, names: Sequence[str], source: sources.Source):
+def write_csv(to: Destination):
     """`dlc/*.csv`: a table for each video, or one for all images.
 
     Of images `landmarks.csv`, with a row for each. Of videos `walkDLC_tf_landmarks.csv` for `walk.mp4`, with the
     numbers of the frames; one that cannot be opened has none. What could not be read is blank.
     """
-    run_directory.make_folder(os.path.join(output, _FOLDER))
+    run_directory.make_folder(os.path.join(to.folder, _FOLDER))
     tables, opened_for = by_video.Names(), None
     with contextlib.ExitStack() as opened:
-        table = None if source.of_videos else _open_table(opened, _path(output, "", "csv"), names)
+        table = (
+            None
+            if to.source.of_videos
+            else _open_table(opened, _path(to.folder, "", "csv"), to.names)
+        )
 
         def write(row: PredictionRow) -> None:
             nonlocal table, opened_for
-            if source.of_videos and row.frame is None:
+            if to.source.of_videos and row.frame is None:
                 return
-            if source.of_videos and row.file != opened_for:
+            if to.source.of_videos and row.file != opened_for:
                 opened.close()
                 opened_for = row.file
-                table = _open_table(opened, _path(output, tables.of(row.file), "csv"), names)
-            cells = [cell for cells in row.cells(len(names)) for cell in cells]
-            table.writerow([row.frame if source.of_videos else row.file, *cells])
+                table = _open_table(opened, _path(to.folder, tables.of(row.file), "csv"), to.names)
+            cells = [cell for cells in row.cells(len(to.names)) for cell in cells]
+            table.writerow([row.frame if to.source.of_videos else row.file, *cells])
 
         yield write
 
 
 @contextlib.contextmanager
-def write_h5(output: str, names: Sequence[str], source: sources.Source):
+def write_h5(to: Destination):
     """`dlc/*.h5`: the tables of `write_csv` as data frames, by pandas, under the key that DeepLabCut reads.
 
     Values are those of the CSV, to the digit.
     """
     import pandas as pd
 
-    run_directory.make_folder(os.path.join(output, _FOLDER))
-    gathered = by_video.Gathered(source)
+    run_directory.make_folder(os.path.join(to.folder, _FOLDER))
+    gathered = by_video.Gathered(to.source)
     yield gathered.write
     columns = pd.MultiIndex.from_product(
-        [[_SCORER], names, _COORDS], names=["scorer", "bodyparts", "coords"]
+        [[_SCORER], to.names, _COORDS], names=["scorer", "bodyparts", "coords"]
     )
     tables = by_video.Names()
     for video, rows in gathered.rows.items():
         values = [
-            [float(cell or "nan") for cells in row.cells(len(names)) for cell in cells]
+            [float(cell or "nan") for cells in row.cells(len(to.names)) for cell in cells]
             for row in rows
         ]
         index = [row.frame if video else row.file for row in rows]
         frame = pd.DataFrame(values, index=index, columns=columns)
-        path = _path(output, tables.of(video) if video else "", "h5")
+        path = _path(to.folder, tables.of(video) if video else "", "h5")
         _write_frame(frame, path)
 
 

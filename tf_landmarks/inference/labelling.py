@@ -11,6 +11,7 @@ from tf_landmarks.data import frame_names, sources
 from tf_landmarks.data.boxes import Box
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import deeplabcut, rows, sleap, writers
+from tf_landmarks.inference.destination import Destination
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, overlays
 
@@ -83,8 +84,9 @@ def write(
         found = rows.predict(model, found)
         lines.append("the model proposes where the landmarks are: labels to correct, not labels")
     found = [row._replace(file=name, frame=None) for row, name in zip(found, files, strict=True)]
+    to = Destination(proposals, names, written)
     for kind in ("coco", "overlay") if proposes else ():
-        with writers.open_writer(kind, proposals, names, written, writers.PLAIN) as write_row:
+        with writers.FORMATS[kind].open(to) as write_row:
             for row in found:
                 write_row(row)
     lines += _write_for_other_programs(folder, proposals, written, names, found, proposes)

@@ -9,20 +9,21 @@ import numpy as np
 from tf_landmarks import run_directory
 from tf_landmarks.data import sources
 from tf_landmarks.inference import by_video
+from tf_landmarks.inference.destination import Destination
 from tf_landmarks.inference.rows import PredictionRow
 
 _FOLDER = "sleap"
 
 
 @contextlib.contextmanager
-def write_project(output: str, names: Sequence[str], source: sources.Source):
+def write_project(to: Destination):
     """`landmarks.slp`: one instance for each image or frame, predicted, with the confidences as scores.
 
     It names videos and images by their paths; what could not be read has no instance.
     """
-    gathered = by_video.Gathered(source)
+    gathered = by_video.Gathered(to.source)
     yield gathered.write
-    _save(_labels(gathered, names, source), os.path.join(output, "landmarks.slp"))
+    _save(_labels(gathered, to.names, to.source), os.path.join(to.folder, "landmarks.slp"))
 
 
 def write_suggestions(
@@ -55,16 +56,16 @@ def _save(labels, path: str) -> None:
 
 
 @contextlib.contextmanager
-def write_analysis(output: str, names: Sequence[str], source: sources.Source):
+def write_analysis(to: Destination):
     """`sleap/walk.analysis.h5` for `walk.mp4`: arrays of tracks and scores over all frames, as SLEAP exports them."""
     import sleap_io
 
-    run_directory.make_folder(os.path.join(output, _FOLDER))
-    gathered = by_video.Gathered(source)
+    run_directory.make_folder(os.path.join(to.folder, _FOLDER))
+    gathered = by_video.Gathered(to.source)
     yield gathered.write
-    labels, tables = _labels(gathered, names, source), by_video.Names()
+    labels, tables = _labels(gathered, to.names, to.source), by_video.Names()
     for name, video in zip(gathered.rows, labels.videos, strict=True):
-        path = os.path.join(output, _FOLDER, tables.of(name) + ".analysis.h5")
+        path = os.path.join(to.folder, _FOLDER, tables.of(name) + ".analysis.h5")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with run_directory.whole_path(path) as part:
             sleap_io.save_analysis_h5(labels, part, video=video)

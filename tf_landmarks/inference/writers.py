@@ -1,6 +1,6 @@
 """Landmarks of images or videos as files: tables, JSON, COCO keypoints, DeepLabCut's and SLEAP's files, pictures.
 
-`open_writer` makes a context manager that gives a function to call with one row after the other.
+Each of `FORMATS` opens a context manager that gives a function to call with one row after the other.
 """
 
 import contextlib
@@ -16,34 +16,11 @@ from tf_landmarks import extras, run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import by_video, deeplabcut, sleap
+from tf_landmarks.inference.destination import PLAIN, Destination, OverlayLook
 from tf_landmarks.inference.rows import PredictionRow
 from tf_landmarks.visualize import overlays, traces, video_writer
 
 _PARQUET_ROWS = 2**14  # images whose rows are written together
-
-
-@dataclasses.dataclass(frozen=True)
-class OverlayLook:
-    """How overlays are drawn.
-
-    Attributes:
-        numbers: Whether each landmark has its number beside it.
-        min_confidence: Landmarks of less, in [0, 1], are left out.
-    """
-
-    numbers: bool = False
-    min_confidence: float = 0.0
-
-    def draw(self, row: PredictionRow) -> np.ndarray:
-        """Draws a row that has an image, a small one enlarged; `[factor H, factor W, 3]` uint8."""
-        draw = overlays.draw_numbered if self.numbers else overlays.draw_landmarks
-        sure = row.confidence >= self.min_confidence
-        shown = np.where(sure[:, np.newaxis], row.landmarks, np.nan)
-        return draw(row.image, shown, picture_factor(row), overlays.marker_radius(row.image.shape))
-
-
-#: All landmarks, without numbers.
-PLAIN = OverlayLook()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +29,15 @@ class Format:
 
     Attributes:
         file: What it writes into the folder of results, a pattern where there are several files.
-        open: Of that folder, the landmarks' names and the source: makes what takes the rows. Overlays are opened with
-            their look besides.
+        open: Makes what takes one row after the other.
         needs: The packages, as they are imported, that it needs besides.
         of_videos: Whether it has the frames of videos, and nothing for images.
     """
 
     file: str
-    open: Callable
+    open: Callable[
+        [Destination], contextlib.AbstractContextManager[Callable[[PredictionRow], None]]
+    ]
     needs: tuple[str, ...] = ()
     of_videos: bool = False
 
@@ -101,45 +79,28 @@ def files(formats: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(FORMATS[name].file for name in formats))
 
 
-def open_writer(
-    name: str, output: str, names: Sequence[str], source: sources.Source, look: OverlayLook
-) -> contextlib.AbstractContextManager[Callable[[PredictionRow], None]]:
-    """What writes one format into a folder.
-
-    Args:
-        name: One of `FORMATS`.
-        output: The folder of results.
-        names: Of the K landmarks; their numbers, if they have none.
-        source: What is predicted.
-        look: Of overlays.
-    """
-    if name == "overlay":
-        return _overlay(output, look, source)
-    return FORMATS[name].open(output, names, source)
-
-
 @contextlib.contextmanager
-def _csv(output: str, names: Sequence[str], source: sources.Source):
+def _csv(to: Destination):
     """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure.
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
     """
-    with run_directory.open_whole(os.path.join(output, FORMATS["csv"].file)) as file:
+    with run_directory.open_whole(os.path.join(to.folder, FORMATS["csv"].file)) as file:
         table = csv.writer(file)
-        columns = [f"{name}_{part}" for name in names for part in ("x", "y", "confidence")]
-        table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
+        columns = [f"{name}_{part}" for name in to.names for part in ("x", "y", "confidence")]
+        table.writerow(["file", *(["frame"] if to.source.of_videos else []), *columns, "error"])
 
         def write(row: PredictionRow) -> None:
-            cells = [cell for cells in row.cells(len(names)) for cell in cells]
+            cells = [cell for cells in row.cells(len(to.names)) for cell in cells]
             table.writerow(
-                [row.file, *([row.frame] if source.of_videos else []), *cells, row.error]
+                [row.file, *([row.frame] if to.source.of_videos else []), *cells, row.error]
             )
 
         yield write
 
 
 @contextlib.contextmanager
-def _json(output: str, names: Sequence[str], source: sources.Source):
+def _json(to: Destination):
     """`landmarks.json`: a list with one object per image or frame: the landmarks' names, places and confidences."""
     rows = []
 
@@ -151,18 +112,18 @@ def _json(output: str, names: Sequence[str], source: sources.Source):
         rows.append(
             {
                 **place,
-                "names": list(names),
+                "names": list(to.names),
                 "landmarks": np.round(row.landmarks.astype(float), 3).tolist(),
                 "confidence": np.round(row.confidence.astype(float), 4).tolist(),
             }
         )
 
     yield write
-    _dump(output, FORMATS["json"].file, rows)
+    _dump(to.folder, FORMATS["json"].file, rows)
 
 
 @contextlib.contextmanager
-def _coco(output: str, names: Sequence[str], source: sources.Source):
+def _coco(to: Destination):
     """`coco.json`: COCO keypoints; an image that could not be read is listed without annotation.
 
     The frames of videos are images with names like `walk.mp4#000012`.
@@ -177,14 +138,14 @@ def _coco(output: str, names: Sequence[str], source: sources.Source):
         if row.landmarks is None:
             images[-1]["error"] = row.error
             return
-        points = np.column_stack([np.round(row.landmarks, 3), np.full(len(names), 2)])
+        points = np.column_stack([np.round(row.landmarks, 3), np.full(len(to.names), 2)])
         annotations.append(
             {
                 "id": number,
                 "image_id": number,
                 "category_id": 1,
                 "keypoints": points.ravel().tolist(),
-                "num_keypoints": len(names),
+                "num_keypoints": len(to.names),
                 "bbox": [0, 0, width, height],
                 "area": width * height,
                 "iscrowd": 0,
@@ -193,32 +154,32 @@ def _coco(output: str, names: Sequence[str], source: sources.Source):
         )
 
     yield write
-    categories = [{"id": 1, "name": "object", "keypoints": list(names), "skeleton": []}]
+    categories = [{"id": 1, "name": "object", "keypoints": list(to.names), "skeleton": []}]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    _dump(output, FORMATS["coco"].file, content)
+    _dump(to.folder, FORMATS["coco"].file, content)
 
 
 @contextlib.contextmanager
-def _tidy(output: str, names: Sequence[str], source: sources.Source):
+def _tidy(to: Destination):
     """`tidy.csv`: a row for each landmark of each image, for tools that group and pivot.
 
     An image that could not be read has as many rows as the others, blank but for the reason.
     """
-    with run_directory.open_whole(os.path.join(output, FORMATS["tidy"].file)) as file:
+    with run_directory.open_whole(os.path.join(to.folder, FORMATS["tidy"].file)) as file:
         table = csv.writer(file)
-        frame = ["frame"] if source.of_videos else []
+        frame = ["frame"] if to.source.of_videos else []
         table.writerow(["file", *frame, "landmark", "x", "y", "confidence", "error"])
 
         def write(row: PredictionRow) -> None:
-            place = [row.file, *([row.frame] if source.of_videos else [])]
-            for landmark, cells in zip(names, row.cells(len(names)), strict=True):
+            place = [row.file, *([row.frame] if to.source.of_videos else [])]
+            for landmark, cells in zip(to.names, row.cells(len(to.names)), strict=True):
                 table.writerow([*place, landmark, *cells, row.error])
 
         yield write
 
 
 @contextlib.contextmanager
-def _parquet(output: str, names: Sequence[str], source: sources.Source):
+def _parquet(to: Destination):
     """`tidy.parquet`: the rows of `tidy.csv`, with numbers as numbers, unrounded, and what is missing as null."""
     import pyarrow as pa
     import pyarrow.parquet
@@ -227,14 +188,14 @@ def _parquet(output: str, names: Sequence[str], source: sources.Source):
     schema = pa.schema(
         [
             ("file", text),
-            *([("frame", pa.int64())] if source.of_videos else []),
+            *([("frame", pa.int64())] if to.source.of_videos else []),
             ("landmark", text),
             *((axis, number) for axis in ("x", "y", "confidence")),
             ("error", pa.string()),
         ]
     )
     with (
-        run_directory.open_whole(os.path.join(output, FORMATS["parquet"].file), "wb") as file,
+        run_directory.open_whole(os.path.join(to.folder, FORMATS["parquet"].file), "wb") as file,
         pyarrow.parquet.ParquetWriter(file, schema) as table,
     ):
         waiting: list[dict] = []
@@ -245,12 +206,12 @@ def _parquet(output: str, names: Sequence[str], source: sources.Source):
 
         def write(row: PredictionRow) -> None:
             place = {"file": row.file, "frame": row.frame, "error": row.error or None}
-            for k, landmark in enumerate(names):
+            for k, landmark in enumerate(to.names):
                 found = row.landmarks is not None
                 x, y = row.landmarks[k].tolist() if found else (None, None)
                 sure = float(row.confidence[k]) if found else None
                 waiting.append({**place, "landmark": landmark, "x": x, "y": y, "confidence": sure})
-            if len(waiting) >= _PARQUET_ROWS * len(names):
+            if len(waiting) >= _PARQUET_ROWS * len(to.names):
                 flush()
 
         yield write
@@ -258,12 +219,12 @@ def _parquet(output: str, names: Sequence[str], source: sources.Source):
 
 
 @contextlib.contextmanager
-def _traces(output: str, names: Sequence[str], source: sources.Source):
+def _traces(to: Destination):
     """`traces/walk.png` for `walk.mp4`: each landmark over the frames, see visualize/traces.py."""
-    gathered, pictures = by_video.Gathered(source), by_video.Names()
+    gathered, pictures = by_video.Gathered(to.source), by_video.Names()
     yield gathered.write
     for video, rows in gathered.rows.items():
-        blank = np.full((len(names), 3), np.nan)
+        blank = np.full((len(to.names), 3), np.nan)
         values = np.stack(
             [
                 blank if row.landmarks is None else np.column_stack([row.landmarks, row.confidence])
@@ -271,27 +232,22 @@ def _traces(output: str, names: Sequence[str], source: sources.Source):
             ]
         )
         frames = np.array([row.frame for row in rows])
-        path = os.path.join(output, "traces", pictures.of(video) + ".png")
+        path = os.path.join(to.folder, "traces", pictures.of(video) + ".png")
         run_directory.make_folder(os.path.dirname(path))
-        figure = traces.draw(names, frames, values[..., :2], values[..., 2])
+        figure = traces.draw(to.names, frames, values[..., :2], values[..., 2])
         with run_directory.open_whole(path, "wb") as file:
             figure.savefig(file, format="png")
 
 
 @contextlib.contextmanager
-def _overlay(output: str, look: OverlayLook, source: sources.Source):
+def _overlay(to: Destination):
     """Each image with its landmarks, see `write_pictures`."""
-    with write_pictures(output, source, "take another --format") as write_picture:
+    with write_pictures(to.folder, to.source, "take another --format") as write_picture:
 
         def write(row: PredictionRow) -> None:
-            write_picture(row, None if row.image is None else look.draw(row))
+            write_picture(row, None if row.image is None else to.look.draw(row))
 
         yield write
-
-
-def picture_factor(row: PredictionRow) -> int:
-    """By how much the picture of a small image is enlarged."""
-    return max(1, 256 // max(row.size))
 
 
 @contextlib.contextmanager
