@@ -28,6 +28,12 @@ _FORMATS = flags.DEFINE_list(
     "any of csv, json, coco, dlc and dlc_h5 (DeepLabCut's tables), slp and sleap_h5 (SLEAP's project, and its "
     "analysis of videos), tidy and parquet (a row for each landmark), traces (landmarks over a video's frames), overlay",
 )
+_SMOOTH = flags.DEFINE_string(
+    "smooth",
+    "",
+    "a filter of landmarks over the frames of a video: median:5, the median of five frames, takes out single jumps; "
+    "savgol:9, a parabola through nine (Savitzky and Golay), jitter. Tables say that it was used",
+)
 _NUMBERS = flags.DEFINE_bool(
     "overlay_numbers", False, "overlays have landmarks' numbers beside them"
 )
@@ -39,10 +45,11 @@ _MIN_CONFIDENCE = flags.DEFINE_float(
 def main(_) -> None:
     """Parses flags, predicts, says where."""
     with cli.plain_errors():
-        from tf_landmarks.inference import batch, destination, writers
+        from tf_landmarks.inference import batch, destination, smoothing, writers
         from tf_landmarks.inference.exported import ExportedModel
 
         writers.check_formats(_FORMATS.value)
+        smooth = smoothing.Filter.parse(_SMOOTH.value)
         look = destination.OverlayLook(_NUMBERS.value, _MIN_CONFIDENCE.value)
         writers.check_look(look, _FORMATS.value)
         results.ResultFolder(_OUTPUT.value, writers.files(_FORMATS.value))
@@ -56,6 +63,7 @@ def main(_) -> None:
             _FRAMES.value,
             look,
             _CROP(model),
+            smooth,
         )
         logging.info("found landmarks in %d images, %d could not be read", found, failed)
         written = ", ".join(name.removesuffix("/*") for name in writers.files(_FORMATS.value))

@@ -7,7 +7,7 @@ from tests.inference.models import CornerModel, SureModel
 from tf_landmarks import extras
 from tf_landmarks.data import annotations
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import batch, writers
+from tf_landmarks.inference import batch, smoothing, writers
 
 pytestmark = pytest.mark.core
 
@@ -84,6 +84,12 @@ def test_sleap_s_analysis_has_an_array_for_each_video(films):
     assert points.shape == (40, 1, 2, 2)
     np.testing.assert_allclose(points[7, 0], [[0, 0], [29, 19]])
     assert (films / "out" / "sleap" / "below" / "c.analysis.h5").exists()
+
+
+def test_sleap_s_project_says_how_its_landmarks_were_smoothed(films):
+    predict(films, "slp", smooth=smoothing.Filter.parse("savgol:5"))
+    labels = sleap_io.load_slp(str(films / "out" / "landmarks.slp"), open_videos=False)
+    assert labels.provenance["smoothing"] == "savgol:5"
 
 
 def test_sleap_s_analysis_is_of_videos(folder):

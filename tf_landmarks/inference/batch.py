@@ -1,6 +1,7 @@
 """Landmarks of all images of a folder, or of all frames of its videos, into files."""
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from absl import logging
 from tf_landmarks import run_directory
 from tf_landmarks.data import cropping, sources
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import destination, rows, writers
+from tf_landmarks.inference import destination, rows, smoothing, writers
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.metrics import advice
 
@@ -25,6 +26,7 @@ def predict_folder(
     frames: str = "",
     look: destination.OverlayLook = destination.PLAIN,
     crop: cropping.Cropping = cropping.NONE,
+    smooth: smoothing.Filter = smoothing.NONE,
 ) -> tuple[int, int]:
     """Predicts all images of a folder, or all frames of videos, and writes what is asked for.
 
@@ -36,6 +38,7 @@ def predict_folder(
         frames: Frames of each video or stack to take.
         look: Of overlays.
         crop: What is cut out of the images; landmarks are still told in pixels of the whole ones.
+        smooth: What landmarks of videos go through.
 
     Returns:
         How many images were read, and how many could not be.
@@ -49,24 +52,26 @@ def predict_folder(
     writers.check_look(look, formats)
     source = sources.open_source(folder, flag="--input", prefer_train=False, frames=frames)
     writers.check_source(formats, source)
+    smooth.check(source)
     boxes = crop.boxes_of_source(source, "--input")
     run_directory.make_folder(output)
     num_found, first_error = 0, ""
     num_unsure = np.zeros(model.num_landmarks, int)
-    to = destination.Destination(output, model.landmark_names, source, look)
+    to = destination.Destination(output, model.landmark_names, source, look, str(smooth))
     outputs = [_Output(name, writers.FORMATS[name].open(to)) for name in formats]
     with contextlib.ExitStack() as stack:
         for one in outputs:
             stack.push(one.abandon)
-        for batch in rows.read_in_batches(source, boxes=boxes):
-            for row in rows.predict(model, batch):
-                if row.landmarks is not None:
-                    num_found += 1
-                    num_unsure += row.confidence < UNKNOWN
-                if row.error and not first_error:
-                    first_error = f"{row.file}: {row.error}"
-                for one in outputs:
-                    one.write(row)
+        batches = rows.read_in_batches(source, boxes=boxes)
+        found = itertools.chain.from_iterable(rows.predict(model, batch) for batch in batches)
+        for row in smooth(found):
+            if row.landmarks is not None:
+                num_found += 1
+                num_unsure += row.confidence < UNKNOWN
+            if row.error and not first_error:
+                first_error = f"{row.file}: {row.error}"
+            for one in outputs:
+                one.write(row)
         for one in outputs:
             one.close()
     if missing := [line for one in outputs for line in one.missing()]:

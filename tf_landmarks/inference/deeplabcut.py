@@ -30,11 +30,7 @@ def write_csv(to: Destination):
     run_directory.make_folder(os.path.join(to.folder, _FOLDER))
     tables, opened_for = by_video.Names(), None
     with contextlib.ExitStack() as opened:
-        table = (
-            None
-            if to.source.of_videos
-            else _open_table(opened, _path(to.folder, "", "csv"), to.names)
-        )
+        table = None if to.source.of_videos else _open_table(opened, to, "")
 
         def write(row: PredictionRow) -> None:
             nonlocal table, opened_for
@@ -43,7 +39,7 @@ def write_csv(to: Destination):
             if to.source.of_videos and row.file != opened_for:
                 opened.close()
                 opened_for = row.file
-                table = _open_table(opened, _path(to.folder, tables.of(row.file), "csv"), to.names)
+                table = _open_table(opened, to, tables.of(row.file))
             cells = [cell for cells in row.cells(len(to.names)) for cell in cells]
             table.writerow([row.frame if to.source.of_videos else row.file, *cells])
 
@@ -62,7 +58,7 @@ def write_h5(to: Destination):
     gathered = by_video.Gathered(to.source)
     yield gathered.write
     columns = pd.MultiIndex.from_product(
-        [[_SCORER], to.names, _COORDS], names=["scorer", "bodyparts", "coords"]
+        [[_scorer(to)], to.names, _COORDS], names=["scorer", "bodyparts", "coords"]
     )
     tables = by_video.Names()
     for video, rows in gathered.rows.items():
@@ -115,10 +111,17 @@ def _path(output: str, video: str, ending: str) -> str:
     return path
 
 
-def _open_table(opened: contextlib.ExitStack, path: str, names: Sequence[str]):
+def _scorer(to: Destination) -> str:
+    """Says of smoothed landmarks by what: `tf_landmarks_median_5`."""
+    return "_".join([_SCORER, *to.smoothing.split(":")]).rstrip("_")
+
+
+def _open_table(opened: contextlib.ExitStack, to: Destination, video: str):
     """Opens a table, until `opened` is closed, and writes its header."""
-    table = csv.writer(opened.enter_context(run_directory.open_whole(path)))
-    table.writerow(["scorer", *[_SCORER] * len(_COORDS) * len(names)])
-    table.writerow(["bodyparts", *(landmark for landmark in names for _ in _COORDS)])
-    table.writerow(["coords", *_COORDS * len(names)])
+    table = csv.writer(
+        opened.enter_context(run_directory.open_whole(_path(to.folder, video, "csv")))
+    )
+    table.writerow(["scorer", *[_scorer(to)] * len(_COORDS) * len(to.names)])
+    table.writerow(["bodyparts", *(landmark for landmark in to.names for _ in _COORDS)])
+    table.writerow(["coords", *_COORDS * len(to.names)])
     return table

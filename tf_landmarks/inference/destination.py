@@ -48,9 +48,11 @@ class Destination:
         names: Of the K landmarks; their numbers, if they have none.
         source: What is predicted.
         look: Of overlays.
+        smoothing: The filter that landmarks went through, `median:5`; "" if none.
     """
 
     folder: str
     names: Sequence[str]
     source: sources.Source
     look: OverlayLook = PLAIN
+    smoothing: str = ""

@@ -126,7 +126,7 @@ def _write_for_other_programs(
     if missing := extras.missing("sleap_io"):
         lines.append(f"{PROJECT} was not written: it needs {missing}")
     else:
-        sleap.write_suggestions(os.path.join(folder, PROJECT), names, source, found)
+        sleap.write_suggestions(Destination(folder, names, source), PROJECT, found)
         lines.append(f"wrote {PROJECT}, a SLEAP project that suggests these images")
     if proposes and not extras.missing("pandas", "tables"):
         points = np.stack([row.landmarks for row in found])

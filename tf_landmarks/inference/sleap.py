@@ -2,12 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from tf_landmarks import run_directory
-from tf_landmarks.data import sources
 from tf_landmarks.inference import by_video
 from tf_landmarks.inference.destination import Destination
 from tf_landmarks.inference.rows import PredictionRow
@@ -23,29 +22,26 @@ def write_project(to: Destination):
     """
     gathered = by_video.Gathered(to.source)
     yield gathered.write
-    _save(_labels(gathered, to.names, to.source), os.path.join(to.folder, "landmarks.slp"))
+    _save(_labels(gathered, to), os.path.join(to.folder, "landmarks.slp"))
 
 
-def write_suggestions(
-    path: str, names: Sequence[str], source: sources.Source, found: Iterable[PredictionRow]
-) -> None:
+def write_suggestions(to: Destination, name: str, found: Iterable[PredictionRow]) -> None:
     """Writes a project that suggests images for labelling, with what was found in them as predicted instances.
 
     Args:
-        path: The file.
-        names: Of the landmarks to mark.
-        source: The images.
-        found: A row for each, without landmarks where nothing is known.
+        to: The landmarks to mark, in all images of the source.
+        name: Of the file.
+        found: A row for each image, without landmarks where nothing is known.
     """
     import sleap_io
 
-    gathered = by_video.Gathered(source)
+    gathered = by_video.Gathered(to.source)
     for row in found:
         gathered.write(row)
-    labels = _labels(gathered, names, source)
+    labels = _labels(gathered, to)
     (video,) = labels.videos
-    labels.suggestions = [sleap_io.SuggestionFrame(video, index) for index in range(len(source))]
-    _save(labels, path)
+    labels.suggestions = [sleap_io.SuggestionFrame(video, index) for index in range(len(to.source))]
+    _save(labels, os.path.join(to.folder, name))
 
 
 def _save(labels, path: str) -> None:
@@ -63,7 +59,7 @@ def write_analysis(to: Destination):
     run_directory.make_folder(os.path.join(to.folder, _FOLDER))
     gathered = by_video.Gathered(to.source)
     yield gathered.write
-    labels, tables = _labels(gathered, to.names, to.source), by_video.Names()
+    labels, tables = _labels(gathered, to), by_video.Names()
     for name, video in zip(gathered.rows, labels.videos, strict=True):
         path = os.path.join(to.folder, _FOLDER, tables.of(name) + ".analysis.h5")
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -71,15 +67,15 @@ def write_analysis(to: Destination):
             sleap_io.save_analysis_h5(labels, part, video=video)
 
 
-def _labels(gathered: by_video.Gathered, names: Sequence[str], source: sources.Source):
+def _labels(gathered: by_video.Gathered, to: Destination):
     """What was found, as sleap-io's `Labels`: its videos are those of `gathered`, in their order."""
     import sleap_io
 
-    skeleton = sleap_io.Skeleton(nodes=list(names))
+    skeleton = sleap_io.Skeleton(nodes=list(to.names))
     track = sleap_io.Track("1")
     videos, frames = [], []
     for name, rows in gathered.rows.items():
-        paths = [os.path.abspath(os.path.join(source.root, row.file)) for row in rows]
+        paths = [os.path.abspath(os.path.join(to.source.root, row.file)) for row in rows]
         video = sleap_io.Video(paths[0] if name else paths, open_backend=False)
         if not name:  # stated, as sleap-io would look it up in the first image, which may be broken
             video.backend_metadata = {
@@ -100,4 +96,7 @@ def _labels(gathered: by_video.Gathered, names: Sequence[str], source: sources.S
             )
             index = row.frame if name else number
             frames.append(sleap_io.LabeledFrame(video, index, [instance]))
-    return sleap_io.Labels(frames, videos=videos, skeletons=[skeleton], tracks=[track])
+    labels = sleap_io.Labels(frames, videos=videos, skeletons=[skeleton], tracks=[track])
+    if to.smoothing:
+        labels.provenance["smoothing"] = to.smoothing
+    return labels

@@ -83,18 +83,17 @@ def files(formats: Sequence[str]) -> list[str]:
 def _csv(to: Destination):
     """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure.
 
-    Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations.
+    Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations; a last column
+    `smoothing` names the filter, if there was one.
     """
     with run_directory.open_whole(os.path.join(to.folder, FORMATS["csv"].file)) as file:
         table = csv.writer(file)
         columns = [f"{name}_{part}" for name in to.names for part in ("x", "y", "confidence")]
-        table.writerow(["file", *(["frame"] if to.source.of_videos else []), *columns, "error"])
+        table.writerow([*_place_columns(to), *columns, "error", *_smoothing_column(to)])
 
         def write(row: PredictionRow) -> None:
             cells = [cell for cells in row.cells(len(to.names)) for cell in cells]
-            table.writerow(
-                [row.file, *([row.frame] if to.source.of_videos else []), *cells, row.error]
-            )
+            table.writerow([*_place(to, row), *cells, row.error, *_smoothing(to)])
 
         yield write
 
@@ -102,7 +101,7 @@ def _csv(to: Destination):
 @contextlib.contextmanager
 def _json(to: Destination):
     """`landmarks.json`: a list with one object per image or frame: the landmarks' names, places and confidences."""
-    rows = []
+    rows, smoothing = [], {"smoothing": to.smoothing} if to.smoothing else {}
 
     def write(row: PredictionRow) -> None:
         place = {"file": row.file} if row.frame is None else {"file": row.file, "frame": row.frame}
@@ -115,6 +114,7 @@ def _json(to: Destination):
                 "names": list(to.names),
                 "landmarks": np.round(row.landmarks.astype(float), 3).tolist(),
                 "confidence": np.round(row.confidence.astype(float), 4).tolist(),
+                **smoothing,
             }
         )
 
@@ -156,6 +156,8 @@ def _coco(to: Destination):
     yield write
     categories = [{"id": 1, "name": "object", "keypoints": list(to.names), "skeleton": []}]
     content = {"images": images, "annotations": annotations, "categories": categories}
+    if to.smoothing:
+        content["info"] = {"smoothing": to.smoothing}
     _dump(to.folder, FORMATS["coco"].file, content)
 
 
@@ -167,13 +169,12 @@ def _tidy(to: Destination):
     """
     with run_directory.open_whole(os.path.join(to.folder, FORMATS["tidy"].file)) as file:
         table = csv.writer(file)
-        frame = ["frame"] if to.source.of_videos else []
-        table.writerow(["file", *frame, "landmark", "x", "y", "confidence", "error"])
+        values = ["landmark", "x", "y", "confidence", "error"]
+        table.writerow([*_place_columns(to), *values, *_smoothing_column(to)])
 
         def write(row: PredictionRow) -> None:
-            place = [row.file, *([row.frame] if to.source.of_videos else [])]
             for landmark, cells in zip(to.names, row.cells(len(to.names)), strict=True):
-                table.writerow([*place, landmark, *cells, row.error])
+                table.writerow([*_place(to, row), landmark, *cells, row.error, *_smoothing(to)])
 
         yield write
 
@@ -192,7 +193,8 @@ def _parquet(to: Destination):
             ("landmark", text),
             *((axis, number) for axis in ("x", "y", "confidence")),
             ("error", pa.string()),
-        ]
+        ],
+        {"smoothing": to.smoothing} if to.smoothing else None,
     )
     with (
         run_directory.open_whole(os.path.join(to.folder, FORMATS["parquet"].file), "wb") as file,
@@ -278,6 +280,22 @@ def write_pictures(output: str, source: sources.Source, remedy: str = "take anot
 
     with video_writer.VideoWriter(remedy) as film:
         yield write
+
+
+def _place_columns(to: Destination) -> list[str]:
+    return ["file", "frame"] if to.source.of_videos else ["file"]
+
+
+def _place(to: Destination, row: PredictionRow) -> list:
+    return [row.file, row.frame] if to.source.of_videos else [row.file]
+
+
+def _smoothing_column(to: Destination) -> list[str]:
+    return ["smoothing"] if to.smoothing else []
+
+
+def _smoothing(to: Destination) -> list[str]:
+    return [to.smoothing] if to.smoothing else []
 
 
 def _dump(output: str, name: str, content) -> None:
