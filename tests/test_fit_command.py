@@ -95,6 +95,14 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
         f"--output={tmp_path}/measured")  # fmt: skip
     metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
     assert metrics["protocol"]["name"] == "named" and metrics["nme_percent"] > 0
+    assert "calibration_error_percent" not in metrics["confidence"]
+    said = run("-m", "tf_landmarks.export", f"--run_dir={tmp_path}/run", f"--output={tmp_path}/sure",
+               f"--calibrate_on={tmp_path}/data", "--normalizer=edge", "--tolerance=0.2")  # fmt: skip
+    assert "within 20 % of edge, fitted to 9 points; expected calibration error" in said
+    run("-m", "tf_landmarks.evaluate", f"--model={tmp_path}/sure", f"--data={tmp_path}/data", "--rivals=",
+        "--normalizer=edge", f"--output={tmp_path}/sure_measured")  # fmt: skip
+    metrics = json.loads((tmp_path / "sure_measured" / "metrics.json").read_text())
+    assert 0 <= metrics["confidence"]["calibration_error_percent"] < 30
 
 
 @pytest.mark.core

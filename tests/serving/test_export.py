@@ -17,7 +17,9 @@ from PIL import Image
 import tf_landmarks
 from tf_landmarks import artifacts, coordinates, flags, methods, run_directory
 from tf_landmarks.data import fingerprints, image_files, tfrecords
+from tf_landmarks.evaluation.calibrating import Calibration
 from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.metrics.calibration import Curve
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
 from tf_landmarks.serving.signatures import LandmarkModule
@@ -569,3 +571,22 @@ def test_views_with_a_border_are_seen_as_they_are(tmp_path):
     )
     before = exported.predict_inputs(inputs, untrained=True)
     assert before.shape == (3, K, 2)
+
+
+def test_a_calibrated_export_says_probabilities_for_bytes_and_images(run, model, tmp_path):
+    images = [drawn(number, 32, 32) for number in range(6)]
+    raw = np.stack([expected(run, model, image)[1] for image in images])
+    knots = np.quantile(raw, [0.2, 0.5, 0.8])
+    curve = Curve(tuple(knots.tolist()), (0.1, 0.3, 0.95))
+    path = saved_model.export_run(
+        run.run_dir, str(tmp_path), Calibration(curve, 0.05, "box", 30, 0.2, None)
+    )
+    signatures = tf.saved_model.load(path).signatures
+    of_images = signatures["predict_images"](tf.constant(np.stack(images)))
+    of_bytes = signatures["serving_default"](tf.constant([encoded(image) for image in images]))
+    for found in (of_images, of_bytes):
+        np.testing.assert_allclose(found["confidence"], curve(raw), atol=1e-3)
+    assert np.ptp(of_images["confidence"]) > 0.5
+    facts = json.loads((pathlib.Path(path) / "assets.extra" / "facts.json").read_text())
+    assert facts["calibration"]["curve"]["probability"] == [0.1, 0.3, 0.95]
+    assert facts["calibration"]["normalizer"] == "box"

@@ -147,7 +147,16 @@ class Scores:
     def _confidence(self) -> dict:
         if self.confidence is None:
             return {}
-        return {"confidence": calibration.error_by_confidence(self.confidence, self.errors)}
+        found = calibration.error_by_confidence(self.confidence, self.errors)
+        meant, known = self.model.get("calibration"), np.isfinite(self.errors)
+        if meant and meant["normalizer"] == self.setting.normalizer and known.any():
+            right = self.errors[known] <= meant["tolerance"]
+            sure = self.confidence[known].astype(float)
+            found["tolerance_percent"] = 100 * meant["tolerance"]
+            found["calibration_error_percent"] = 100 * calibration.expected_calibration_error(
+                sure, right
+            )
+        return {"confidence": found}
 
     def _rival(self, score: RivalScore) -> dict:
         each = landmark_errors.nme_percent(score.errors, axis=0).tolist()

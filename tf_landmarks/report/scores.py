@@ -91,9 +91,15 @@ def confidence_words(metrics: dict) -> str:
     first, last = found["bins"][0], found["bins"][-1]
     correlation = found["rank_correlation"]
     said = "" if correlation is None else f" (rank correlation {correlation:.2f})"
-    return (
+    words = (
         f"Of the least sure 1/{len(found['bins'])} of the points (confidence {first['confidence']:.2f}) the error is "
         f"{first['error_percent']:.1f} %, of the surest ({last['confidence']:.2f}) {last['error_percent']:.1f} %{said}."
+    )
+    if "calibration_error_percent" not in found:
+        return words
+    return (
+        f"{words} As the probability of an error of at most {found['tolerance_percent']:g} %, confidence is "
+        f"{found['calibration_error_percent']:.1f} % off on average."
     )
 
 

@@ -9,6 +9,7 @@ import shutil
 import tensorflow as tf
 
 from tf_landmarks import run_directory
+from tf_landmarks.evaluation import calibrating
 from tf_landmarks.layers import heads
 from tf_landmarks.methods import LandmarkModel, Model
 from tf_landmarks.methods import named as named_
@@ -17,7 +18,9 @@ from tf_landmarks.serving import signatures
 from tf_landmarks.training import models, untrained
 
 
-def export_run(run_dir: str, output: str | None = None) -> str:
+def export_run(
+    run_dir: str, output: str | None = None, calibrated: calibrating.Calibration | None = None
+) -> str:
     """Writes the latest checkpoint of a run as a SavedModel, with all that evaluation needs.
 
     The networks are saved in float32 whatever they were trained in, so that any server can run them.
@@ -25,6 +28,7 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     Args:
         run_dir: The run.
         output: Folder for the version folder; `<run_dir>/export` if not given.
+        calibrated: What the confidence of landmarks is made to mean; as the network says it, if not given.
 
     Returns:
         The version folder, `<output>/<step>`.
@@ -39,6 +43,9 @@ def export_run(run_dir: str, output: str | None = None) -> str:
     facts = {"num_landmarks": run.num_landmarks, "crop": run.cropping.kind}
     if isinstance(model, LandmarkModel) and model.names:
         facts["names"] = list(model.names)
+    if calibrated is not None:
+        module.calibration = calibrated.curve
+        facts["calibration"] = calibrated.facts()
     return _write(output, step, module, before, run_dir, {"method": run.method, **facts})
 
 

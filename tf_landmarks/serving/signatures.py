@@ -4,15 +4,18 @@ Only TensorFlow's own operations may appear here, so that every serving binary c
 leave as (x, y) in pixels of the image that was sent, (0, 0) being the centre of its top-left pixel.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model
+from tf_landmarks.metrics.calibration import Curve
 from tf_landmarks.serving import decoding
 
 # Stands for "no landmark" where an image could not be decoded; NaN would make a whole JSON response
@@ -111,6 +114,8 @@ class LandmarkModule(ServingModule):
 
     yields = "landmarks"
     baseline = ("predict_images",)
+    #: Makes a probability of what the model says of its confidence; None leaves it.
+    calibration: Curve | None = None
 
     def signatures(self) -> dict:
         """See the base class; `render` only for methods with a generator, `flow` for those that match images."""
@@ -241,8 +246,17 @@ class LandmarkModule(ServingModule):
         landmarks, confidence = found.points[:count], found.confidence[:count]
         return {
             "landmarks": self._to_pixels(landmarks, sizes[:, tf.newaxis]),
-            "confidence": confidence,
+            "confidence": self._calibrated(confidence),
         }
+
+    def _calibrated(self, confidence: tf.Tensor) -> tf.Tensor:
+        """`Curve.__call__` as a sum of ramps, one from each knot to the next."""
+        if self.calibration is None:
+            return confidence
+        knots, levels = (np.float32(v) for v in dataclasses.astuple(self.calibration))
+        widths = np.diff(knots)
+        done = tf.clip_by_value((confidence[..., tf.newaxis] - knots[:-1]) / widths, 0.0, 1.0)
+        return levels[0] + tf.reduce_sum(done * np.diff(levels), axis=-1)
 
     def _decode_all(self, image_bytes: tf.Tensor, count: tf.Tensor):
         """Decodes each image by itself; those that fail are black, of size 2x2, and not ok."""
