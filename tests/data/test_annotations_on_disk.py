@@ -82,10 +82,12 @@ def test_rows_of_other_videos_than_the_folder_is_of_are_left_out(tmp_path, caplo
         folders.read(tmp_path / "train")
 
 
-def test_images_of_several_folders_may_have_been_put_into_one(tmp_path):
+def test_images_of_several_folders_may_have_been_put_into_one(tmp_path, caplog):
     folders.write(tmp_path, {"images/a.png": (64, 48), "images/b.png": (64, 48)})
     (tmp_path / "landmarks.csv").write_text(row("day1/a.png", "day2/b.png"))
-    assert first(tmp_path) == {"images/a.png": 1, "images/b.png": 2}
+    with caplog.at_level("WARNING", "absl"):
+        assert first(tmp_path) == {"images/a.png": 1, "images/b.png": 2}
+    assert "images of 2 folders, as day1/a.png and day2/b.png, are all looked for in" in caplog.text
     (tmp_path / "landmarks.csv").write_text(row("day1/a.png", "day2/b.png", "day2/c.png"))
     with pytest.raises(
         UserError, match=r"images of two folders would be found .* 1 rows have none"

@@ -97,9 +97,11 @@ def test_the_sheet_shows_the_object_where_its_landmarks_are_asked_to_be():
     ("table", "words"),
     [
         ("a,b\n1,2\n", "needs rows, and the columns"),
-        ("landmark,x,y\n3,1,1\n", "line 2: needs a landmark from 0 to 2"),
-        ("landmark,x,y\n0,1,\n", "line 2: needs a landmark"),
-        ("landmark,dx,dy\n0,1,1\n1,nan,0\n", "line 3: needs"),
+        ("landmark,x,y\n3,1,1\n", "moves.csv:2: needs a landmark from 0 to 2"),
+        ("landmark,x,y\n0,1,\n", "moves.csv:2: needs a landmark"),
+        ("landmark,dx,dy\n0,1,1\n1,nan,0\n", "moves.csv:3: needs"),
+        ("landmark,x,y\n0,1,1\n0,2,2\n", "moves.csv:3: moves landmark 0 a second time"),
+        ("landmark,x,y\n0,1,left\n", "moves.csv:2: y is 'left', not a number"),
         (None, "cannot be read"),
     ],
 )
@@ -109,6 +111,17 @@ def test_tables_that_cannot_be_used_are_named_with_their_line(tmp_path, table, w
         path.write_text(table)
     with pytest.raises(ValueError, match=words):
         manipulation.read_moves(str(path), 3)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(
+    "text", ["landmark,dx,dy,why\n1,1.5,-2,\xfc\n", "Landmark;dx;dy;why\n1;1,5;-2;\xfc\n"]
+)
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path, text, encoding):
+    (tmp_path / "moves.csv").write_bytes(text.encode(encoding))
+    targets, are_shifts = manipulation.read_moves(str(tmp_path / "moves.csv"), 3)
+    assert are_shifts and targets[1].tolist() == [1.5, -2.0]
+    assert np.isnan(targets[[0, 2]]).all()
 
 
 def test_flags_that_cannot_be_used_are_named():

@@ -1,7 +1,10 @@
 """Files for other programs, read back by the libraries that these programs read them with."""
 
+import os
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.inference.models import CornerModel, SureModel
 from tf_landmarks import extras
@@ -129,3 +132,23 @@ def test_packages_that_several_formats_lack_are_named_at_once(folder, monkeypatc
     message = "--format=dlc_h5,slp needs pandas and tables and sleap-io, not installed here"
     with pytest.raises(UserError, match=message):
         predict(folder, "csv", "dlc_h5", "slp")
+
+
+def test_names_of_any_bytes_are_in_every_file(tmp_path):
+    name = os.fsdecode(b"m\xfcller")
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "in" / f"{name}.png")
+    predict(tmp_path, *(set(writers.FORMATS) - {"traces", "sleap_h5"}))
+    read = pandas.read_parquet(tmp_path / "out" / "tidy.parquet")
+    assert set(read.file) == {r"m\xfcller.png"}
+    read = pandas.read_hdf(tmp_path / "out" / "dlc" / "landmarks.h5")
+    assert read.index.tolist() == [r"m\xfcller.png"]
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_videos_of_names_of_any_bytes_are_in_every_file(films):
+    os.rename(films / "in" / "a.avi", films / "in" / os.fsdecode(b"m\xfcller.avi"))
+    predict(films, *writers.FORMATS)
+    written = {str(path.relative_to(films / "out")) for path in (films / "out").rglob("*.h5")}
+    assert {r"dlc/m\xfcllerDLC_tf_landmarks.h5", r"sleap/m\xfcller.analysis.h5"} <= written
+    assert not list((films / "out").rglob("*.part"))

@@ -266,6 +266,7 @@ def test_a_value_that_a_template_misses_is_an_error(result):
             template.render({key: value for key, value in context.items() if key != name})
 
 
+@pytest.mark.usefixtures("result")  # which writes the images
 def test_what_is_found_without_annotations_has_a_page_too(folder, model):
     source = sources.open_source(str(folder / "test"))
     images = labelled.open_unlabelled(source, range(len(source)))

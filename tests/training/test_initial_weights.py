@@ -161,3 +161,23 @@ def test_a_run_of_no_steps_has_the_file_s_weights_and_so_has_its_untrained_netwo
         np.testing.assert_array_equal(saved[f"keys/encoder/{place}"], value, err_msg=place)
     trainer.train(*parse([*given, "--steps=1", f"--run_dir={run.run_dir}"]))
     assert models.load_run(run.run_dir).step == 1
+
+
+def test_a_run_of_no_steps_has_the_statistics_of_its_untrained_network(tmp_path, few_faces):
+    flags_of_fse = next(case for case in cases.CASES if case.method == "fse").flags
+    given = [
+        *flags_of_fse,
+        "--steps=0",
+        "--precision=float32",
+        f"--data={few_faces}",
+        f"--run_dir={tmp_path}",
+    ]
+    run, options = parse(given)
+    trainer.train(run, options)
+    before = models.make_float32_model(run, options)
+    untrained.load(run.run_dir, before)
+    exported = models.load_run(run.run_dir).model
+    for path, value in before.network_variables.items():
+        np.testing.assert_array_equal(exported.network_variables[path], value, err_msg=path)
+    variances = [v for path, v in exported.network_variables.items() if "moving_variance" in path]
+    assert variances and all(np.ptp(v) > 0 for v in variances)

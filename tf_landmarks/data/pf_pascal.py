@@ -9,10 +9,13 @@ XA, YA are points of the source in its pixels, from 1, XB, YB the same points of
 
 import csv
 import dataclasses
+import io
 import os
+import pathlib
 
 import numpy as np
 
+from tf_landmarks.data.annotations import tables
 from tf_landmarks.errors import UserError
 
 _IMAGES = ("source_image", "target_image", "class")
@@ -73,11 +76,10 @@ def read_pairs(path: str) -> ImagePairs:
 
 
 def _read_rows(path: str) -> list[dict[str, str]]:
+    table = csv.DictReader(io.StringIO(tables.read_text(pathlib.Path(path)), newline=""))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            rows, columns = list(table), table.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows, columns = list(table), table.fieldnames or []
+    except csv.Error as error:
         raise UserError(f"--pairs={path} cannot be read: {error}") from None
     missing = [key for key in _IMAGES if key not in columns]
     if missing:

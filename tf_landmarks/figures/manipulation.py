@@ -3,14 +3,14 @@
 x(a) = x + a (target - x)    for chosen landmarks, the others stay
 """
 
-import csv
 import dataclasses
-import math
+import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tf_landmarks.data import image_files, sources
+from tf_landmarks.data.annotations import tables
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.visualize import grids, overlays, video_writer
@@ -84,7 +84,7 @@ def read_moves(path: str, num_landmarks: int) -> tuple[np.ndarray, bool]:
     """Reads targets of landmarks.
 
     Args:
-        path: A CSV with the columns landmark, dx, dy, or landmark, x, y; pixels of the picture.
+        path: A table with the columns landmark, dx, dy, or landmark, x, y; pixels of the picture.
         num_landmarks: K.
 
     Returns:
@@ -93,28 +93,33 @@ def read_moves(path: str, num_landmarks: int) -> tuple[np.ndarray, bool]:
     Raises:
         UserError: Naming the file and the row that cannot be used.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UserError(f"--moves={path} cannot be read: {error.strerror}") from error
-    columns = set(rows[0]) if rows else set()
-    kinds = [names for names in (("dx", "dy"), ("x", "y")) if {"landmark", *names} <= columns]
-    if not kinds:
+    table = tables.read_table(pathlib.Path(path))
+    header, *rows = table.rows
+    columns = [name.lower() for name in header.cells]
+    kinds = [names for names in (("dx", "dy"), ("x", "y")) if {"landmark", *names} <= set(columns)]
+    if not kinds or not rows:
         raise UserError(
             f"--moves={path} needs rows, and the columns landmark, dx, dy or landmark, x, y"
         )
+    places = [columns.index(name) for name in ("landmark", *kinds[0])]
+    decimal = tables.decimal_mark(table, rows)
     targets = np.full((num_landmarks, 2), np.nan)
-    for number, row in enumerate(rows, 2):
-        try:
-            values = [float(row[name]) for name in kinds[0]]
-            index = int(row["landmark"])
-        except (TypeError, ValueError):
-            index, values = -1, [math.nan]
+    for row in rows:
+        row = dataclasses.replace(row, cells=[*row.cells, *[""] * len(columns)])
+        landmark = row.cells[places[0]]
+        index = int(landmark) if landmark.isdecimal() else -1
+        values = [
+            tables.read_number(table, row, place, name, decimal)
+            for place, name in zip(places[1:], kinds[0], strict=True)
+        ]
         if not 0 <= index < num_landmarks or not np.isfinite(values).all():
             raise UserError(
-                f"--moves={path}, line {number}: needs a landmark from 0 to {num_landmarks - 1} and two "
-                f"numbers, has {','.join(str(v) for v in row.values())}"
+                f"{table.place(row)}: needs a landmark from 0 to {num_landmarks - 1} and two numbers, has "
+                f"{','.join(row.cells[place] for place in places)}"
+            )
+        if np.isfinite(targets[index]).all():
+            raise UserError(
+                f"{table.place(row)}: moves landmark {index} a second time; keep one row"
             )
         targets[index] = values
     return targets, kinds[0] == ("dx", "dy")

@@ -6,6 +6,11 @@ from tf_landmarks.data import sources
 from tf_landmarks.inference.rows import PredictionRow
 
 
+def printable(name: str) -> str:
+    """A name of a file for what holds text alone: bytes that are none are written as `\\xfc`."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 class Names:
     """A name for the file of each video: its own without its ending, which stays where two would share one."""
 

@@ -66,9 +66,9 @@ def write_h5(to: Destination):
             [float(cell or "nan") for cells in row.cells(len(to.names)) for cell in cells]
             for row in rows
         ]
-        index = [row.frame if video else row.file for row in rows]
+        index = [row.frame if video else by_video.printable(row.file) for row in rows]
         frame = pd.DataFrame(values, index=index, columns=columns)
-        path = _path(to.folder, tables.of(video) if video else "", "h5")
+        path = _path(to.folder, by_video.printable(tables.of(video)) if video else "", "h5")
         _write_frame(frame, path)
 
 

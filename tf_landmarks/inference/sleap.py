@@ -60,8 +60,12 @@ def write_analysis(to: Destination):
     gathered = by_video.Gathered(to.source)
     yield gathered.write
     labels, tables = _labels(gathered, to), by_video.Names()
+    for video in labels.videos:
+        video.filename = by_video.printable(video.filename)
     for name, video in zip(gathered.rows, labels.videos, strict=True):
-        path = os.path.join(to.folder, _FOLDER, tables.of(name) + ".analysis.h5")
+        path = os.path.join(
+            to.folder, _FOLDER, by_video.printable(tables.of(name)) + ".analysis.h5"
+        )
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with run_directory.whole_path(path) as part:
             sleap_io.save_analysis_h5(labels, part, video=video)

@@ -207,7 +207,11 @@ def _parquet(to: Destination):
             waiting.clear()
 
         def write(row: PredictionRow) -> None:
-            place = {"file": row.file, "frame": row.frame, "error": row.error or None}
+            place = {
+                "file": by_video.printable(row.file),
+                "frame": row.frame,
+                "error": row.error or None,
+            }
             for k, landmark in enumerate(to.names):
                 found = row.landmarks is not None
                 x, y = row.landmarks[k].tolist() if found else (None, None)

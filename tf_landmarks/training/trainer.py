@@ -193,11 +193,20 @@ class _Training:
         if self._run.init_from and not start:
             warm_start.load_weights(self._run, self._model)
         if not self._total and not start:
+            if untrained.exists(self._output) and not self._run.init_from:
+                self._take_statistics()
             self._saved.save()  # no span will
         if 0 < start < self._total:
             logging.info("resumes at step %d of %d", start, self._total)
             for line in changes:
                 logging.warning("%s", line)
+
+    def _take_statistics(self) -> None:
+        """Makes of the model the untrained network as it is saved: its statistics are those of images."""
+        untrained.load(self._output, self._copy)
+        there = self._model.network_variables
+        for path, value in self._copy.network_variables.items():
+            there[path].assign(value)
 
     def _changed_rates(self) -> list[str]:
         """What another number of steps than before does to the learning rates of the current stage, if anything."""

@@ -79,6 +79,13 @@ def _one_folder_each(known: Annotations, hits: Sequence[_Hit | None]) -> list[_H
                 f"{hits.count(None)} rows have none. Put the images into folders of these names, or keep "
                 "the rows of one folder."
             )
+        else:
+            first, second = list(rows.values())[:2]
+            logging.warning(
+                "%s: images of %d folders, as %s and %s, are all looked for in %s, and are there; where these are images of one "
+                "of them alone, its rows are the only right ones",
+                known.path, len(rows), shown(known.files[first]), shown(known.files[second]), top,
+            )  # fmt: skip
     return hits
 
 
