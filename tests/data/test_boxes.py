@@ -1,5 +1,7 @@
 """Boxes and their table: read as written, between frames evenly, and refused by line."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,13 @@ def test_boxes_move_evenly_between_frames_and_stay_beyond(tmp_path):
 def test_a_row_without_frame_is_for_the_whole_file(tmp_path):
     known = table(tmp_path, "file;left;top;width;height\nw.mp4;1,4;2;30;40\n")
     assert known.boxes_of(["/x/w.mp4#000000", "/x/w.mp4#000100"]) == [Box(1, 2, 30, 40)] * 2
+
+
+@pytest.mark.parametrize(("said", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_are_the_same_letters_however_they_are_written(tmp_path, said, there):
+    row, file = (unicodedata.normalize(form, "naïve.png") for form in (said, there))
+    assert row != file
+    assert table(tmp_path, f"{HEAD}{row},,1,2,30,40\n").boxes_of([file]) == [Box(1, 2, 30, 40)]
 
 
 def test_what_lies_left_of_the_picture_is_left_out(tmp_path):
