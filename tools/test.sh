@@ -12,4 +12,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 # One process a core, with one thread each for arithmetic: several threads gain nothing on small networks.
 export TF_NUM_INTRAOP_THREADS="${TF_NUM_INTRAOP_THREADS:-1}"
 export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}" # whose threads would wait for each other for minutes
-exec "$PYTHON" -m pytest -n auto --dist worksteal "$@"
+exec "$PYTHON" -m pytest -n auto --dist worksteal --durations=40 --durations-min=5 "$@"
