@@ -15,6 +15,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_landmarks import coordinates
 from tf_landmarks.data import labelled_inputs
@@ -219,6 +220,7 @@ def measure(
         repeats: Draws of each, likewise.
         seed: Of draws and trainings.
     """
+    logging.info("measuring the rival: %s", rival.title)  # minutes, where there are many labels
     sides = yardstick.protocol.flip_words
     linear = protocols.PROTOCOLS["linear"].with_flip_pairs(sides, train.names)
     learn = rival.learner(train, test, linear, seed)
