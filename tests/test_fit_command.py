@@ -103,6 +103,9 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
         "--normalizer=edge", f"--output={tmp_path}/sure_measured")  # fmt: skip
     metrics = json.loads((tmp_path / "sure_measured" / "metrics.json").read_text())
     assert 0 <= metrics["confidence"]["calibration_error_percent"] < 30
+    said = run("-m", "tf_landmarks.fit", f"--data={tmp_path}/data", f"--model={tmp_path}/run", "--finetune", "--steps=1",
+               f"--output={tmp_path}/more")  # fmt: skip
+    assert "5 labelled images" in said and f"weights are those of {tmp_path}/run at step 2" in said
 
 
 @pytest.mark.core
@@ -112,6 +115,8 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
         (["--head=ridge"], "--head is for heads on a run, which --model names"),
         (["--model=runs/none", "--steps=3"], "--steps is for a network that is trained"),
         (["--model=runs/none"], "--model=runs/none is no run folder"),
+        (["--finetune"], "--finetune goes on from an earlier fit; name its run by --model"),
+        (["--finetune", "--model=runs/none", "--head=ridge"], "--head is for heads on a run"),
     ],
 )
 def test_flags_of_the_other_way_to_fit_are_refused(flags, what, tmp_path):

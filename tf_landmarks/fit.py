@@ -1,15 +1,17 @@
 """Learns the landmarks of your own annotations, and exports a model that answers with their names.
 
     python -m tf_landmarks.fit --data=my_data --unlabelled=walk.mp4 --output=runs/named
+    python -m tf_landmarks.fit --model=runs/named --finetune --data=my_data,more_data --unlabelled=walk.mp4 --steps=200 --output=runs/named_2
     python -m tf_landmarks.fit --model=runs/mine --data=my_data
     python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
 `--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
 labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. A small animal in a large picture is
-cut out first: `--crop=auto`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
+cut out first: `--crop=auto`. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
 linear map; the run itself stays as it was learned.
 """
 
+import dataclasses
 import os
 import shlex
 
@@ -21,6 +23,12 @@ from tf_landmarks.evaluation import head_kinds
 
 _MODEL = flags.DEFINE_string(
     "model", "none", "a run folder, whose model stays as it is; none: a network is trained"
+)
+_FINETUNE = flags.DEFINE_bool(
+    "finetune",
+    False,
+    "train a network that begins as that of --model, an earlier fit to the same landmarks: for more labels, or corrected "
+    "ones, in fewer --steps",
 )
 _DATA = flags.DEFINE_string(
     "data", None, "annotated images, or a folder with train/; several with commas", required=True
@@ -72,11 +80,14 @@ _OF_A_HEAD, _OF_A_NETWORK = ("head", "protocol"), ("unlabelled", "frames", "step
 def main(_) -> None:
     """Parses flags, fits, exports, says what comes next."""
     with cli.plain_errors():
-        trains = _MODEL.value == "none"
+        if _FINETUNE.value and _MODEL.value == "none":
+            raise UserError("--finetune goes on from an earlier fit; name its run by --model")
+        trains = _MODEL.value == "none" or _FINETUNE.value
         for name in _OF_A_HEAD if trains else _OF_A_NETWORK:
             if flags.FLAGS[name].present:
                 raise UserError(
-                    f"--{name} is for {'heads on a run, which --model names' if trains else 'a network that is trained, without --model'}"
+                    f"--{name} is for "
+                    f"{'heads on a run, which --model names' if trains else 'a network that is trained, without --model or with --finetune'}"
                 )
         if trains:
             _train_network()
@@ -94,6 +105,9 @@ def _train_network() -> None:
         _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
         _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
     )  # fmt: skip
+    if _FINETUNE.value:
+        naming.check_same_landmarks(_MODEL.value, options)
+        run = dataclasses.replace(run, init_from=_MODEL.value)
     run = cli.with_defaults(run)
     _check_labels(run, options)
     trainer.check(run, options)

@@ -1,5 +1,6 @@
 """Heads of an export by the number of labels, and exports that answer with people's names."""
 
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation import colour_blobs
+from tf_landmarks import flags, run_directory
 from tf_landmarks.data import labelled
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
@@ -22,6 +24,9 @@ from tf_landmarks.evaluation import (
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
 from tf_landmarks.methods import base, named
+from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.methods.semisupervised import SemisupervisedOptions
+from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import signatures
 
 EAGER = True
@@ -172,3 +177,17 @@ def test_points_become_named_by_a_linear_head_and_each_is_a_blob():
     places = np.linspace(-1, 1, 32)
     means = np.einsum("hwk,h->k", found.heatmaps[0], places)
     np.testing.assert_allclose(means, expected[:, 0], atol=1e-3)
+
+
+def test_a_network_goes_on_from_one_that_learned_the_same_landmarks(tmp_path):
+    options = SemisupervisedOptions(labels="mine", names="nose,tail")
+    run = RunOptions(method="semisupervised", num_landmarks=2, run_dir=str(tmp_path))
+    flags.write(str(tmp_path / run_directory.FLAGS), run, options)
+    naming.check_same_landmarks(str(tmp_path), dataclasses.replace(options, labels="more"))
+    with pytest.raises(UserError, match="learned nose,tail, and --data annotates tail,nose"):
+        naming.check_same_landmarks(str(tmp_path), dataclasses.replace(options, names="tail,nose"))
+    with pytest.raises(UserError, match="is no run directory"):
+        naming.check_same_landmarks(str(tmp_path / "none"), options)
+    flags.write(str(tmp_path / run_directory.FLAGS), RunOptions(run_dir="x"), ImmOptions())
+    with pytest.raises(UserError, match="is a run of --method=imm; a network goes on from one"):
+        naming.check_same_landmarks(str(tmp_path), options)

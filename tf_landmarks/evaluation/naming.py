@@ -6,6 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
+from tf_landmarks import flags, run_directory
 from tf_landmarks.data import cropping, labelled, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
@@ -131,6 +132,29 @@ def run_of_labels(
     )
     _warn_of_small_objects(images, run.geometry)
     return run, options
+
+
+def check_same_landmarks(run_dir: str, options: SemisupervisedOptions) -> None:
+    """Checks that a network can go on from that of another run.
+
+    Args:
+        run_dir: The other run.
+        options: Of the network.
+
+    Raises:
+        UserError: If the other run is none that labels taught, or learned other landmarks.
+    """
+    run, there = flags.read(os.path.join(run_dir, run_directory.FLAGS))
+    if not isinstance(there, SemisupervisedOptions):
+        raise UserError(
+            f"--finetune: --model={run_dir} is a run of --method={run.method}; a network goes on from one that an earlier fit "
+            "trained. As a start, networks that learned without labels gave nothing (docs/semisupervised.md)"
+        )
+    if there.names != options.names:
+        raise UserError(
+            f"--finetune: --model={run_dir} learned {there.names}, and --data annotates {options.names}; the same landmarks in "
+            "the same order go on, others begin anew"
+        )
 
 
 def fit_heads(
