@@ -115,9 +115,7 @@ class DotModel:
     yields = "landmarks"
     has_correspondence = False
 
-    @property
-    def landmark_names(self):
-        return self.facts.get("names") or [str(k) for k in range(self.num_landmarks)]
+    landmark_names, given_names = ExportedModel.landmark_names, ExportedModel.given_names
 
     def known_images(self, split):
         return KnownImages(self._lists[split], self._shown[split])

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import types
 
 import numpy as np
 import pytest
@@ -22,8 +21,7 @@ sleap_io = pytest.importorskip("sleap_io", reason="has no release for this Pytho
 class NamedModel(CornerModel):
     """Its landmarks have the names of people."""
 
-    landmark_names = ("nose", "tail")
-    facts = types.MappingProxyType({"names": landmark_names})
+    landmark_names = given_names = ("nose", "tail")
 
 
 def write(folder, films, model=None, names=("nose", "tail"), chosen=(3, 41, 7)):

@@ -108,8 +108,13 @@ class ExportedModel:
 
     @property
     def landmark_names(self) -> list[str]:
-        """What people call the landmarks, of a model with a head; else their numbers, from 0."""
-        return self.facts.get("names") or [str(k) for k in range(self.num_landmarks)]
+        """What people call the landmarks; their numbers, from 0, where these were learned without labels."""
+        return self.given_names or [str(k) for k in range(self.num_landmarks)]
+
+    @property
+    def given_names(self) -> list[str]:
+        """What people call the landmarks; empty where these were learned without labels."""
+        return self.facts.get("names", [])
 
     @property
     def descriptor_levels(self) -> tuple[str, ...]:

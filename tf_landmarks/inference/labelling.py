@@ -31,7 +31,7 @@ def landmark_names(names: Sequence[str], model: ExportedModel | None) -> list[st
     Raises:
         UserError: If neither says, or a name is there twice.
     """
-    own = list(model.facts.get("names") or ()) if model else []
+    own = list(model.given_names) if model else []
     if not names and not own:
         raise UserError(
             "the landmarks to label have no names: give --names=nose,tail, in the order in which they are marked"
@@ -80,7 +80,7 @@ def write(
     proposals = os.path.join(folder, "proposals")
     run_directory.make_folder(proposals)
     written = sources.open_source(images, prefer_train=False)
-    if proposes := bool(model) and list(model.facts.get("names") or ()) == list(names):
+    if proposes := bool(model) and list(model.given_names) == list(names):
         found = rows.predict(model, found)
         lines.append("the model proposes where the landmarks are: labels to correct, not labels")
     found = [row._replace(file=name, frame=None) for row, name in zip(found, files, strict=True)]

@@ -50,7 +50,7 @@ def discovered(model: ExportedModel, result: Discovery) -> Panel:
         return Figure(images.photo(drawn, f"landmarks found on {name}, with their numbers"), name)
 
     title, words = "Discovered landmarks", "The points the model found without any label"
-    if _is_named(model):
+    if model.given_names:
         title, words = "Named landmarks", "The points that the model has learned from labels"
     return Panel(
         title,
@@ -61,7 +61,7 @@ def discovered(model: ExportedModel, result: Discovery) -> Panel:
             Legend(
                 tuple(images.marker(k) for k in range(model.num_landmarks)),
                 tuple(
-                    f"{k} {name}" if _is_named(model) else name
+                    f"{k} {name}" if model.given_names else name
                     for k, name in enumerate(model.landmark_names)
                 ),
             ),
@@ -83,7 +83,7 @@ def regressed(model: ExportedModel, result: Result) -> Panel:
         return Figure(picture, name, f"{result.image_nme[i]:.1f} %")
 
     typical, worst = typical_and_worst(result.image_nme, 6)
-    source = "" if _is_named(model) else " from the discovered points"
+    source = "" if model.given_names else " from the discovered points"
     galleries = {"Typical: around the median error": typical, "Worst": worst}
     return Panel(
         "Prediction and annotation",
@@ -96,11 +96,6 @@ def regressed(model: ExportedModel, result: Result) -> Panel:
             if len(indices)
         ),
     )
-
-
-def _is_named(model: ExportedModel) -> bool:
-    """Whether people have named its landmarks."""
-    return bool(model.facts.get("names"))
 
 
 def typical_and_worst(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
