@@ -495,9 +495,17 @@ def test_control_points_may_coincide():
 
 
 @each_kernel
-def test_rows_warp_as_points_do(kernel):
+def test_many_points_are_warped_as_few_are(kernel):
     points = np.random.default_rng(0).uniform(-1.2, 1.2, (3, 4, 5, 2))
     warp = random_warps(FSE_FACES, 3, kernel=kernel)
     expected = tps.warp_points(warp, tf.constant(points.reshape(3, 20, 2)))
-    found = tps.warp_points_by_rows(warp, tf.constant(points))
+    found = tps.warp_many_points(warp, tf.constant(points))
     np.testing.assert_allclose(found, np.reshape(expected, points.shape), atol=1e-12)
+
+
+def test_many_points_are_warped_by_control_points_of_their_own():
+    draw = np.random.default_rng(0)
+    drawn = (draw.uniform(-1, 1, (2, n, 2)).astype(np.float32) for n in (7, 7, 30))
+    control, shifts, points = map(tf.constant, drawn)
+    warp = tps.fit_each(control, shifts)
+    np.testing.assert_allclose(tps.warp_many_points(warp, points), warp(points), atol=1e-5)

@@ -1,8 +1,6 @@
 """Pairs whose every correspondence is known (FSE, DVE)."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -60,7 +58,7 @@ class KnownWarpPair(PairAugmentation):
         # Coordinates in the loaded image are a multiple of those in the input: both have the same centre.
         zoom = (size - 1) / (geometry.load_size - 1)
         compiles = size >= COMPILED_FROM and not tf.executing_eagerly()
-        read = _compiled_read if compiles else _read_at_once
+        read = _compiled_read if compiles else _read
         target, source = read(
             images[:, 0],
             images[:, -1],
@@ -83,7 +81,6 @@ def _read(
     control_side: int,
     size: int,
     zoom: float,
-    compose: Callable[[tps.Warp, tf.Tensor], tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Reads target and source, `[B, size, size, 3]` each, from loaded images `[B, L, L, 3]`.
 
@@ -95,25 +92,16 @@ def _read(
         control_side: Control points along each side.
         size: Side of what is read, pixels.
         zoom: Half its side in coordinates of the loaded image.
-        compose: Warps `[B, size, size, 2]` by g1.
     """
     control = tps.control_grid(control_side)
     g1, g2 = tps.Warp(control, first, "shifted"), tps.Warp(control, second, "shifted")
     grid = zoom * coordinates.corner_grid((size, size)).reshape(-1, 2)
     shape = [-1, size, size, 2]
-    moved, moved_twice = tf.reshape(g1(grid), shape), compose(g1, tf.reshape(g2(grid), shape))
+    moved = tf.reshape(g1(grid), shape)
+    moved_twice = tps.warp_many_points(g1, tf.reshape(g2(grid), shape))
     return sampling.sample(of_target, moved, "edge"), sampling.sample(
         of_source, moved_twice, "edge"
     )
 
 
-def _warp_at_once(warp: tps.Warp, points: tf.Tensor) -> tf.Tensor:
-    """Does what `tps.warp_points_by_rows` does, which takes longer where it is not compiled."""
-    shape = tf.shape(points)
-    return tf.reshape(warp(tf.reshape(points, [shape[0], -1, 2])), shape)
-
-
-_read_at_once = functools.partial(_read, compose=_warp_at_once)
-_compiled_read = tf.function(
-    functools.partial(_read, compose=tps.warp_points_by_rows), jit_compile=True, autograph=False
-)
+_compiled_read = tf.function(_read, jit_compile=True, autograph=False)

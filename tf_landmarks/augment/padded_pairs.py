@@ -64,16 +64,19 @@ class PaddedWarp:
 
     def __call__(self, points: tf.Tensor) -> tf.Tensor:
         """Maps points of the warped canvas, `[B or 1, P, 2]`, to those of the canvas, `[B, P, 2]`."""
-        similar = tf.concat([tf.ones_like(points[..., :1]), points], axis=-1) @ self.similarity
+        similar = self._similar(points)
         return similar + self.displacement(similar)
+
+    def _similar(self, points: tf.Tensor) -> tf.Tensor:
+        return tf.concat([tf.ones_like(points[..., :1]), points], axis=-1) @ self.similarity
 
     def images(self, canvases: tf.Tensor) -> tf.Tensor:
         """Warps `[B, P, P, C]`; beyond the canvas, its edge continues."""
         size = canvases.shape[1]
         corner = tf.constant(coordinates.corner_grid((size, size)).reshape(1, -1, 2), tf.float32)
-        read = coordinates.corner_from_edge(
-            self(coordinates.edge_from_corner(corner, (size, size))), (size, size)
-        )
+        similar = self._similar(coordinates.edge_from_corner(corner, (size, size)))
+        read = similar + tps.warp_many_points(self.displacement, similar)
+        read = coordinates.corner_from_edge(read, (size, size))
         return sampling.sample(canvases, tf.reshape(read, [-1, size, size, 2]), "edge")
 
 
