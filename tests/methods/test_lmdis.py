@@ -644,3 +644,14 @@ def test_after_recalibration_inference_is_like_training(quick):
     batch_norm.replace_statistics(quick, [batch], lambda b: quick.compute_losses(b, True))
     after = np.abs(quick.detect(canvases).landmarks_edge - training).mean()
     assert after < 0.1 * before
+
+
+@pytest.mark.graph
+def test_a_graph_warps_around_landmarks_as_python_does(small, change):
+    change(landmark_warps=1.0, landmark_warps_from=-1, landmark_warps_full=0)
+    batch = make_batch(small, count=3)
+    kinds = {name: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for name, v in batch.items()}
+    losses = tf.function(lambda given: small.compute_losses(given, training=True).terms, [kinds])
+    expected = small.compute_losses(batch, training=True).terms
+    for name, value in losses(batch).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-3, err_msg=name)
