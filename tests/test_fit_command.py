@@ -86,6 +86,12 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
     )  # fmt: skip
     assert refused.returncode == 2 and "began with other labels than" in refused.stderr
     table.write_text("\n".join([header, *rows]) + "\n")
+    refused = subprocess.run(
+        [sys.executable, *command, "--num_images=4", "--rotation=30"], capture_output=True, text=True, check=False,
+        cwd=commands.ROOT, env=commands.ENVIRONMENT,
+    )  # fmt: skip
+    said = "other flags (--num_images: 3 in the run, 4 now; --rotation: 15.0 in the run, 30.0 now)"
+    assert refused.returncode == 2 and said in refused.stderr
     run("-m", "tf_landmarks.predict", f"--model={tmp_path}/run", f"--input={tmp_path}/data/test/images",
         f"--output={tmp_path}/found")  # fmt: skip
     with open(tmp_path / "found" / "landmarks.csv", newline="") as file:

@@ -76,6 +76,16 @@ _OUTPUT = flags.DEFINE_string(
 #: The flags of each way to fit, which the other does not take.
 _OF_A_HEAD, _OF_A_NETWORK = ("head", "protocol"), ("unlabelled", "frames", "steps", "rotation")
 
+#: What flags of a run that it trains are called here.
+_CALLED = {
+    "--data": "--unlabelled",
+    "--init_from": "--model",
+    "--semisupervised_draw_seed": "--seed",
+    "--semisupervised_labels": "--data",
+    "--semisupervised_num_labels": "--num_images",
+    "--semisupervised_warp_rotation": "--rotation",
+}
+
 
 def main(_) -> None:
     """Parses flags, fits, exports, says what comes next."""
@@ -119,15 +129,22 @@ def _train_network() -> None:
 
 
 def _check_labels(run, options) -> None:
-    """Refuses to go on with a run that began with other labels, in better words than those for flags."""
+    """Refuses to go on with a run that began with other flags or labels, in the words of this command."""
     from tf_landmarks import flags as run_flags
     from tf_landmarks import run_directory
 
     path = os.path.join(run.run_dir, run_directory.FLAGS)
     if not os.path.exists(path):
         return
-    different = run_flags.differences(run_flags.read(path), (run, options))
-    if [line.partition(":")[0] for line in different] == ["--semisupervised_labels_digest"]:
+    lines = run_flags.differences(run_flags.read(path), (run, options))
+    different = dict(line.split(": ", 1) for line in lines)
+    labels = different.pop("--semisupervised_labels_digest", "")
+    if different:
+        told = "; ".join(f"{_CALLED.get(name, name)}: {what}" for name, what in different.items())
+        raise UserError(
+            f"{run.run_dir} holds a run that began with other flags ({told}); repeat them, or give another --output"
+        )
+    if labels:
         raise UserError(
             f"{run.run_dir} holds a run that began with other labels than --data={_DATA.value} has now: some were corrected, added "
             "or taken away; give another --output, where the network learns from these"
