@@ -5,10 +5,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.conformance import cases
+from tests.conformance.test_methods import parse
 from tf_landmarks.evaluation import segmented, trunk_segmentation
 from tf_landmarks.methods import base
 from tf_landmarks.methods.fse import Fse, FseOptions
-from tf_landmarks.training import batch_norm
+from tf_landmarks.training import batch_norm, models, trainer, untrained
 
 pytestmark = pytest.mark.system
 
@@ -117,3 +119,18 @@ def test_classes_are_merged_and_bad_label_maps_are_named(tmp_path):
         segmented.read_split(str(tmp_path))
     with pytest.raises(ValueError, match="holds no images/"):
         segmented.read_split(str(tmp_path / "none"))
+
+
+def test_from_scratch_is_the_network_before_training(tmp_path, few_faces):
+    case = next(case for case in cases.CASES if case.method == "fse")
+    given = [*case.flags, "--steps=1", "--batch_size=4", "--precision=float32"]
+    run, options = parse([*given, f"--data={few_faces}", f"--run_dir={tmp_path}"])
+    trainer.train(run, options)
+    trained = models.load_run(run.run_dir).model.network_variables
+    before = models.make_float32_model(run, options)
+    untrained.load(run.run_dir, before)
+    for mode, expected in (("frozen", trained), ("scratch", before.network_variables)):
+        found = trunk_segmentation.load(run.run_dir, mode).network_variables
+        for path, value in expected.items():
+            np.testing.assert_array_equal(found[path], value, err_msg=f"{mode} {path}")
+    assert any(np.any(trained[p].numpy() != v.numpy()) for p, v in before.network_variables.items())
