@@ -53,6 +53,7 @@ def main(_) -> None:
     with cli.plain_errors():
         from tf_landmarks.data import labelled
         from tf_landmarks.evaluation import landmark_regression, protocols, rivals, supervised
+        from tf_landmarks.evaluation.yardstick import make_yardstick
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.visualize import charts
 
@@ -76,12 +77,13 @@ def main(_) -> None:
                 _SEED.value, _HEAD.value,
             )  # fmt: skip
             _log(name, scores[name])
-        yardstick = landmark_regression.make_yardstick(models[0], test, _NORMALIZER.value, protocol)
+        yardstick = make_yardstick(models[0].geometry, test, _NORMALIZER.value, protocol)
         for rival in (*ridges, *networks):
             repeats = _SUPERVISED_REPEATS.value if rival in networks else _REPEATS.value
-            scores[rival.title] = rivals.measure(
+            measured = rivals.few_label_scores(
                 rival, train, test, models[0].geometry, yardstick, counts, repeats, _SEED.value
-            ).few_labels
+            )
+            scores[rival.title] = list(measured)
             _log(rival.title, scores[rival.title])
         rows = {k: [dataclasses.asdict(s) for s in v] for k, v in scores.items()}
         output.write_json("few_labels.json", rows)

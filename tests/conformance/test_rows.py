@@ -13,7 +13,7 @@ from absl import flags as absl_flags
 from tests.conformance import layouts
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import labelled
-from tf_landmarks.evaluation import head_fitting, landmark_regression, protocols
+from tf_landmarks.evaluation import head_fitting, protocols, yardstick
 from tf_landmarks.layers import weights
 from tf_landmarks.training import models, trainer, warm_start
 from tf_landmarks.training.checkpoints import Checkpoints
@@ -154,11 +154,11 @@ def test_commands_find_their_data_samples_and_annotations(row, place, monkeypatc
         protocol = protocols.resolve(command["protocol"])
         _, test = _read_splits(command["data"])
         protocol.with_flip_pairs(command.get("flip_pairs", ""), test.names)
-        landmark_regression.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
+        yardstick.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
     for command in few_labels(row):
         assert command.get("head", "auto") in head_fitting.KINDS
         _, test = _read_splits(command["data"])
-        landmark_regression.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
+        yardstick.normalizer_lengths(test.points, command["normalizer"], test.names, 128)
 
 
 @functools.cache

@@ -6,8 +6,9 @@ import numpy as np
 
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import landmark_regression, named_points
+from tf_landmarks.evaluation import named_points
 from tf_landmarks.evaluation.protocols import Examples
+from tf_landmarks.evaluation.yardstick import make_yardstick
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.metrics import calibration
 
@@ -21,7 +22,7 @@ class Calibration:
     Attributes:
         curve: Of what the model says to the probability that a landmark is within the tolerance.
         tolerance: Share of the length.
-        normalizer: The length, see `landmark_regression.normalizer_lengths`.
+        normalizer: The length, see `yardstick.normalizer_lengths`.
         num_points: How many annotated points it was fitted to.
         error_before: The expected calibration error of what the model says.
         error: That of the fitted probability, on images left out of the fit; None where all images belong together.
@@ -77,7 +78,7 @@ def calibrate(
         )
     found = model.predict(images.images)
     landmarks = images.to_network(model.geometry, found.landmarks)
-    yardstick = landmark_regression.make_yardstick(model, images, normalizer, protocol)
+    yardstick = make_yardstick(model.geometry, images, normalizer, protocol)
     examples = Examples(landmarks, yardstick.points, model.geometry.size)
     errors = yardstick.errors(protocol.fit(examples).predict(landmarks))
     rows, points = np.nonzero(np.isfinite(errors))

@@ -1,7 +1,7 @@
 """The error by the number of labelled images, from draws that are the same for every method."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def curve(
         train: What labelled images are drawn from, in the files' sorted order.
         test: `[M, K, 2]` landmarks of the images measured on.
         yardstick: What they are measured against.
-        counts: See `measure`.
+        counts: See `each`.
         repeats: Draws per n; the protocol's if not given.
         seed: From 0 up.
 
@@ -73,7 +73,19 @@ def measure(
     repeats: int | None = None,
     seed: int = 0,
 ) -> list[FewLabelScore]:
-    """The test error of whatever learns from the labels of some images.
+    """The test error of whatever learns from the labels of some images, see `each`."""
+    return list(each(predict, labels, yardstick, counts, repeats, seed))
+
+
+def each(
+    predict: Callable[[np.ndarray, int], np.ndarray],
+    labels: np.ndarray,
+    yardstick: Yardstick,
+    counts: Sequence[int | str],
+    repeats: int | None = None,
+    seed: int = 0,
+) -> Iterator[FewLabelScore]:
+    """Measures whatever learns from the labels of some images, one number of labels after the other.
 
     Draws are without replacement, from the rows of `labels` with any label, and depend on nothing but
     seed, n, repeat and the number of such rows (see `labelled.draw_rows`): every method is given the same
@@ -89,6 +101,9 @@ def measure(
             rows are always one draw.
         seed: From 0 up.
 
+    Yields:
+        A score for each number, from the least.
+
     Raises:
         ValueError: If there is no labelled row, or a count below 1.
     """
@@ -97,7 +112,6 @@ def measure(
     sizes = {total if count == "all" else int(count) for count in counts}
     if not total or min(sizes) < 1:
         raise ValueError(f"counts={tuple(counts)} with {total} labelled rows: both must be >= 1.")
-    scores = []
     for n in sorted(size for size in sizes if size <= total):
         draws, shares = [], []
         for repeat in range(1 if n == total else repeats or (100 if n <= 10 else 10)):
@@ -106,7 +120,4 @@ def measure(
             draws.append(landmark_errors.nme_percent(errors))
             shares.append(np.isfinite(errors).sum() / num_points)
         spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-        scores.append(
-            FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares)))
-        )
-    return scores
+        yield FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares)))

@@ -31,7 +31,7 @@ from tf_landmarks.evaluation import (
 )
 from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
-from tf_landmarks.evaluation.yardstick import Yardstick
+from tf_landmarks.evaluation.yardstick import Yardstick, make_yardstick, normalizer_lengths
 from tf_landmarks.inference.exported import BATCH, ExportedModel, Prediction
 from tf_landmarks.metrics import landmark_errors
 
@@ -80,7 +80,7 @@ def evaluate(
         model: An export.
         train: Where the regressor is fitted.
         test: Where it is measured.
-        normalizer: See `normalizer_lengths`.
+        normalizer: See `yardstick.normalizer_lengths`.
         protocol: The form of the regressor and of the errors.
         seed: Of the bootstrap and the few-label draws.
         allow_training_images: Measure even where images of `test` were trained on, without labels.
@@ -94,7 +94,7 @@ def evaluate(
         UserError: If the splits do not fit each other, or the test images were trained on.
     """
     trained_on = check_splits(model, train, test, allow_training_images)
-    yardstick = make_yardstick(model, test, normalizer, protocol)
+    yardstick = make_yardstick(model.geometry, test, normalizer, protocol)
     trained = _regress(model, train, test, protocol, seed)
     untrained = _regress(model, train, test, protocol, seed, untrained=True)
     scores = Scores(
@@ -184,14 +184,16 @@ def measure_few_labels(
     """
     check_splits(model, train, test)
     if model.yields == "features":
-        yardstick = make_yardstick(model, test, normalizer, protocol)
+        yardstick = make_yardstick(model.geometry, test, normalizer, protocol)
         learner = head_fitting.HeadLearner(model, head)
-        return rivals.measure(
-            learner, train, test, model.geometry, yardstick, counts, repeats, seed
-        ).few_labels
+        return list(
+            rivals.few_label_scores(
+                learner, train, test, model.geometry, yardstick, counts, repeats, seed
+            )
+        )
     examples = _examples(model, train, model.predict(train.images), _warps(model, train))
     measured = _examples(model, test, model.predict(test.images))
-    yardstick = make_yardstick(model, test, normalizer, protocol)
+    yardstick = make_yardstick(model.geometry, test, normalizer, protocol)
     return few_labels.curve(
         protocol, examples, measured.landmarks, yardstick, counts, repeats, seed
     )
@@ -349,52 +351,3 @@ def _warps(
         return list(_find_in_warped(model, images, untrained, count, seed))
 
     return warped
-
-
-def make_yardstick(
-    model: ExportedModel, test: LabelledImages, normalizer: str, protocol: Protocol
-) -> Yardstick:
-    """What errors on test images are, in pixels of the model's input; see `evaluate`."""
-    points, size = test.to_network(model.geometry, test.points), model.geometry.size
-    return Yardstick(protocol, points, normalizer_lengths(points, normalizer, test.names, size))
-
-
-def normalizer_lengths(
-    truth: np.ndarray, normalizer: str, names: Sequence[str], size: int
-) -> np.ndarray:
-    """The length by which each image's errors are divided, `[N]`, in pixels of the network's input.
-
-    Args:
-        truth: `[N, A, 2]` in those pixels.
-        normalizer: "edge", the input's side; "box", the longer side of what the labelled points span; or two names with a
-            comma, of which `a+b+c` is the mean of some points.
-        names: Of the A landmarks.
-        size: Side of the network's input.
-
-    Raises:
-        UserError: If it is none of these, or no image has both points, or two for a box.
-    """
-    if normalizer == "edge":
-        return np.full(len(truth), float(size))
-    if normalizer == "box":
-        lengths = landmark_errors.box_lengths(truth)
-        if not (lengths > 0).any():
-            raise UserError(
-                "--normalizer=box: no test image labels two points apart; take edge, or label more"
-            )
-        return lengths
-    pair = [[n.strip() for n in group.split("+")] for group in normalizer.split(",")]
-    unknown = [name for group in pair for name in group if name not in names]
-    if unknown or len(pair) != 2 or set(pair[0]) == set(pair[1]):
-        raise UserError(
-            f"--normalizer={normalizer} must be edge, box, or two of the landmarks with a comma: "
-            f"{', '.join(names)}; a + b stands for the point between a and b"
-        )
-    indices = tuple([names.index(name) for name in group] for group in pair)
-    lengths = landmark_errors.normalizer_lengths(truth, indices)
-    if not (lengths > 0).any():
-        raise UserError(
-            f"--normalizer={normalizer}: no test image labels both points, at a distance; "
-            "take two others, or edge"
-        )
-    return lengths

@@ -16,7 +16,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import landmark_regression
+from tf_landmarks.evaluation import yardstick
 from tf_landmarks.evaluation.carriers import WAYS, Carrier
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.metrics import landmark_errors
@@ -107,14 +107,14 @@ def measure(
         carrier: Carries annotated points and landmarks.
         images: Annotated.
         pairs: `[P, 2]` their rows, A and B.
-        normalizer: See `landmark_regression.normalizer_lengths`; in pixels of the carrier's input.
+        normalizer: See `yardstick.normalizer_lengths`; in pixels of the carrier's input.
 
     Raises:
         UserError: If the normalizer is none.
     """
     geometry = carrier.geometry
     truth = images.to_network(geometry, images.points)
-    lengths = landmark_regression.normalizer_lengths(truth, normalizer, images.names, geometry.size)
+    lengths = yardstick.normalizer_lengths(truth, normalizer, images.names, geometry.size)
     points = truth
     if model.yields == "landmarks":
         own = images.to_network(geometry, model.predict(images.images).landmarks)

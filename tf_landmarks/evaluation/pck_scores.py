@@ -25,7 +25,7 @@ class PckRequest:
 
     Attributes:
         thresholds: Shares of the length, as they were written.
-        normalizer: What names the length, see `landmark_regression.normalizer_lengths`.
+        normalizer: What names the length, see `yardstick.normalizer_lengths`.
         birds: Whether the published count on birds is wanted too.
     """
 

@@ -9,7 +9,7 @@ of labels as the model. Errors are taken in pixels of the model's input, as the 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
 
 import cv2
@@ -208,29 +208,14 @@ def measure(
     repeats: int | None = None,
     seed: int = 0,
 ) -> RivalScore:
-    """Measures a rival by the number of labels, from the draws that the model gets.
-
-    Args:
-        rival: Which.
-        train: Labelled images to learn from.
-        test: Labelled images to measure on.
-        geometry: The model's, in whose input errors are taken.
-        yardstick: The test images' points there.
-        counts: Numbers of labels; the rival's if not given.
-        repeats: Draws of each, likewise.
-        seed: Of draws and trainings.
-    """
+    """Measures a rival with all labels, and by the number of labels; arguments as for `few_label_scores`."""
     logging.info("measuring the rival: %s", rival.title)  # minutes, where there are many labels
-    sides = yardstick.protocol.flip_words
-    linear = protocols.PROTOCOLS["linear"].with_flip_pairs(sides, train.names)
-    learn = rival.learner(train, test, linear, seed)
+    learn = _learner(rival, train, test, geometry, yardstick, seed)
     labelled = np.flatnonzero(landmark_errors.labelled_images(train.points))
-    by_all = test.to_network(geometry, learn(labelled, 0))
+    by_all = learn(labelled, 0)
 
     def predict(rows: np.ndarray, repeat: int) -> np.ndarray:
-        if len(rows) == len(labelled):
-            return by_all
-        return test.to_network(geometry, learn(rows, repeat))
+        return by_all if len(rows) == len(labelled) else learn(rows, repeat)
 
     scores = few_labels.measure(
         predict,
@@ -241,3 +226,45 @@ def measure(
         seed,
     )
     return RivalScore(rival, yardstick.errors(by_all, few=True), scores)
+
+
+def few_label_scores(
+    rival: Rival,
+    train: LabelledImages,
+    test: LabelledImages,
+    geometry: Geometry,
+    yardstick: Yardstick,
+    counts: Sequence[int | str],
+    repeats: int | None = None,
+    seed: int = 0,
+) -> Iterator[few_labels.FewLabelScore]:
+    """Measures a rival by the number of labels, from the draws that the model gets, one number after the other.
+
+    Args:
+        rival: Which.
+        train: Labelled images to learn from.
+        test: Labelled images to measure on.
+        geometry: The model's, in whose input errors are taken.
+        yardstick: The test images' points there.
+        counts: Numbers of labels; in `measure`, the rival's if not given.
+        repeats: Draws of each, the rival's if not given.
+        seed: Of draws and trainings.
+    """
+    learn = _learner(rival, train, test, geometry, yardstick, seed)
+    repeats = repeats or rival.few_label_repeats
+    return few_labels.each(learn, train.points, yardstick, counts, repeats, seed)
+
+
+def _learner(
+    rival: Rival,
+    train: LabelledImages,
+    test: LabelledImages,
+    geometry: Geometry,
+    yardstick: Yardstick,
+    seed: int,
+) -> Learner:
+    """The rival's, which answers in pixels of the model's input."""
+    sides = yardstick.protocol.flip_words
+    linear = protocols.PROTOCOLS["linear"].with_flip_pairs(sides, train.names)
+    learn = rival.learner(train, test, linear, seed)
+    return lambda rows, repeat: test.to_network(geometry, learn(rows, repeat))

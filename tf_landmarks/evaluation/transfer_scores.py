@@ -9,7 +9,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.data import annotations, frame_names, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import landmark_regression
+from tf_landmarks.evaluation import yardstick
 from tf_landmarks.evaluation.point_transfer import Found
 from tf_landmarks.evaluation.references import References
 
@@ -103,7 +103,7 @@ class KnownErrors:
 
     def _lengths(self, truth: np.ndarray) -> np.ndarray:
         names, size = self._names, self._geometry.size
-        return landmark_regression.normalizer_lengths(truth, self._normalizer, names, size)
+        return yardstick.normalizer_lengths(truth, self._normalizer, names, size)
 
     def _to_input(self, points: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         inputs = self._geometry.to_network(coordinates.swap_xy(points), sizes[:, np.newaxis])
