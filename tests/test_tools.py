@@ -171,6 +171,25 @@ def test_few_labels_measures_all_on_the_same_draws(folder):
     assert (folder / "few" / "few_labels.png").exists()
 
 
+def test_label_curves_measures_what_is_missing_on_several_sets(folder, tmp_path):
+    table, out = tmp_path / "sets.csv", tmp_path / "curves"
+    table.write_text("set,normalizer,supervised_rotation,imm\nfaces,edge,,--imm_width=3\n")
+    (out / "runs").mkdir(parents=True)
+    (out / "runs" / "faces-imm-0").symlink_to(folder / "run")
+    command = ["tools/label_curves.py", f"--data={folder}", f"--sets={table}", f"--output={out}", "--supervised=",
+               "--counts=2,all", "--repeats=3", "--methods=imm"]  # fmt: skip
+    said = run(*command)
+    assert "faces: imm with 2 labels" in said and "training" not in said
+    lines = (out / "label_curves.txt").read_text().splitlines()
+    assert lines[2] == "| labelled images | imm | ridge on 16 x 16 pixels | ridge on HOG |"
+    assert lines[4].startswith("| 2 |") and lines[4].count("±") == 3 and "±" not in lines[5]
+    assert cv2.imread(str(out / "label_curves.png")) is not None
+    # The numbers are there; another seed wants a training, which is given the flags of the table.
+    said = run(*command, "--seeds=0,1", "--train_flags=--image_size=7", code=2)
+    assert "labels: " not in said and "training imm on" in said
+    assert "image_size" in said and "faces-imm-1 ended with code 2, see above" in said
+
+
 def test_audit_lists_labels_and_shows_the_worst(folder):
     out = folder / "audited"
     said = run(

@@ -82,36 +82,80 @@ def means_with_spread(
         y_axis: Name of the values.
     """
     figure, axes = _figure(6.4, 3.0)
-    lines = zip(series.items(), _SERIES_COLORS, "osD^vP", strict=False)
-    for (name, (x, means, spreads)), color, marker in lines:
-        label = name if len(series) > 1 else None
-        axes.errorbar(
-            x, means, spreads, color=color, marker=marker, ms=4, capsize=3, lw=1.4, label=label
-        )
+    _draw_means(axes, series, x_axis)
     for (name, level), color, dashes in zip(
         levels.items(), COLORS[:0:-1], DASHES[1:], strict=False
     ):
         axes.axhline(level, color=color, ls=dashes, lw=1.2, label=f"{name} ({level:.1f})")
-    axes.set_xscale("log")
-    ticks = _apart(sorted({count for x, _, _ in series.values() for count in x}))
-    axes.set_xticks(ticks, [str(count) for count in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, None)
-    axes.set_xlabel(x_axis)
     axes.set_ylabel(y_axis)
     if levels or len(series) > 1:
         axes.legend(frameon=False, fontsize=9, loc="best")
     return figure
 
 
+def panels_of_means(
+    panels: Mapping[str, tuple[Mapping[str, tuple[Sequence[int], ...]], str]], x_axis: str
+) -> Figure:
+    """Several charts of means with their spread, of one legend: who stands in several has one colour in all.
+
+    Args:
+        panels: By title, the series (see `means_with_spread`), and the name of their values.
+        x_axis: Name of the counts.
+    """
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    names = list(dict.fromkeys(name for series, _ in panels.values() for name in series))
+    legend = -(-len(names) // columns)
+    figure = Figure(figsize=(3.8 * columns, 2.7 * rows + 0.2 * legend), layout="constrained")
+    drawn = {}
+    for index, (title, (series, y_axis)) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        _tidy(axes)
+        _draw_means(axes, series, x_axis, names)
+        axes.set_title(title, fontsize=10)
+        axes.set_ylabel(y_axis)
+        drawn |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(
+        [drawn[name] for name in names], names, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )  # fmt: skip
+    return figure
+
+
+def _draw_means(
+    axes,
+    series: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]],
+    x_axis: str,
+    names: Sequence[str] = (),
+) -> None:
+    """Draws lines with error bars over counts on a logarithmic axis; the place in `names` gives a line its colour."""
+    names = names or list(series)
+    for name, (x, means, spreads) in series.items():
+        place = names.index(name)
+        axes.errorbar(
+            x, means, spreads, color=_SERIES_COLORS[place % len(_SERIES_COLORS)],
+            marker="osD^vPX*"[place % 8], ls=DASHES[place // len(_SERIES_COLORS) % len(DASHES)],
+            ms=4, capsize=3, lw=1.4, label=name if len(names) > 1 else None,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    ticks = _apart(sorted({count for x, _, _ in series.values() for count in x}))
+    axes.set_xticks(ticks, [str(count) for count in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(0, None)
+    axes.set_xlabel(x_axis)
+
+
 def _figure(width: float, height: float):
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
+    _tidy(axes)
+    return figure, axes
+
+
+def _tidy(axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
     axes.xaxis.label.set_size(9)
     axes.yaxis.label.set_size(9)
-    return figure, axes
 
 
 def _apart(x: Sequence[int]) -> list[int]:
