@@ -13,7 +13,8 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import point_transfer, transfer_scores
 from tf_landmarks.evaluation.point_transfer import PointTransfer
 from tf_landmarks.evaluation.references import References
-from tf_landmarks.inference.exported import BATCH, ExportedModel
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.inference.image_batches import BATCH
 
 pytestmark = pytest.mark.core
 EAGER = True

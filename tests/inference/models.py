@@ -10,6 +10,7 @@ class CornerModel:
 
     num_landmarks = 2
     landmark_names = ("0", "1")
+    num_views = 1
 
     def predict(self, images):
         points = [[[0, 0], [image.shape[1] - 1, image.shape[0] - 1]] for image in images]
@@ -24,3 +25,13 @@ class SureModel(CornerModel):
         found = super().predict(images)
         low = [[0.9, 0.3 if len(image) == 12 else 0.9] for image in images]
         return Prediction(found.landmarks, np.array(low, np.float32).reshape(-1, 2))
+
+
+class ManyViewsModel(CornerModel):
+    """Finds the same in three views, which are half a pixel and a pixel apart."""
+
+    num_views = 3
+
+    def predict(self, images):
+        found = super().predict(images)
+        return found._replace(spread=np.tile(np.float32([0.5, 1.0]), [len(images), 1]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.inference.models import CornerModel, SureModel
+from tests.inference.models import CornerModel, ManyViewsModel, SureModel
 from tf_landmarks.data import annotations, cropping, image_files, sources, videos
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import batch, destination, writers
@@ -71,6 +71,17 @@ def test_json_says_the_same(folder):
     }
     assert set(bad) == {"file", "error"}
     assert last["landmarks"][1] == [7, 11]
+
+
+def test_how_far_apart_views_are_is_told_in_tables_that_have_room_for_it(folder):
+    out = folder / "views"
+    batch.predict_folder(ManyViewsModel(), str(folder / "in"), str(out), ["csv", "json", "dlc"])
+    with open(out / "landmarks.csv", newline="") as file:
+        first, bad, _ = csv.DictReader(file)
+    assert [first[f"{k}_spread"] for k in "01"] == ["0.500", "1.000"]
+    assert bad["0_spread"] == "" and bad["error"]
+    assert json.loads((out / "landmarks.json").read_text())[0]["spread"] == [0.5, 1.0]
+    assert "spread" not in (out / "dlc" / "landmarks.csv").read_text()
 
 
 def test_json_has_the_names_that_people_gave(folder, monkeypatch):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_landmarks.data.cropping import Cropping
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import exported
+from tf_landmarks.inference import exported, image_batches
 
 pytestmark = pytest.mark.core
 
@@ -50,7 +50,7 @@ def test_few_images_are_held_and_answers_keep_their_order():
     found = exported._predict(run, images, 1)
     np.testing.assert_array_equal(found.landmarks[:, 0, 0], np.arange(200))
     assert [shape[0] for shape in run.batches] == [32] * 6 + [8]
-    assert images.most <= exported.BATCH + 1
+    assert images.most <= image_batches.BATCH + 1
 
 
 def test_images_of_one_size_are_run_together_wherever_they_stand():
@@ -64,7 +64,7 @@ def test_images_of_one_size_are_run_together_wherever_they_stand():
 
 
 def test_large_images_are_run_one_at_a_time(monkeypatch):
-    monkeypatch.setattr(exported, "BATCH_BYTES", 2 * 3 * 20 * 10)
+    monkeypatch.setattr(image_batches, "BATCH_BYTES", 2 * 3 * 20 * 10)
     images, run = Images([(20, 10)] * 7 + [(60, 40)] * 5), Signature()
     found = exported._predict(run, images, 1)
     np.testing.assert_array_equal(found.landmarks[:, 0, 0], np.arange(12))
@@ -73,7 +73,7 @@ def test_large_images_are_run_one_at_a_time(monkeypatch):
 
 
 def test_images_of_many_sizes_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr(exported, "_WAITING_BYTES", 20 * 3 * 20 * 20)
+    monkeypatch.setattr(image_batches, "_WAITING_BYTES", 20 * 3 * 20 * 20)
     shapes = [(20, 20 + row % 50) for row in range(200)]
     images = Images(shapes)
     found = exported._predict(Signature(), images, 1)

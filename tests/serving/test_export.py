@@ -23,6 +23,7 @@ from tf_landmarks.metrics.calibration import Curve
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
 from tf_landmarks.serving.signatures import LandmarkModule
+from tf_landmarks.serving.views import Views
 from tf_landmarks.training import checkpoints, models, trainer, untrained
 from tf_landmarks.training.run_data import RunData
 
@@ -590,3 +591,32 @@ def test_a_calibrated_export_says_probabilities_for_bytes_and_images(run, model,
     facts = json.loads((pathlib.Path(path) / "assets.extra" / "facts.json").read_text())
     assert facts["calibration"]["curve"]["probability"] == [0.1, 0.3, 0.95]
     assert facts["calibration"]["normalizer"] == "box"
+
+
+def test_landmarks_are_the_mean_over_views_and_their_spread_is_told(run, model, tmp_path):
+    views = Views(3)
+    path = saved_model.export_run(run.run_dir, str(tmp_path), views=views)
+    exported = tf_landmarks.load(path)
+    image = drawn(3, 60, 80)
+    inputs = run.geometry.centre(run.geometry.load(tf.constant(image)[tf.newaxis]))
+    found = model.represent(views.look(inputs))
+    of_views = np.asarray(views.bring_back(found.points))[:, 0]
+    pixels = coordinates.pixels_from_corner(of_views, (run.image_size,) * 2)
+    pixels = coordinates.swap_xy(np.asarray(run.geometry.to_image(pixels, (60, 80))))
+    spread = np.sqrt(np.square(pixels - pixels.mean(0)).sum(-1).mean(0))
+    predicted = exported.predict([image, image])
+    np.testing.assert_allclose(predicted.landmarks, np.tile(pixels.mean(0), [2, 1, 1]), atol=1e-3)
+    np.testing.assert_allclose(predicted.spread, np.tile(spread, [2, 1]), atol=1e-3)
+    np.testing.assert_allclose(predicted.confidence[0], np.mean(found.confidence, 0), atol=1e-5)
+    assert exported.num_views == 3 and spread.min() > 0.05
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    answer = serve(image_bytes=tf.constant([encoded(image), b"no image"]))
+    np.testing.assert_allclose(answer["spread"][0], spread, atol=1e-3)
+    assert answer["ok"].numpy().tolist() == [True, False] and not answer["spread"][1].numpy().any()
+    # Older exports, and those of one view, say nothing of it.
+    assert (
+        tf_landmarks.load(saved_model.export_run(run.run_dir, str(tmp_path)))
+        .predict([image])
+        .spread
+        is None
+    )

@@ -57,7 +57,9 @@ def predict_folder(
     run_directory.make_folder(output)
     num_found, first_error = 0, ""
     num_unsure = np.zeros(model.num_landmarks, int)
-    to = destination.Destination(output, model.landmark_names, source, look, str(smooth))
+    to = destination.Destination(
+        output, model.landmark_names, source, look, str(smooth), model.num_views > 1
+    )
     outputs = [_Output(name, writers.FORMATS[name].open(to)) for name in formats]
     with contextlib.ExitStack() as stack:
         for one in outputs:

@@ -48,6 +48,7 @@ class Destination:
         names: Of the K landmarks; their numbers, if they have none.
         source: What is predicted.
         look: Of overlays.
+        has_spread: Whether the model says how far apart its answers to several views of an image are.
         smoothing: The filter that landmarks went through, `median:5`; "" if none.
     """
 
@@ -56,3 +57,4 @@ class Destination:
     source: sources.Source
     look: OverlayLook = PLAIN
     smoothing: str = ""
+    has_spread: bool = False

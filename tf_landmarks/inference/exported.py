@@ -1,10 +1,9 @@
 """Using an export from Python; everything that evaluates or predicts goes through here."""
 
-import collections
 import functools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +15,7 @@ from tf_landmarks.data.cropping import Cropping
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
-
-BATCH = 32
-# What is run together takes up to so many bytes, or is a single image.
-BATCH_BYTES = 64 << 20
-# Images of a size wait for others of the same size, to be run together, up to so many bytes.
-_WAITING_BYTES = 256 << 20
+from tf_landmarks.inference import image_batches
 
 
 class Prediction(NamedTuple):
@@ -30,10 +24,13 @@ class Prediction(NamedTuple):
     Attributes:
         landmarks: `[N, K, 2]` float32 (x, y) in pixels of each image.
         confidence: `[N, K]` float32 in (0, 1].
+        spread: `[N, K]` float32 pixels: how far apart the answers to several views of an image are, the root of the mean
+            square; None of exports that look at each image once.
     """
 
     landmarks: np.ndarray
     confidence: np.ndarray
+    spread: np.ndarray | None = None
 
 
 class ExportedModel:
@@ -122,6 +119,11 @@ class ExportedModel:
         return tuple(self.facts.get("descriptor_levels", ()))
 
     @property
+    def num_views(self) -> int:
+        """How many views of each image it looks at, of whose answers landmarks are the mean."""
+        return self.facts.get("views", 1)
+
+    @property
     def has_generator(self) -> bool:
         """Whether `render` works."""
         return "render" in self._signatures
@@ -172,7 +174,8 @@ class ExportedModel:
             UserError: If the model finds no landmarks.
         """
         self.check_finds_landmarks()
-        return _predict(self._signatures["predict_images"], images, self.num_landmarks)
+        run = self._signatures["predict_images"]
+        return _predict(run, images, self.num_landmarks, self.num_views > 1)
 
     def predict_untrained(self, images: Iterable[np.ndarray]) -> Prediction:
         """The same by the network as it was before training, the baseline of every evaluation."""
@@ -328,7 +331,7 @@ class ExportedModel:
         """All that the signature yields, by name; images of one size are run together."""
         run = self._signatures["represent"]
         found: dict[str, np.ndarray] = {}
-        for rows, batch in _batches(images):
+        for rows, batch in image_batches.in_batches(images):
             for name, values in run(images=tf.constant(batch)).items():
                 if name not in found:
                     found[name] = np.empty((len(images), *values.shape[1:]), np.float32)
@@ -345,56 +348,22 @@ def _load(path: str):
         return tf.saved_model.load(plain)
 
 
-def _predict(run, images: Iterable[np.ndarray], num_landmarks: int) -> Prediction:
+def _predict(
+    run, images: Iterable[np.ndarray], num_landmarks: int, with_spread: bool = False
+) -> Prediction:
     """Runs a signature over images of any sizes, in batches of equal size."""
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for rows, batch in _batches(images):
+    keys = Prediction._fields[: 2 + with_spread]
+    found: dict[int, tuple[np.ndarray, ...]] = {}
+    for rows, batch in image_batches.in_batches(images):
         outputs = run(images=tf.constant(batch))
-        pairs = zip(outputs["landmarks"].numpy(), outputs["confidence"].numpy(), strict=True)
-        found.update(zip(rows, pairs, strict=True))
-    landmarks = np.zeros((len(found), num_landmarks, 2), np.float32)
-    confidence = np.zeros((len(found), num_landmarks), np.float32)
-    for row, (points, certainty) in found.items():
-        landmarks[row], confidence[row] = points, certainty
-    return Prediction(landmarks, confidence)
-
-
-def _batches(images: Iterable[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Yields rows and `[N, H, W, 3]` images of one size as soon as there are `BATCH`, or `BATCH_BYTES` of them.
-
-    Where sizes are many, those that wait for company are bounded by `_WAITING_BYTES`: of the size that
-    holds most of them, as many are yielded as there are.
-    """
-    waiting: dict[tuple[int, ...], dict[int, np.ndarray]] = collections.defaultdict(dict)
-    num_bytes = collections.Counter()
-    for row, image in enumerate(images):
-        image = _check(image, row)
-        waiting[image.shape][row] = image
-        num_bytes[image.shape] += image.nbytes
-        is_full = len(waiting[image.shape]) == BATCH or num_bytes[image.shape] >= BATCH_BYTES
-        full = image.shape if is_full else None
-        if full is None and num_bytes.total() > _WAITING_BYTES:
-            full = max(waiting, key=num_bytes.__getitem__)
-        if full is not None:
-            del num_bytes[full]
-            yield _stack(waiting.pop(full))
-    yield from map(_stack, waiting.values())
-
-
-def _stack(images: dict[int, np.ndarray]) -> tuple[list[int], np.ndarray]:
-    return list(images), np.stack(list(images.values()))
-
-
-def _check(image, row: int) -> np.ndarray:
-    """Returns an image as an array.
-
-    Raises:
-        ValueError: If it is not uint8 RGB.
-    """
-    array = np.asarray(image)
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-        raise ValueError(
-            f"images[{row}] is {array.dtype} {list(array.shape)}; each image must be an array "
-            "uint8 [height, width, 3], RGB"
+        found.update(
+            zip(rows, zip(*(outputs[key].numpy() for key in keys), strict=True), strict=True)
         )
-    return array
+    shapes = {"landmarks": (num_landmarks, 2)}
+    arrays = {
+        key: np.zeros((len(found), *shapes.get(key, (num_landmarks,))), np.float32) for key in keys
+    }
+    for row, values in found.items():
+        for array, value in zip(arrays.values(), values, strict=True):
+            array[row] = value
+    return Prediction(**arrays)

@@ -8,7 +8,8 @@ from absl import logging
 
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.boxes import Box
-from tf_landmarks.inference.exported import BATCH, BATCH_BYTES, ExportedModel
+from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.inference.image_batches import BATCH, BATCH_BYTES
 
 
 class PredictionRow(NamedTuple):
@@ -21,6 +22,7 @@ class PredictionRow(NamedTuple):
         error: Why it could not be read, else empty.
         landmarks: `[K, 2]` (x, y) pixels of the image, None before `predict` and where there is no image.
         confidence: `[K]` in (0, 1], likewise.
+        spread: `[K]` pixels, how far apart the answers to several views are; None of exports that look once.
         box: What is cut out of the image before anything is looked for; None: nothing.
     """
 
@@ -30,6 +32,7 @@ class PredictionRow(NamedTuple):
     error: str = ""
     landmarks: np.ndarray | None = None
     confidence: np.ndarray | None = None
+    spread: np.ndarray | None = None
     box: Box | None = None
 
     @property
@@ -42,11 +45,13 @@ class PredictionRow(NamedTuple):
         """(height, width) in pixels; zeros where there is no image."""
         return (0, 0) if self.image is None else self.image.shape[:2]
 
-    def cells(self, num_landmarks: int) -> list[list[str]]:
-        """Returns x, y and confidence of each landmark as text, blank where the image could not be read."""
+    def cells(self, num_landmarks: int, columns: int = 3) -> list[list[str]]:
+        """Returns x, y, confidence and, as a fourth column, spread of each landmark as text, blank where there is no image."""
         if self.landmarks is None:
-            return [[""] * 3 for _ in range(num_landmarks)]
-        values = np.column_stack([self.landmarks, self.confidence])
+            return [[""] * columns for _ in range(num_landmarks)]
+        values = np.column_stack(
+            [self.landmarks, self.confidence, *([self.spread] * (columns - 3))]
+        )
         return [[f"{value:.3f}" for value in of_one] for of_one in values]
 
 
@@ -90,13 +95,15 @@ def read_in_batches(
 
 def predict(model: ExportedModel, rows: Sequence[PredictionRow]) -> list[PredictionRow]:
     """Returns the rows, in their order, with landmarks where there is an image."""
-    found = iter(zip(*model.predict([r.crop for r in rows if r.image is not None]), strict=True))
+    found = model.predict([r.crop for r in rows if r.image is not None])
+    spreads = [None] * len(found.landmarks) if found.spread is None else found.spread
+    found = iter(zip(*found[:2], spreads, strict=True))
     predicted = []
     for row in rows:
         if row.image is not None:
-            landmarks, confidence = next(found)
+            landmarks, confidence, spread = next(found)
             if row.box is not None:
                 landmarks = landmarks + np.float32(row.box.corner)
-            row = row._replace(landmarks=landmarks, confidence=confidence)
+            row = row._replace(landmarks=landmarks, confidence=confidence, spread=spread)
         predicted.append(row)
     return predicted

@@ -81,18 +81,19 @@ def files(formats: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _csv(to: Destination):
-    """`landmarks.csv`: file, x and y and confidence of each landmark, and the reason of a failure.
+    """`landmarks.csv`: file, x and y and confidence of each landmark, its spread over views, and the reason of a failure.
 
     Where videos are predicted, a column `frame` after `file` counts from 0, as in their annotations; a last column
     `smoothing` names the filter, if there was one.
     """
     with run_directory.open_whole(os.path.join(to.folder, FORMATS["csv"].file)) as file:
         table = csv.writer(file)
-        columns = [f"{name}_{part}" for name in to.names for part in ("x", "y", "confidence")]
+        parts = ("x", "y", "confidence", "spread")[: 3 + to.has_spread]
+        columns = [f"{name}_{part}" for name in to.names for part in parts]
         table.writerow([*_place_columns(to), *columns, "error", *_smoothing_column(to)])
 
         def write(row: PredictionRow) -> None:
-            cells = [cell for cells in row.cells(len(to.names)) for cell in cells]
+            cells = [cell for cells in row.cells(len(to.names), len(parts)) for cell in cells]
             table.writerow([*_place(to, row), *cells, row.error, *_smoothing(to)])
 
         yield write
@@ -108,12 +109,14 @@ def _json(to: Destination):
         if row.landmarks is None:
             rows.append({**place, "error": row.error})
             return
+        spread = {"spread": np.round(row.spread.astype(float), 3).tolist()} if to.has_spread else {}
         rows.append(
             {
                 **place,
                 "names": list(to.names),
                 "landmarks": np.round(row.landmarks.astype(float), 3).tolist(),
                 "confidence": np.round(row.confidence.astype(float), 4).tolist(),
+                **spread,
                 **smoothing,
             }
         )

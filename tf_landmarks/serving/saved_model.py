@@ -9,17 +9,22 @@ import shutil
 import tensorflow as tf
 
 from tf_landmarks import run_directory
+from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import calibrating
 from tf_landmarks.layers import heads
 from tf_landmarks.methods import LandmarkModel, Model
 from tf_landmarks.methods import named as named_
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import signatures
+from tf_landmarks.serving.views import ONE_VIEW, Views
 from tf_landmarks.training import models, untrained
 
 
 def export_run(
-    run_dir: str, output: str | None = None, calibrated: calibrating.Calibration | None = None
+    run_dir: str,
+    output: str | None = None,
+    calibrated: calibrating.Calibration | None = None,
+    views: Views = ONE_VIEW,
 ) -> str:
     """Writes the latest checkpoint of a run as a SavedModel, with all that evaluation needs.
 
@@ -29,12 +34,14 @@ def export_run(
         run_dir: The run.
         output: Folder for the version folder; `<run_dir>/export` if not given.
         calibrated: What the confidence of landmarks is made to mean; as the network says it, if not given.
+        views: Of whose answers landmarks are the mean.
 
     Returns:
         The version folder, `<output>/<step>`.
 
     Raises:
-        UserError: If the run directory is none, or holds no checkpoint.
+        UserError: If the run directory is none, or holds no checkpoint; if a method without landmarks is to take the mean
+            of views.
     """
     run, options, model, step = models.load_run(run_dir)
     module = signatures.serving_module(model, run.geometry)
@@ -43,6 +50,13 @@ def export_run(
     facts = {"num_landmarks": run.num_landmarks, "crop": run.cropping.kind}
     if isinstance(model, LandmarkModel) and model.names:
         facts["names"] = list(model.names)
+    if views != ONE_VIEW:
+        if module.yields != "landmarks":
+            raise UserError(
+                f"--views={views.count} takes the mean of landmarks, and {run_dir} describes places: leave it out"
+            )
+        module.views = before.views = views
+        facts["views"] = views.count
     if calibrated is not None:
         module.calibration = calibrated.curve
         facts["calibration"] = calibrated.facts()

@@ -17,6 +17,7 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model
 from tf_landmarks.metrics.calibration import Curve
 from tf_landmarks.serving import decoding
+from tf_landmarks.serving.views import ONE_VIEW
 
 # Stands for "no landmark" where an image could not be decoded; NaN would make a whole JSON response
 # invalid, and with it the answers for the good images of a batch.
@@ -116,6 +117,8 @@ class LandmarkModule(ServingModule):
     baseline = ("predict_images",)
     #: Makes a probability of what the model says of its confidence; None leaves it.
     calibration: Curve | None = None
+    #: Of whose answers landmarks are the mean.
+    views = ONE_VIEW
 
     def signatures(self) -> dict:
         """See the base class; `render` only for methods with a generator, `flow` for those that match images."""
@@ -152,17 +155,16 @@ class LandmarkModule(ServingModule):
         """Finds landmarks in encoded images: JPEG, PNG, GIF or BMP, of any sizes.
 
         EXIF rotation is not applied: points refer to the pixels as stored. An image that cannot be
-        decoded gets `ok` false, confidence 0 and landmarks -1, and does not disturb the others.
+        decoded gets `ok` false, confidence 0 and landmarks -1, and does not disturb the others. With several views,
+        `spread [B, K]` says how far apart their answers are, in pixels: the root of the mean square.
         """
         count = tf.size(image_bytes)
         inputs, sizes, ok = self._decode_all(image_bytes, count)
         outputs = self._predict(inputs, sizes)
         good = ok[:, tf.newaxis]
-        return {
-            "landmarks": tf.where(good[..., tf.newaxis], outputs["landmarks"], MISSING),
-            "confidence": tf.where(good, outputs["confidence"], 0.0),
-            "ok": ok,
-        }
+        landmarks = tf.where(good[..., tf.newaxis], outputs.pop("landmarks"), MISSING)
+        rest = {name: tf.where(good, values, 0.0) for name, values in outputs.items()}
+        return {"landmarks": landmarks, **rest, "ok": ok}
 
     def predict_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Finds landmarks in `images [B, H, W, 3]` uint8 RGB."""
@@ -242,12 +244,21 @@ class LandmarkModule(ServingModule):
 
     def _predict(self, inputs: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, count = _at_least_one(inputs)
-        found = self.model.represent(inputs)
-        landmarks, confidence = found.points[:count], found.confidence[:count]
-        return {
-            "landmarks": self._to_pixels(landmarks, sizes[:, tf.newaxis]),
-            "confidence": self._calibrated(confidence),
+        found = self.model.represent(self.views.look(inputs))
+        of_views = self.views.bring_back(found.points)[:, :count]
+        of_views = self._to_pixels(of_views, sizes[:, tf.newaxis])
+        confidence = tf.reshape(
+            found.confidence, [self.views.count, -1, found.confidence.shape[-1]]
+        )
+        landmarks = tf.reduce_mean(of_views, axis=0)
+        outputs = {
+            "landmarks": landmarks,
+            "confidence": self._calibrated(tf.reduce_mean(confidence, axis=0)[:count]),
         }
+        if self.views.count > 1:
+            apart = tf.reduce_sum(tf.square(of_views - landmarks), axis=-1)
+            outputs["spread"] = tf.sqrt(tf.reduce_mean(apart, axis=0))
+        return outputs
 
     def _calibrated(self, confidence: tf.Tensor) -> tf.Tensor:
         """`Curve.__call__` as a sum of ramps, one from each knot to the next."""
