@@ -78,6 +78,11 @@ class ServingModule:
         side = self.geometry.size
         return tf.TensorSpec([None, side, side, 3], tf.float32, name="inputs")
 
+    @functools.cached_property
+    def _found(self) -> Callable:
+        """What the model finds in what the network sees: one graph, which all signatures call."""
+        return _shared(self.model.represent, self._inputs)
+
     def _to_input(self, images: tf.Tensor) -> tf.Tensor:
         return self.geometry.centre(self.geometry.load(images))
 
@@ -102,12 +107,12 @@ class FeatureModule(ServingModule):
 
     def represent_inputs(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The levels by name, `[B, h, w, D]` each, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
-        return dict(self.model.represent(inputs).levels)
+        return dict(self._found(inputs).levels)
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""
         inputs, count = _at_least_one(self._to_input(images))
-        return {name: level[:count] for name, level in self.model.represent(inputs).levels.items()}
+        return {name: level[:count] for name, level in self._found(inputs).levels.items()}
 
 
 class LandmarkModule(ServingModule):
@@ -139,12 +144,22 @@ class LandmarkModule(ServingModule):
         """See the base class: what evaluation asks about images that it has warped."""
         functions = {"predict_inputs": _graph(self.predict_inputs, self._inputs)}
         if "render" in names:
-            functions["render_inputs"] = _graph(self.model.render, self._inputs, self._landmarks)
+            functions["render_inputs"] = _graph(self.render_inputs, self._inputs, self._landmarks)
         if "render" in names and self.model.renders_parts:
             functions["parts_inputs"] = _graph(self.parts_inputs, self._inputs)
         if self.model.has_correspondence:
             functions["flow_inputs"] = _graph(self.flow_inputs, self._inputs, self._inputs)
         return functions
+
+    @functools.cached_property
+    def _rendered(self) -> Callable:
+        """Likewise, what its generator draws."""
+        return _shared(self.model.render, self._inputs, self._landmarks)
+
+    @functools.cached_property
+    def _matched(self) -> Callable:
+        """Likewise, how it matches two images."""
+        return _shared(self.model.correspond, self._inputs, self._inputs)
 
     @property
     def _landmarks(self) -> tf.TensorSpec:
@@ -174,12 +189,12 @@ class LandmarkModule(ServingModule):
 
     def predict_inputs(self, inputs: tf.Tensor) -> tf.Tensor:
         """Landmarks `[B, K, 2]` (y, x), corner convention, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
-        return self.model.represent(inputs).points
+        return self._found(inputs).points
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `heatmaps` and `score_maps`, `[B, h, w, K]`, of `images [B, H, W, 3]` uint8, over the network's input."""
         inputs, count = _at_least_one(self._to_input(images))
-        found = self.model.represent(inputs)
+        found = self._found(inputs)
         return {"heatmaps": found.heatmaps[:count], "score_maps": found.score_maps[:count]}
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -197,7 +212,7 @@ class LandmarkModule(ServingModule):
         points = coordinates.corner_from_pixels(points, (size, size))
         inputs, count = _at_least_one(self._to_input(images))
         points, _ = _at_least_one(points)
-        rendered = self.model.render(inputs, points)[:count]
+        rendered = self._rendered(inputs, points)[:count]
         return {"rendered": tf.image.convert_image_dtype(rendered, tf.uint8, saturate=True)}
 
     def flow(self, images_a: tf.Tensor, images_b: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -214,7 +229,7 @@ class LandmarkModule(ServingModule):
         (inputs_a, count), (inputs_b, _) = (
             _at_least_one(self._to_input(images)) for images in (images_a, images_b)
         )
-        found = self.model.correspond(inputs_a, inputs_b)
+        found = self._matched(inputs_a, inputs_b)
         b_of_a, a_of_b = found.second_of_first[:count], found.first_of_second[:count]
         cells_a, cells_b = (
             tf.zeros_like(places)
@@ -229,9 +244,13 @@ class LandmarkModule(ServingModule):
         }
         return {key: self._to_pixels(p, tf.shape(of)[1:3]) for key, (p, of) in places.items()}
 
+    def render_inputs(self, inputs: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
+        """What the generator draws, `[B, S, S, 3]`, with landmarks in the corner convention; see `render`."""
+        return self._rendered(inputs, landmarks)
+
     def flow_inputs(self, inputs_a: tf.Tensor, inputs_b: tf.Tensor) -> dict[str, tf.Tensor]:
         """`Correspondence` by name, of what the network sees, `[B, S, S, 3]` in [0, 1] each."""
-        return self.model.correspond(inputs_a, inputs_b)._asdict()
+        return self._matched(inputs_a, inputs_b)._asdict()
 
     def parts_inputs(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """`Parts` by name, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
@@ -244,7 +263,7 @@ class LandmarkModule(ServingModule):
 
     def _predict(self, inputs: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, count = _at_least_one(inputs)
-        found = self.model.represent(self.views.look(inputs))
+        found = self._found(self.views.look(inputs))
         of_views = self.views.bring_back(found.points)[:, :count]
         of_views = self._to_pixels(of_views, sizes[:, tf.newaxis])
         confidence = tf.reshape(
@@ -339,6 +358,16 @@ def _at_least_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _image_batch(name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None, None, None, 3], tf.uint8, name=name)
+
+
+def _shared(function: Callable, *inputs: tf.TensorSpec) -> Callable:
+    """A function of tensors whose graph is built once, and called in the graphs of others."""
+
+    def positional(*tensors: tf.Tensor):  # without what it may be told besides
+        return function(*tensors)
+
+    built = tf.function(positional, input_signature=inputs, autograph=False)
+    return built.get_concrete_function()
 
 
 def _graph(function: Callable, *inputs: tf.TensorSpec):
