@@ -1,13 +1,12 @@
 """What a finished run is for: an export, or what a model without one writes; asked by type, once."""
 
-import functools
 import os
 
 from absl import logging
 
-from tf_landmarks import run_directory
+from tf_landmarks import methods, run_directory
 from tf_landmarks.data import fingerprints
-from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model
+from tf_landmarks.methods.base import FeatureModel, LandmarkModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
 from tf_landmarks.training import models
@@ -22,7 +21,11 @@ def finish(run: RunOptions, data: RunData) -> None:
         data: Its images.
     """
     _write_fingerprints(run.run_dir, data)
-    for line in _results(models.load_run(run.run_dir).model, run, data):
+    if issubclass(methods.MODELS[run.method], LandmarkModel | FeatureModel):
+        said = [f"exported to {saved_model.export_run(run.run_dir)}"]
+    else:
+        said = models.load_run(run.run_dir).model.write_results(run.run_dir, data)
+    for line in said:
         logging.info("%s", line)
 
 
@@ -33,14 +36,3 @@ def _write_fingerprints(folder: str, data: RunData) -> None:
         taken = fingerprints.of_source(data.source, images.indices) if images else []
         with run_directory.open_whole(path) as file:
             file.writelines(f"{fingerprint}\n" for fingerprint in sorted(taken))
-
-
-@functools.singledispatch
-def _results(model: Model, run: RunOptions, data: RunData) -> list[str]:
-    return model.write_results(run.run_dir, data)
-
-
-@_results.register(LandmarkModel)
-@_results.register(FeatureModel)
-def _(model: Model, run: RunOptions, data: RunData) -> list[str]:
-    return [f"exported to {saved_model.export_run(run.run_dir)}"]
