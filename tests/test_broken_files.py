@@ -108,8 +108,7 @@ def broken_names(folder: pathlib.Path) -> list[str]:
 
 
 def train(*arguments) -> subprocess.CompletedProcess:
-    command = commands.train(*TINY, *arguments)
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=commands.ROOT)
+    return commands.finished(*commands.train(*TINY, *arguments))
 
 
 def reasons(text: str, names: list[str], before: str) -> dict[str, str]:

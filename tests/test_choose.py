@@ -5,8 +5,8 @@ import os
 import pytest
 from PIL import Image
 
+from tests.commands import run
 from tests.evaluation import colour_blobs
-from tests.test_tools import run
 from tf_landmarks.data.geometry import Geometry
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
@@ -18,7 +18,7 @@ def test_choose_takes_images_that_differ_and_leaves_out_earlier_ones(tmp_path):
     choose = [
         "tools/choose.py", f"--data={tmp_path}/data/images", "--names=red,blue", "--count=3",
     ]  # fmt: skip
-    said = run(*choose, f"--model={tmp_path}/model", f"--output={tmp_path}/out")
+    said = run(*choose, f"--model={tmp_path}/model", f"--output={tmp_path}/out", fresh=True)
     assert "looked at 7 images; 0 are known" in said and "wrote 3 images" in said
     assert f"python -m tf_landmarks.fit --data={tmp_path}/out" in said
     first = os.listdir(tmp_path / "out" / "images")

@@ -2,28 +2,16 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests import commands
+from tests.commands import run
 from tests.conformance import cases
 from tests.data import moving_blobs as blobs
 
 pytestmark = [pytest.mark.core, pytest.mark.system, pytest.mark.long]
-
-
-def run(*arguments, code: int = 0) -> str:
-    command = [str(argument) for argument in arguments]
-    if command[0] != sys.executable:
-        command = [sys.executable, *command]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=commands.ROOT, env=commands.ENVIRONMENT
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def found_points(folder) -> np.ndarray:
@@ -79,7 +67,13 @@ def test_small_objects_are_told_what_to_do_about_them(folder):
 
 def test_a_method_without_labels_trains_on_boxes_of_a_table(folder):
     case = cases.CASES[0]
-    run("tools/find_boxes.py", f"--data={folder}/data", f"--output={folder}/boxes", "--margin=0.5")
+    run(
+        "tools/find_boxes.py",
+        f"--data={folder}/data",
+        f"--output={folder}/boxes",
+        "--margin=0.5",
+        fresh=True,
+    )
     assert (folder / "boxes" / "boxes.png").is_file()
     lines = (folder / "boxes" / "boxes.csv").read_text().splitlines()
     assert len(lines) == 51 and lines[1].startswith("test/b.avi,0,")

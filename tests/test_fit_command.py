@@ -2,25 +2,15 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import pytest
 
 from tests import commands
+from tests.commands import run
 from tests.conformance import cases
 from tests.evaluation import colour_blobs
 
 pytestmark = pytest.mark.system
-
-
-def run(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False,
-        cwd=commands.ROOT, env=commands.ENVIRONMENT,
-    )  # fmt: skip
-    assert not done.returncode, done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.mark.core
@@ -32,11 +22,8 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
     colour_blobs.write_part(tmp_path / "data" / "test", points[5:])
     case = next(case for case in cases.CASES if case.method == method)
     images = f"{tmp_path}/data/train/images"
-    subprocess.run(
-        commands.train(*case.flags, f"--data={images}", f"--run_dir={tmp_path}/run",
-                       "--batch_size=4", "--steps=2", "--precision=float32"),
-        check=True, cwd=commands.ROOT, env=commands.ENVIRONMENT,
-    )  # fmt: skip
+    run(*commands.train(*case.flags, f"--data={images}", f"--run_dir={tmp_path}/run",
+                        "--batch_size=4", "--steps=2", "--precision=float32"))  # fmt: skip
     said = run(
         "-m",
         "tf_landmarks.fit",
@@ -58,11 +45,10 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
         f"--output={tmp_path}/measured")  # fmt: skip
     metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
     assert metrics["nme_percent"] > 0 and metrics["protocol"]["name"] == "named"
-    again = subprocess.run(
-        [sys.executable, "-m", "tf_landmarks.fit", f"--model={tmp_path}/run", f"--data={tmp_path}/data"],
-        capture_output=True, text=True, check=False, cwd=commands.ROOT, env=commands.ENVIRONMENT,
-    )  # fmt: skip
-    assert again.returncode == 2 and "--overwrite replaces it" in again.stderr
+    again = run(
+        "-m", "tf_landmarks.fit", f"--model={tmp_path}/run", f"--data={tmp_path}/data", code=2
+    )
+    assert "--overwrite replaces it" in again
 
 
 @pytest.mark.core
@@ -73,32 +59,24 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
     colour_blobs.write_part(tmp_path / "data" / "test", points[5:])
     command = ["-m", "tf_landmarks.fit", f"--data={tmp_path}/data", f"--output={tmp_path}/run", "--num_images=3",
                "--steps=2"]  # fmt: skip
-    said = run(*command)
+    said = run(*command, fresh=True)
     assert "it learns to find red,green,blue" in said and "5 images, steps 0 to 2" in said
     assert "3 labelled images of data/train" in said
     assert "all 2 steps are done" in run(*command)
     table = tmp_path / "data" / "train" / "landmarks.csv"
     header, *rows = table.read_text().splitlines()
     table.write_text("\n".join([header, *(row[:-1] + "7" for row in rows)]) + "\n")
-    refused = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, check=False, cwd=commands.ROOT,
-        env=commands.ENVIRONMENT,
-    )  # fmt: skip
-    assert refused.returncode == 2 and "began with other labels than" in refused.stderr
+    assert "began with other labels than" in run(*command, code=2)
     table.write_text("\n".join([header, *rows]) + "\n")
-    refused = subprocess.run(
-        [sys.executable, *command, "--num_images=4", "--rotation=30"], capture_output=True, text=True, check=False,
-        cwd=commands.ROOT, env=commands.ENVIRONMENT,
-    )  # fmt: skip
     said = "other flags (--num_images: 3 in the run, 4 now; --rotation: 15.0 in the run, 30.0 now)"
-    assert refused.returncode == 2 and said in refused.stderr
+    assert said in run(*command, "--num_images=4", "--rotation=30", code=2)
     run("-m", "tf_landmarks.predict", f"--model={tmp_path}/run", f"--input={tmp_path}/data/test/images",
         f"--output={tmp_path}/found")  # fmt: skip
     with open(tmp_path / "found" / "landmarks.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 and all(float(row["green_x"]) < 64 for row in rows)
     run("-m", "tf_landmarks.evaluate", f"--model={tmp_path}/run", f"--data={tmp_path}/data", "--rivals=",
-        f"--output={tmp_path}/measured")  # fmt: skip
+        f"--output={tmp_path}/measured", fresh=True)  # fmt: skip
     metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
     assert metrics["protocol"]["name"] == "named" and metrics["nme_percent"] > 0
     assert "calibration_error_percent" not in metrics["confidence"]
@@ -126,8 +104,4 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
     ],
 )
 def test_flags_of_the_other_way_to_fit_are_refused(flags, what, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tf_landmarks.fit", f"--data={tmp_path}", *flags], capture_output=True, text=True,
-        check=False, cwd=commands.ROOT, env=commands.ENVIRONMENT,
-    )  # fmt: skip
-    assert done.returncode == 2 and what in done.stderr
+    assert what in run("-m", "tf_landmarks.fit", f"--data={tmp_path}", *flags, code=2)

@@ -6,8 +6,8 @@ import cv2
 import pytest
 from PIL import Image
 
+from tests.commands import run
 from tests.evaluation import colour_blobs
-from tests.test_tools import run
 from tf_landmarks.data.geometry import Geometry
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
@@ -29,6 +29,7 @@ def test_match_finds_points_in_a_folder_and_says_how_sure_it_is(folder):
     said = run(
         "tools/match.py", f"--model={folder}/model", f"--table={folder}/data/train/landmarks.csv",
         "--image=b1.png", f"--data={folder}/data/test", "--normalizer=red,blue", f"--output={out}",
+        fresh=True,
     )  # fmt: skip
     assert "matched 4 images, 0 could not be read" in said
     assert "of 12 points, in 100.0 %" in said and "of red,blue" in said

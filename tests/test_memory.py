@@ -1,7 +1,6 @@
 """Tests of tools/memory.py: the table of networks, counted and measured."""
 
 import subprocess
-import sys
 
 import pytest
 
@@ -10,15 +9,13 @@ from tests import commands
 pytestmark = [pytest.mark.core, pytest.mark.system]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "tools/memory.py", *arguments]
-    return subprocess.run(
-        command, cwd=commands.ROOT, env=commands.ENVIRONMENT, capture_output=True, text=True
-    )
+def run(*arguments: str, fresh: bool = False) -> subprocess.CompletedProcess:
+    return commands.finished("tools/memory.py", *arguments, fresh=fresh)
 
 
 def test_a_network_is_counted_and_its_steps_are_measured():
-    done = run("--networks=small", "--image_size=96", "--batch_size=64")
+    # A process that was forked began with the memory of another.
+    done = run("--networks=small", "--image_size=96", "--batch_size=64", fresh=True)
     assert done.returncode == 0, done.stderr
     name, parameters, size, memory, peak, before = done.stdout.splitlines()[-1].split(" | ")
     # 1 143 168 elements: conv1 3 x 48 x 48 x 16; levels at 48, 24, 12, 6 of 14, 16, 16, 16 times their cells and

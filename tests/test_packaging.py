@@ -17,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from tests.test_tools import run
+from tests.commands import run
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tf_landmarks"
@@ -50,7 +50,7 @@ def test_a_wheel_holds_every_file_of_the_package(tmp_path):
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, tmp_path / "tf_landmarks", ignore=ignored)
     build = "import setuptools.build_meta; setuptools.build_meta.build_wheel('dist')"
-    run("-c", build, cwd=tmp_path)
+    run("-c", build, cwd=tmp_path, fresh=True)
     (path,) = (tmp_path / "dist").iterdir()
     with zipfile.ZipFile(path) as wheel:
         names = set(wheel.namelist())
@@ -73,7 +73,7 @@ def test_the_command_lists_its_commands_and_says_its_version(tmp_path):
     listed = run("-m", "tf_landmarks", cwd=tmp_path)
     assert listed == run("-m", "tf_landmarks", "--help", cwd=tmp_path)
     assert all(f"  {name}" in listed for name in COMMANDS)
-    said = run("-m", "tf_landmarks", "--version", cwd=tmp_path)
+    said = run("-m", "tf_landmarks", "--version", cwd=tmp_path, fresh=True)
     assert said == f"tf-landmarks {tf_landmarks.__version__}\n"
     said = run("-m", "tf_landmarks", "trian", cwd=tmp_path, code=2)
     assert "'trian' is not a command; the commands are train," in said

@@ -3,30 +3,16 @@
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import cv2
 import pytest
 
 from tests import commands
+from tests.commands import run
 from tests.conformance import cases
 from tf_landmarks.data import videos
 
 pytestmark = [pytest.mark.core, pytest.mark.system]
-
-
-def run(*arguments, code: int = 0, cwd: pathlib.Path = commands.ROOT) -> str:
-    """Runs Python in a folder, with the project at hand, and returns what it says."""
-    return run_command([sys.executable, *map(str, arguments)], code, cwd)
-
-
-def run_command(command: list[str], code: int = 0, cwd: pathlib.Path = commands.ROOT) -> str:
-    done = subprocess.run(
-        command, cwd=cwd, env=commands.ENVIRONMENT, capture_output=True, text=True
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +20,10 @@ def folder(tmp_path_factory) -> pathlib.Path:
     """Faces as files, and a model that was trained on them for two steps."""
     path = tmp_path_factory.mktemp("tools")
     sizes = ["--num_train=20", "--num_test=6", "--size=32"]
-    said = run("tools/synthetic_faces.py", f"--output={path}/faces", *sizes)
+    said = run("tools/synthetic_faces.py", f"--output={path}/faces", *sizes, fresh=True)
     assert "evaluate with --normalizer=left_eye,right_eye" in said
     common = [*cases.CASES[0].flags, "--batch_size=4", "--steps=2", "--validation_fraction=0.5"]
-    run_command(commands.train(*common, f"--data={path}/faces", f"--run_dir={path}/run"))
+    run(*commands.train(*common, f"--data={path}/faces", f"--run_dir={path}/run"))
     return path
 
 
@@ -45,7 +31,12 @@ def test_evaluate_prints_a_table_and_writes_metrics_report_and_overview(folder):
     arguments = [f"--model={folder}/run/export", f"--data={folder}/faces"]
     pck = ["--pck=0.1", "--pck_normalizer=box"]
     said = run(
-        "tools/evaluate.py", *arguments, "--normalizer=left_eye,right_eye", "--ridge=0.1", *pck
+        "tools/evaluate.py",
+        *arguments,
+        "--normalizer=left_eye,right_eye",
+        "--ridge=0.1",
+        *pck,
+        fresh=True,
     )
     written = folder / "run" / "evaluation"
     assert {p.name for p in written.glob("[!.]*")} == {
@@ -84,13 +75,19 @@ def test_predict_and_export_work_as_commands(folder):
     out = folder / "found"
     arguments = [f"--model={folder}/run/export", f"--input={folder}/faces/test", f"--output={out}"]
     look = ["--overlay_numbers", "--overlay_min_confidence=0.1"]
-    said = run("-m", "tf_landmarks.predict", *arguments, "--format=csv,overlay", *look)
+    said = run("-m", "tf_landmarks.predict", *arguments, "--format=csv,overlay", *look, fresh=True)
     assert "found landmarks in 6 images, 0 could not be read" in said
     assert len((out / "landmarks.csv").read_text().splitlines()) == 7
     said += run("-m", "tf_landmarks.predict", *arguments, "--format=json")
     assert f"wrote landmarks.csv, overlays in {out}" in said
     assert f"wrote landmarks.json in {out}" in said
-    said = run("-m", "tf_landmarks.export", f"--run_dir={folder}/run", f"--output={folder}/served")
+    said = run(
+        "-m",
+        "tf_landmarks.export",
+        f"--run_dir={folder}/run",
+        f"--output={folder}/served",
+        fresh=True,
+    )
     assert f"exported to {folder}/served/2" in said
 
 
@@ -100,6 +97,7 @@ def test_show_draws_sheets(folder):
         f"--model={folder}/run",
         f"--data={folder}/faces/test",
         f"--output={folder}/shown",
+        fresh=True,
     )
     written = {path.name for path in (folder / "shown").glob("[!.]*")}
     assert written == {
@@ -144,6 +142,7 @@ def test_manipulate_writes_a_sheet_and_a_video(folder):
         f"--target_image={images[2]},{images[3]},{images[4]}",
         "--landmarks=0,2",
         "--frames=6",
+        fresh=True,
     )
     assert cv2.imread(str(folder / "moved" / "sheet.png")).shape == (6 * 132 - 4, 7 * 132 - 4, 3)
     film = videos.Video(str(folder / "moved" / "motion.mp4"))
@@ -154,14 +153,14 @@ def test_manipulate_writes_a_sheet_and_a_video(folder):
 
 def test_timeline_shows_each_evaluation(folder):
     path = folder / "timeline"
-    said = run("tools/timeline.py", f"--run_dir={folder}/run", f"--output={path}")
+    said = run("tools/timeline.py", f"--run_dir={folder}/run", f"--output={path}", fresh=True)
     assert "steps 0, 2" in said and cv2.imread(str(path / "timeline.png")) is not None
 
 
 def test_few_labels_measures_all_on_the_same_draws(folder):
     arguments = [f"--models={folder}/run,{folder}/run", f"--data={folder}/faces", "--counts=5"]
     quick = ["--repeats=2", "--supervised=B", "--supervised_repeats=1", "--supervised_steps=2"]
-    run("tools/few_labels.py", *arguments, *quick, f"--output={folder}/few")
+    run("tools/few_labels.py", *arguments, *quick, f"--output={folder}/few", fresh=True)
     scores = json.loads((folder / "few" / "few_labels.json").read_text())
     ridges = {"ridge on 16 x 16 pixels", "ridge on HOG"}
     first, again = f"{folder}/run: IMM", f"{folder}/run: IMM (2)"
@@ -193,7 +192,8 @@ def test_label_curves_measures_what_is_missing_on_several_sets(folder, tmp_path)
 def test_audit_lists_labels_and_shows_the_worst(folder):
     out = folder / "audited"
     said = run(
-        "tools/audit.py", f"--model={folder}/run", f"--data={folder}/faces", f"--output={out}", "--count=5"
+        "tools/audit.py", f"--model={folder}/run", f"--data={folder}/faces", f"--output={out}", "--count=5",
+        fresh=True,
     )  # fmt: skip
     header, *rows = (out / "audit.csv").read_text().splitlines()
     assert header.startswith("file,landmark,x,y,model_x") and "times the usual" in said
@@ -204,7 +204,7 @@ def test_audit_lists_labels_and_shows_the_worst(folder):
 
 def test_compare_shows_models_side_by_side(folder):
     arguments = [f"--models={folder}/run,{folder}/run/export", f"--data={folder}/faces"]
-    said = run("tools/compare.py", *arguments, f"--output={folder}/both", "--columns=3")
+    said = run("tools/compare.py", *arguments, f"--output={folder}/both", "--columns=3", fresh=True)
     scores = json.loads((folder / "both" / "compare.json").read_text())
     titles = [f"{folder}/{name}: IMM, " for name in ("run", "run/export")]
     assert [name.startswith(t) for name, t in zip(scores, titles, strict=True)] == [True, True]

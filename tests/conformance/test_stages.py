@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -46,11 +44,7 @@ def tensors(run_dir) -> dict[str, np.ndarray]:
 def test_killed_in_each_stage_and_at_each_border_a_run_ends_at_the_same_bytes(folder, tmp_path):
     def run(name: str, kill_after: int, code: int) -> None:
         flags_of_run = arguments(folder, tmp_path / name, "--save_every=1")
-        done = subprocess.run(
-            [sys.executable, HERE / "train_toy.py", str(kill_after), *flags_of_run],
-            cwd=commands.ROOT, env=commands.ENVIRONMENT, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
+        commands.run(HERE / "train_toy.py", kill_after, *flags_of_run, code=code)
 
     run("whole", 0, 0)
     for step in KILLS:

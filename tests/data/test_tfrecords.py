@@ -4,13 +4,13 @@ import io
 import json
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests import commands
 from tests.training.test_input_pipeline import Plain, take
 from tf_landmarks.data import image_files, sources, tfrecords
 from tf_landmarks.data.geometry import Geometry
@@ -126,11 +126,10 @@ def test_batches_of_records_are_those_of_the_files(tmp_path):
         np.testing.assert_array_equal(one["images"], other["images"])
 
 
-def prepare(tmp_path, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, ROOT / "tools/prepare_data.py", f"--data={tmp_path / 'images'}",
-         f"--output={tmp_path / 'out' / 'mine'}", "--shards=2", *arguments],
-        capture_output=True, text=True, timeout=120,
+def prepare(tmp_path, *arguments, fresh: bool = False) -> subprocess.CompletedProcess:
+    return commands.finished(
+        "tools/prepare_data.py", f"--data={tmp_path / 'images'}", f"--output={tmp_path / 'out' / 'mine'}",
+        "--shards=2", *arguments, fresh=fresh,
     )  # fmt: skip
 
 
@@ -169,7 +168,7 @@ def test_the_tool_shrinks_large_images(tmp_path):
     smooth = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[np.newaxis, :, np.newaxis], (32, 1, 3))
     (folder / "a.png").write_bytes(png(smooth))
     (folder / "b.png").write_bytes(png(smooth[:10, :12]))
-    assert prepare(tmp_path, "--max_side=16").returncode == 0
+    assert prepare(tmp_path, "--max_side=16", fresh=True).returncode == 0
     source = sources.open_source(f"tfrecord:{tmp_path}/out/mine-*.tfrecord")
     assert source.read(0).shape == (8, 16, 3)
     assert np.abs(source.read(0)[4, :, 0] - np.linspace(6, 249, 16)).max() < 8

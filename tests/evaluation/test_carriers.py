@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from tests.commands import run
 from tests.evaluation import colour_blobs, patches
-from tests.test_tools import run
 from tf_landmarks.data import labelled, pf_pascal
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
@@ -214,7 +214,14 @@ def test_the_command_measures_annotated_images_and_lists(folder, alignment, tmp_
     patches.export(tmp_path / "model", geometry=SQUEEZED)
     patches.export(tmp_path / "spot", patches.RedSpot)
     flow = [f"--model={tmp_path}/spot", f"--flow={tmp_path}/model"]
-    said = run(tool, *flow, f"--data={folder}/data", "--num_pairs=2", f"--output={tmp_path}/one")
+    said = run(
+        tool,
+        *flow,
+        f"--data={folder}/data",
+        "--num_pairs=2",
+        f"--output={tmp_path}/one",
+        fresh=True,
+    )
     found = json.loads((tmp_path / "one" / "transfer.json").read_text())
     assert found["consistency_percent"]["model"] == pytest.approx(100 * MISSED / SIZE, abs=0.02)
     assert "mean over 6 points of 2 pairs" in said

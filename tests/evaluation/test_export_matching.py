@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.commands import run
 from tests.evaluation import colour_blobs
-from tests.test_tools import run
 from tf_landmarks import run_directory
 from tf_landmarks.data import labelled
 from tf_landmarks.data.geometry import Geometry
@@ -96,7 +96,7 @@ def test_what_cannot_be_measured_is_refused_in_words(folder, monkeypatch):
 
 def test_the_command_prints_and_writes_them(folder, tmp_path):
     common = [f"--model={folder}/model", f"--data={folder}/data", f"--output={tmp_path}/out"]
-    said = run("tools/measure_matching.py", *common, "--exact", "--shuffle", "--seed=3")
+    said = run("tools/measure_matching.py", *common, "--exact", "--shuffle", "--seed=3", fresh=True)
     found = json.loads((tmp_path / "out" / "matching.json").read_text())
     assert found["matching"] == "contrast" and found["exact"] and found["seed"] == 3
     assert found["same"] < 3 < found["untrained"]["same"]

@@ -2,16 +2,15 @@
 
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.commands import run
 from tests.conformance import cases
 from tests.conformance.test_methods import parse
 from tests.evaluation.test_segmentation import squares, write_split
-from tests.test_tools import run_command
 from tf_landmarks import flags
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import mask_segmentation, segmentation, segmented
@@ -127,9 +126,9 @@ def test_models_and_classes_that_do_not_fit_are_refused(run_dir, parts, tmp_path
 
 
 def test_the_command_prints_and_writes(run_dir, tmp_path):
-    said = run_command(
-        [sys.executable, "-c", _TOOL, f"--run_dir={run_dir}", f"--data={run_dir.parent}/data",
-         "--classes=2", "--merge=2:1", "--epochs=3", f"--output={tmp_path}/out"]
+    said = run(
+        "-c", _TOOL, f"--run_dir={run_dir}", f"--data={run_dir.parent}/data",
+         "--classes=2", "--merge=2:1", "--epochs=3", f"--output={tmp_path}/out", fresh=True,
     )  # fmt: skip
     facts = json.loads((tmp_path / "out" / "segmentation.json").read_text())
     modes = ["mean_mask", "untrained", "frozen", "finetuned"]

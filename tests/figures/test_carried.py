@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.commands import run
 from tests.evaluation import patches
-from tests.test_tools import run
 from tf_landmarks import coordinates
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.evaluation.carriers import WAYS, Carrier
@@ -88,7 +88,7 @@ def test_the_command_takes_points_in_pixels_of_the_picture(tmp_path):
         f"--target_image={tmp_path}/b.png",
         f"--output={tmp_path}/out",
     ]
-    run("tools/show_flow.py", *common, "--points=10.5,20:30,30")
+    run("tools/show_flow.py", *common, "--points=10.5,20:30,30", fresh=True)
     assert (tmp_path / "out" / "flow.png").exists()
     said = run("tools/show_flow.py", *common, "--points=60,20", "--overwrite", code=2)
     assert "(60, 20) is outside of --image=" in said

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 from PIL import Image
 
+from tests import commands
 from tf_landmarks import artifacts, flags, methods
 from tf_landmarks.data import sources
 from tf_landmarks.layers import frozen_network, pretrained
@@ -148,12 +147,9 @@ def test_grey_images_are_refused_by_the_command_before_anything_is_made(tmp_path
     greys = [flat(i, i, i) for i in range(0, 200, 2)]
     greys[3] = flat(255, 0, 0)  # a single image with colour does not help
     data = write_images(tmp_path / "images", greys)
-    found = subprocess.run(
-        [
-            sys.executable, "-m", "tf_landmarks.train", "--method=colorization", f"--data={data}",
-            f"--run_dir={tmp_path}/run",
-        ],
-        capture_output=True, text=True, timeout=120, cwd=ROOT, check=False,
+    found = commands.finished(
+        "-m", "tf_landmarks.train", "--method=colorization", f"--data={data}",
+        f"--run_dir={tmp_path}/run",
     )  # fmt: skip
     assert found.returncode == 2
     assert found.stderr.endswith(  # TensorFlow 2.21 greets before

@@ -147,14 +147,7 @@ try:
 except ValueError as error:
     print("refused:", error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=commands.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.stdout + done.stderr
+    return commands.run("-c", script, fresh=True)  # a fork writes what it says to a file
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
@@ -242,10 +235,9 @@ def test_the_names_of_a_batch_are_those_of_its_images():
 
 
 def test_a_run_with_a_loss_that_is_not_finite_stops_and_says_on_which_images(few_faces, tmp_path):
-    done = subprocess.run(
-        command(few_faces, tmp_path, "--steps=9", "--save_every=1", "--fse_learning_rate=1e30"),
-        cwd=commands.ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = commands.finished(
+        *command(few_faces, tmp_path, "--steps=9", "--save_every=1", "--fse_learning_rate=1e30")
+    )
     assert done.returncode == 2
     assert "error: step 2 failed: " in done.stderr and "not finite" in done.stderr
     assert done.stderr.count("face") >= 4 and "Traceback" not in done.stderr

@@ -44,9 +44,7 @@ def make_images(folder: pathlib.Path, count: int, bad: int = 0) -> str:
 
 
 def command(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        commands.train(*arguments), capture_output=True, text=True, timeout=120, cwd=commands.ROOT
-    )
+    return commands.finished(*commands.train(*arguments))
 
 
 def test_a_run_that_can_be_made_passes(tmp_path):

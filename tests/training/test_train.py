@@ -3,7 +3,6 @@
 import json
 import pathlib
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -39,15 +38,7 @@ def train(folder, run_dir, *arguments, case: cases.Case = cases.CASES[0]) -> str
     command = commands.train(
         *case.flags, f"--data={folder}", *fixed, *arguments, eager="--replicas=2" not in arguments
     )
-    done = subprocess.run(
-        command,
-        check=True,
-        cwd=commands.ROOT,
-        env=commands.ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout
+    return commands.run(*command)
 
 
 def train_here(folder, run_dir, *arguments) -> None:
