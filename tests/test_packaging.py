@@ -89,6 +89,11 @@ def test_a_command_has_the_flags_of_its_module_and_of_no_other(tmp_path):
     assert "Unknown command line flag 'input'" in said
 
 
+@pytest.mark.parametrize("name", ["evaluate", "export", "fit", "predict"])
+def test_what_a_command_refuses_by_its_flags_waits_for_no_tensorflow(name):
+    run("-c", f"import sys, tf_landmarks.{name}; sys.exit('tensorflow' in sys.modules)", fresh=True)
+
+
 def test_tools_work_from_any_folder(tmp_path):
     sizes = ["--num_train=2", "--num_test=1", "--size=32"]
     run(ROOT / "tools" / "synthetic_faces.py", "--output=faces", *sizes, cwd=tmp_path)

@@ -14,7 +14,6 @@ from absl import flags, logging
 
 from tf_landmarks import run_directory
 from tf_landmarks.errors import UserError
-from tf_landmarks.visualize import overlays
 
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace results of the same names in --output")
 
@@ -59,6 +58,10 @@ class ResultFolder:
         Raises:
             OSError: If it cannot be written; an earlier file of this name is then as it was.
         """
+        from tf_landmarks.visualize import (
+            overlays,
+        )  # brings TensorFlow, which a refusal does without
+
         return self._write(name, overlays.encode_png(picture))
 
     def write_json(self, name: str, content) -> str:
