@@ -39,7 +39,10 @@ def test_labels_teach_on_crops_and_points_come_back_in_the_whole_picture(folder)
         "30 pictures are cut to boxes of" in said and "the labelled points of an image" not in said
     )
     assert json.loads(next(model.glob("export/2/assets.extra/facts.json")).read_text())["crop"] == "auto"  # fmt: skip
-    assert "--crop: auto in the run, none now" in run(*fit, code=2)
+    said = run(*fit, code=2)
+    assert "--crop: auto in the run, none now" in said
+    # Small objects are told what to do about them.
+    assert "span 2 of the 64 pixels that the network sees" in said and "--crop=auto finds what moves" in said  # fmt: skip
     predict = ["-m", "tf_landmarks.predict", f"--model={model}", f"--input={data}/test"]
     run(*predict, f"--output={folder}/found", "--format=csv,overlay")
     # Two steps teach nothing: points lie around the middle of what the network sees, which is the animal.
@@ -57,12 +60,6 @@ def test_labels_teach_on_crops_and_points_come_back_in_the_whole_picture(folder)
     metrics = json.loads((folder / "measured" / "metrics.json").read_text())
     # Of the side of a box, and not of the picture: a landmark is at most half an animal off.
     assert 0 < metrics["nme_percent"] < 50
-
-
-def test_small_objects_are_told_what_to_do_about_them(folder):
-    data = ["-m", "tf_landmarks.fit", f"--data={folder}/data", f"--output={folder}/small"]
-    said = run(*data, "--steps=1")
-    assert "span 2 of the 64 pixels that the network sees" in said and "--crop=auto finds what moves" in said  # fmt: skip
 
 
 def test_a_method_without_labels_trains_on_boxes_of_a_table(folder):
