@@ -244,10 +244,10 @@ def test_a_run_with_a_loss_that_is_not_finite_stops_and_says_on_which_images(few
     assert saved_steps(tmp_path / "checkpoints") == ["ckpt-1.index", "untrained.index"]
 
 
-def test_a_dry_run_measures_and_writes_nothing(tmp_path):
+def test_a_dry_run_measures_and_writes_nothing(few_faces, tmp_path):
     options = cases.methods.METHODS["imm"].options_class(**CASE.options)
     run = RunOptions(
-        data="made_faces", run_dir=str(tmp_path / "run"), batch_size=4, image_size=32,
+        data=few_faces, run_dir=str(tmp_path / "run"), batch_size=4, image_size=32,
         num_landmarks=4, steps=7_200_000, precision="float32", cache_mib=0.0,
     )  # fmt: skip
     began = time.monotonic()

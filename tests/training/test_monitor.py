@@ -133,7 +133,7 @@ def test_a_feature_model_warns_with_the_remedies_of_its_method(folder, monkeypat
 
 
 @pytest.mark.system
-def test_the_best_evaluation_is_exported(tmp_path, monkeypatch):
+def test_the_best_evaluation_is_exported(few_faces, tmp_path, monkeypatch):
     scores = iter([5.0, 2.0, 3.0])
 
     def measure(self):
@@ -142,7 +142,13 @@ def test_the_best_evaluation_is_exported(tmp_path, monkeypatch):
     monkeypatch.setattr(monitor.Monitor, "measure", measure)
     options = methods.METHODS["imm"].options_class(**CASE.options)
     run = dataclasses.replace(
-        RUN, run_dir=str(tmp_path), steps=4, eval_every=2, save_every=1, keep_best=True
+        RUN,
+        data=few_faces,
+        run_dir=str(tmp_path),
+        steps=4,
+        eval_every=2,
+        save_every=1,
+        keep_best=True,
     )
     trainer.train(
         run, options

@@ -41,19 +41,19 @@ def train(folder, run_dir, *arguments, case: cases.Case = cases.CASES[0]) -> str
     return commands.run(*command)
 
 
-def train_here(folder, run_dir, *arguments) -> None:
+def train_here(folder, run_dir, *arguments, case: cases.Case = cases.QUICK) -> None:
     """Does in this process what the command does but for its export."""
     fixed = ["--batch_size=4", "--precision=float32", f"--data={folder}", f"--run_dir={run_dir}"]
-    run, options = parse([*cases.QUICK.flags, *fixed, *arguments])
+    run, options = parse([*case.flags, *fixed, *arguments])
     trainer.check(run, options)
     trainer.train(run, options)
 
 
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory) -> pathlib.Path:
-    """A run of two steps in float32."""
+    """A run of two steps."""
     path = tmp_path_factory.mktemp("trained")
-    train(folder, path, "--steps=2", "--precision=float32")
+    train_here(folder, path, "--steps=2", "--log_every=2", case=cases.CASES[0])
     return path
 
 
