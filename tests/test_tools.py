@@ -177,7 +177,7 @@ def test_label_curves_measures_what_is_missing_on_several_sets(folder, tmp_path)
     (out / "runs" / "faces-imm-0").symlink_to(folder / "run")
     command = ["tools/label_curves.py", f"--data={folder}", f"--sets={table}", f"--output={out}", "--supervised=",
                "--counts=2,all", "--repeats=3", "--methods=imm"]  # fmt: skip
-    said = run(*command)
+    said = run(*command, fresh=True)
     assert "faces: imm with 2 labels" in said and "training" not in said
     lines = (out / "label_curves.txt").read_text().splitlines()
     assert lines[2] == "| labelled images | imm | ridge on 16 x 16 pixels | ridge on HOG |"
