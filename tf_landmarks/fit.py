@@ -3,11 +3,13 @@
     python -m tf_landmarks.fit --data=my_data --unlabelled=walk.mp4 --output=runs/named
     python -m tf_landmarks.fit --model=runs/named --finetune --data=my_data,more_data --unlabelled=walk.mp4 --steps=200 --output=runs/named_2
     python -m tf_landmarks.fit --model=runs/mine --data=my_data
+    python -m tf_landmarks.fit --guide=runs/mine/named --data=my_data --output=runs/guided
     python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
 `--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
 labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. A small animal in a large picture is
-cut out first: `--crop=auto`. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
+cut out first: `--crop=auto`. With `--guide`, what another export finds in the unlabelled images teaches it
+at first. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
 linear map; the run itself stays as it was learned.
 """
 
@@ -69,18 +71,28 @@ _BOXES = flags.DEFINE_string(
     "",
     "a table of boxes to cut out instead: file,frame,left,top,width,height in pixels",
 )
+_GUIDE = flags.DEFINE_string(
+    "guide",
+    "",
+    "an export that finds the same landmarks, as python -m tf_landmarks.fit --model=RUN writes it of a run that learned without "
+    "labels: what it finds in unlabelled images teaches the network at first. For one label, or a few",
+)
 _OUTPUT = flags.DEFINE_string(
     "output", "", "where to write; <model>/named, or the run folder runs/named_<data>, if not given"
 )
 
 #: The flags of each way to fit, which the other does not take.
-_OF_A_HEAD, _OF_A_NETWORK = ("head", "protocol"), ("unlabelled", "frames", "steps", "rotation")
+_OF_A_HEAD, _OF_A_NETWORK = (
+    ("head", "protocol"),
+    ("unlabelled", "frames", "steps", "rotation", "guide"),
+)
 
 #: What flags of a run that it trains are called here.
 _CALLED = {
     "--data": "--unlabelled",
     "--init_from": "--model",
     "--semisupervised_draw_seed": "--seed",
+    "--semisupervised_guide": "--guide",
     "--semisupervised_labels": "--data",
     "--semisupervised_num_labels": "--num_images",
     "--semisupervised_warp_rotation": "--rotation",
@@ -114,6 +126,7 @@ def _train_network() -> None:
     run, options = naming.run_of_labels(
         _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
         _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
+        _GUIDE.value,
     )  # fmt: skip
     if _FINETUNE.value:
         naming.check_same_landmarks(_MODEL.value, options)

@@ -36,6 +36,10 @@ _SUPERVISED = flags.DEFINE_list(
 _SUPERVISED_REPEATS = flags.DEFINE_integer(
     "supervised_repeats", 1, "their draws: each is a training", lower_bound=1
 )
+_GUIDE = flags.DEFINE_enum(
+    "guide", "", ["", "dve", "contrastlandmark"],
+    "of the --methods, one whose features guide semisupervised in a row of its own, as python -m tf_landmarks.fit --guide",
+)  # fmt: skip
 _STEPS = flags.DEFINE_integer("supervised_steps", None, "as for tools/evaluate.py", lower_bound=1)
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "of trainings and draws")
 _TRAIN = flags.DEFINE_string("train_flags", "", "further flags of all trainings, with spaces")
@@ -52,6 +56,10 @@ def main(_) -> None:
             raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
         if not all(seed.isdecimal() for seed in _SEEDS.value):
             raise UserError(f"--seeds={','.join(_SEEDS.value)} must be numbers from 0 up")
+        if _GUIDE.value and _GUIDE.value not in presets:
+            raise UserError(
+                f"--guide={_GUIDE.value} is none of --methods={','.join(_METHODS.value)}"
+            )
         sets = label_curves.read_sets(_SETS.value, methods.METHODS, _ONLY.value)
         for one in sets:
             if not os.path.isdir(os.path.join(_DATA.value, one.name)):
@@ -108,6 +116,7 @@ def _measure(cells, one, runs: dict[str, str], seed: int) -> None:
         protocols,
         rivals,
         supervised,
+        taught,
     )
     from tf_landmarks.evaluation.supervised_networks import UNet
     from tf_landmarks.evaluation.yardstick import make_yardstick
@@ -133,6 +142,9 @@ def _measure(cells, one, runs: dict[str, str], seed: int) -> None:
             ),
         )  # fmt: skip
     networks = [supervised.make(name, _STEPS.value, one.rotation) for name in _SUPERVISED.value]
+    if _GUIDE.value:
+        guide = ExportedModel(runs[_GUIDE.value])
+        networks.append(taught.Taught(_STEPS.value or 0, one.rotation, guide))
     for rival in (*rivals.ridges(_RIVALS.value), *networks):
         keep(
             rival.title + (f", {_STEPS.value} steps" if rival in networks and _STEPS.value else ""),

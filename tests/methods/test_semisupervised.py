@@ -66,6 +66,47 @@ def test_the_agreement_is_ramped_in_over_the_middle_half(done, share):
     np.testing.assert_allclose(losses.totals["model"], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("done", "share"), [(0, 1.0), (40, 1.0), (60, 0.5), (80, 0.0), (99, 0.0)])
+def test_the_guide_teaches_at_first_as_far_as_it_agrees_with_itself(done, share):
+    found = tf.random.stateless_uniform([4, 3, 2], [3, 4], -0.8, 0.8)
+    again = found + tf.random.stateless_normal([4, 3, 2], [5, 6], 0.0, 0.05)
+    unknown = tf.constant([1.0, 1.0, np.nan])[:, tf.newaxis]  # it knows nothing of one landmark
+    batch = {}
+
+    def guide(images):
+        is_warped = tf.reduce_all(tf.equal(images, batch["warped"]))
+        warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")
+        return unknown * tf.where(is_warped, annotated.moved_points(warp, again), found)
+
+    model = make(warp=STRONG, guide_weight=3.0, guide_tolerance=0.2)
+    model._guide = guide
+    model.start_stage(model.stages[0], 100)
+    model.steps_done.assign(done)
+    batch.update(batch_of(model))
+    warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")
+    goals, others = (np.array(unknown * annotated.moved_points(warp, p)) for p in (found, again))
+    goals[(np.abs(goals) > 1).any(-1)] = np.nan
+    trust = np.exp(-np.square(goals - others).sum(-1) / 0.2**2)
+    both = tf.concat([batch["labelled"], batch["warped"]], 0)
+    logits = model.network(both, training=True)[4:]
+    expected = float(annotated_points.heatmap_loss(logits, goals, BLOB_STD, 0.1, weights=trust))
+    losses = model.compute_losses(batch, training=True)
+    terms = {name: float(value) for name, value in losses.terms.items()}
+    # Once it is silent, nobody asks it.
+    assert terms["guided"] == pytest.approx(expected * (share > 0), rel=1e-4)
+    ramp = np.clip((done / 100 - 0.25) / 0.5, 0, 1)
+    total = terms["labelled"] + ramp * terms["agreement"] + 3.0 * share * terms["guided"]
+    assert float(losses.totals["model"]) == pytest.approx(total, rel=1e-5)
+    assert expected > 0.1 and np.nanmin(trust) < 0.9
+
+
+def test_a_guide_that_points_elsewhere_in_a_warped_image_is_not_believed():
+    model = make(warp=STRONG, guide_tolerance=1e-3)
+    model._guide = lambda images: tf.fill([4, 3, 2], tf.reduce_mean(images))
+    model.start_stage(model.stages[0], 100)
+    assert float(model.compute_losses(batch_of(model), training=True).terms["guided"]) < 1e-3
+
+
 def test_no_gradient_reaches_the_teacher_and_the_agreement_moves_the_network():
     model = make(ramp_start=-1.0, ramp_end=-0.5)
     model.start_stage(model.stages[0], 10)
@@ -122,6 +163,12 @@ def test_some_labels_are_those_that_few_labels_draws():
 def test_what_does_not_fit_is_refused(options, what):
     with pytest.raises(UserError, match=what):
         make(**options)
+
+
+def test_a_guide_without_unlabelled_images_is_refused():
+    options = dataclasses.replace(OPTIONS, guide="runs/x", agreement=0.0)
+    with pytest.raises(UserError, match="takes none: leave one out"):
+        Semisupervised.check(ModelSpec(64, 3), options)
 
 
 def test_names_are_those_of_the_labels():

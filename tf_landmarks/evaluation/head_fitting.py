@@ -9,9 +9,11 @@
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.data.labelled import LabelledImages
@@ -165,6 +167,40 @@ class HeadLearner(rivals.Rival):
             return test.to_image(self.model.geometry, pixels)
 
         return learn
+
+
+class Guide:
+    """Prototypes of some labelled images, found again in what another network is to learn from.
+
+    Args:
+        model: An export that yields features.
+        train: The images of which some are labelled.
+    """
+
+    def __init__(self, model: ExportedModel, train: LabelledImages):
+        self._features = model.levels_function(all_levels=True)
+        self._matched = model.descriptor_levels
+        self._size = model.geometry.size
+        self._inputs, self._points = network_view(model, train)
+
+    def __call__(self, rows: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Fits prototypes to rows, and returns what finds all A landmarks by them, see `ExportedPoints`; NaN for those without a label."""
+        points = self._points[rows]
+        known = np.flatnonzero(np.isfinite(points).all(axis=-1).any(axis=0))
+        names = tuple(map(str, known))
+        given = self._inputs[rows], points[:, known]
+        head = fit_head("prototype", self._features, self._matched, names, *given)
+        order = np.full(points.shape[1], len(known))
+        order[known] = np.arange(len(known))
+
+        def find(images: tf.Tensor) -> tf.Tensor:
+            if images.shape[1] != self._size:
+                images = tf.image.resize(images, (self._size, self._size), antialias=True)
+            found = head(self._features(images)).points
+            unknown = tf.fill([tf.shape(found)[0], 1, 2], float("nan"))
+            return tf.gather(tf.concat([found, unknown], axis=1), order, axis=1)
+
+        return find
 
 
 def network_view(model: ExportedModel, images: LabelledImages) -> tuple[np.ndarray, np.ndarray]:

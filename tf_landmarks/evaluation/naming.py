@@ -84,6 +84,7 @@ def run_of_labels(
     seed: int,
     run_dir: str,
     crop: cropping.Cropping = cropping.NONE,
+    guide: str = "",
 ) -> tuple[RunOptions, SemisupervisedOptions]:
     """The run that teaches a network the landmarks of annotated images.
 
@@ -97,6 +98,7 @@ def run_of_labels(
         seed: Of the run and of the draw.
         run_dir: Where it is kept; "" for a folder of the data's name.
         crop: What is cut out of all images.
+        guide: An export that finds the same landmarks and teaches at first; "" for none.
 
     Raises:
         UserError: As `read_labelled`.
@@ -108,6 +110,7 @@ def run_of_labels(
         num_labels=num_images,
         labels_digest=images.digest,
         draw_seed=seed,
+        guide=guide,
     )
     options = dataclasses.replace(
         options, warp=dataclasses.replace(options.warp, rotation=rotation)

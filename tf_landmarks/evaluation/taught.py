@@ -1,6 +1,7 @@
 """What `python -m tf_landmarks.fit` learns from some labels and all unlabelled images, beside the rivals."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -8,8 +9,9 @@ import tensorflow as tf
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
-from tf_landmarks.evaluation import protocols, rivals
+from tf_landmarks.evaluation import head_fitting, protocols, rivals
 from tf_landmarks.evaluation.supervised_networks import UNet
+from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.methods import ModelSpec, semisupervised
 
 
@@ -20,15 +22,22 @@ class Taught(rivals.Rival):
     Attributes:
         steps: Of its training; the U-Net's if 0.
         rotation: Standard deviation of the rotation of its warps, degrees; the method's if None.
+        guide: A model that describes every place, of which prototypes of the same labels teach at first; none if None.
     """
 
     steps: int = 0
     rotation: float | None = None
+    guide: ExportedModel | None = None
 
     name = "semisupervised"
-    title = "U-Net, labels and unlabelled images"
     few_label_repeats = 3  # each is a training
     counts = ("all",)
+
+    @property
+    def title(self) -> str:
+        """What it is, for tables."""
+        by = "" if self.guide is None else f", guided by {self.guide.facts['method']}"
+        return f"U-Net, labels and unlabelled images{by}"
 
     def learner(
         self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
@@ -36,15 +45,21 @@ class Taught(rivals.Rival):
         geometry = Geometry(UNet.size)
         known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))
 
+        guide_by = None if self.guide is None else head_fitting.Guide(self.guide, train)
+
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
-            model = self._train(known, rows, seed + repeat)
+            model = self._train(known, rows, seed + repeat, guide_by and guide_by(rows))
             find = tf.function(lambda x: model.represent(x).points, autograph=False)
             return rivals.network_points(find, measured, known.points[rows], test, geometry)
 
         return learn
 
     def _train(
-        self, known: labelled_inputs.LabelledInputs, rows: np.ndarray, seed: int
+        self,
+        known: labelled_inputs.LabelledInputs,
+        rows: np.ndarray,
+        seed: int,
+        guide: Callable[[tf.Tensor], tf.Tensor] | None,
     ) -> semisupervised.Semisupervised:
         """Trains on all images, of which `rows` have labels, as a run does but for what it writes."""
         geometry, recipe = Geometry(UNet.size), UNet.recipe
@@ -55,7 +70,9 @@ class Taught(rivals.Rival):
             options = dataclasses.replace(options, warp=warp)
         tf.keras.utils.set_random_seed(seed)
         spec = ModelSpec(UNet.size, len(known.names))
-        model = semisupervised.Semisupervised(spec, options, {"labels": known.select(rows)})
+        model = semisupervised.Semisupervised(
+            spec, options, {"labels": known.select(rows), "guide": guide}
+        )
         model.build_variables()
         (stage,) = model.stages
         model.start_stage(stage, steps)

@@ -75,7 +75,8 @@ class Frozen(NamedTuple):
 
     Attributes:
         kind: Its class: a `Model`, of which the option names a run directory, a class of layers/pretrained.py,
-            of which it names a file of weights, or `LabelledInputs`, of which it names a folder.
+            of which it names a file of weights, `LabelledInputs`, of which it names a folder, or `ExportedPoints`, of
+            which it names an export.
         for_losses_only: Whether an export does without it.
     """
 

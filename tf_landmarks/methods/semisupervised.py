@@ -4,6 +4,12 @@ Labels teach as they always do. Unlabelled images teach by equivariance, the ide
 (Thewlis et al. 2017): on a warped image, the landmarks must be where the warp moves those of the image. What the
 latter are is said by a teacher, whose weights are moving averages of the network's (Tarvainen and Valpola 2017), as far as
 its heat maps are narrow; the term is ramped in once labels have taught something.
+
+A guide may teach before that: landmarks that something else finds in the unlabelled images, of which descriptors learned
+without labels are the case in mind (prototypes of one labelled image are right more often than what a network learns from it).
+It is believed as far as it says the same of an image and of its warped copy, warped as the network's own images are: descriptors
+that know nothing of how an object lies point elsewhere then. It falls silent while the network's own teacher is listened to more
+and more, whose eyes are better.
 """
 
 import dataclasses
@@ -16,6 +22,7 @@ from tf_landmarks.augment import annotated, tps, with_labels
 from tf_landmarks.data import labelled, labelled_inputs
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import soft_argmax, unet
+from tf_landmarks.layers.exported_points import ExportedPoints
 from tf_landmarks.losses import annotated_points
 from tf_landmarks.methods import base, optimizers, schedules
 
@@ -42,6 +49,15 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     ramp_start: float = base.option(0.25, "share of the steps at which that weight begins to rise")
     ramp_end: float = base.option(0.75, "share of the steps from which on it is whole")
     teacher_momentum: float = base.option(0.98, "of the teacher's weights, at each step")
+    guide: str = base.option(
+        "", "export that finds the same landmarks, whose answers on unlabelled images teach the network at first"
+    )  # fmt: skip
+    guide_weight: float = base.option(1.0, "weight of the agreement with the guide")
+    guide_tolerance: float = base.option(
+        0.1, "how far apart what the guide says of an image and of its warped copy may be; the image is 2 units wide"
+    )  # fmt: skip
+    guide_start: float = base.option(0.4, "share of the steps at which that weight begins to fall")
+    guide_end: float = base.option(0.8, "share of the steps from which on it is 0")
     entropy_weight: float = base.option(
         0.1, "weight of the cross-entropy of heat maps, beside the distance of their means"
     )
@@ -58,7 +74,8 @@ class Semisupervised(base.LandmarkModel):
 
     options_class = SemisupervisedOptions
     frozen_kinds: ClassVar = {
-        "labels": base.Frozen(labelled_inputs.LabelledInputs, for_losses_only=True)
+        "labels": base.Frozen(labelled_inputs.LabelledInputs, for_losses_only=True),
+        "guide": base.Frozen(ExportedPoints, for_losses_only=True),
     }
     learns_from_labels = True
     loss_layers = ("teacher",)
@@ -66,6 +83,7 @@ class Semisupervised(base.LandmarkModel):
     terms: ClassVar = {
         "labelled": "distance between heat maps' means and labels, with a tenth of their cross-entropy; should fall",
         "agreement": "the same on warped unlabelled images, towards where the warp moves what the teacher says of them",
+        "guided": "the same, towards where the warp moves what the guide finds, as far as it says the same of both; need not fall to 0, for it is often wrong",
         "confidence": "how narrow the teacher's heat maps are on unlabelled images, in (0, 1]; should rise",
     }
 
@@ -73,6 +91,7 @@ class Semisupervised(base.LandmarkModel):
         super().__init__(spec, options, frozen, **kwargs)
         labels = (frozen or {}).get("labels")
         self._labels = _drawn(labels, options) if labels else None
+        self._guide = (frozen or {}).get("guide")
         sync = spec.sync_batch_norm
         self.network = unet.HeatmapUNet(spec.num_landmarks, sync_batch_norm=sync)
         if options.agreement:
@@ -92,6 +111,10 @@ class Semisupervised(base.LandmarkModel):
             raise UserError(
                 f"--semisupervised_names names {len(names)} landmarks and --num_landmarks={spec.num_landmarks}; give "
                 "both as the annotations have them"
+            )
+        if options.guide and not options.agreement:
+            raise UserError(
+                "--semisupervised_guide teaches on unlabelled images, and --semisupervised_agreement=0 takes none: leave one out"
             )
         if spec.image_size % 8:
             raise UserError(
@@ -129,17 +152,24 @@ class Semisupervised(base.LandmarkModel):
         said = soft_argmax.joint_soft_argmax(self.teacher(batch["images"], training=training))
         control = tps.control_grid(with_labels.CONTROL_SIDE)
         warp = tps.Warp(control, batch["warp"], "shifted")
-        goals = annotated.moved_points(warp, said.landmarks)
-        inside = tf.reduce_all(tf.abs(goals) <= 1.0, axis=-1, keepdims=True)
-        goals = tf.stop_gradient(tf.where(inside, goals, float("nan")))
         confidence = tf.stop_gradient(soft_argmax.confidence(said))
-        agreement = self._distance(of_warped, goals, confidence)
+        agreement = self._distance(of_warped, _goals(warp, said.landmarks), confidence)
         total = labelled + options.agreement * self._ramp() * agreement
         terms = {
             "labelled": labelled,
             "agreement": agreement,
             "confidence": tf.reduce_mean(confidence),
         }
+        if self._guide is not None:
+            weight = options.guide_weight * (
+                1.0 - self._share(options.guide_start, options.guide_end)
+            )
+            terms["guided"] = tf.cond(  # who is silent need not look
+                weight > 0.0,
+                lambda: self._guided(of_warped, batch, warp),
+                lambda: 0.0,
+            )
+            total += weight * terms["guided"]
         return base.Losses({"model": total}, terms)
 
     def after_step(self) -> None:
@@ -168,12 +198,29 @@ class Semisupervised(base.LandmarkModel):
             logits, points, BLOB_STD, self.options.entropy_weight, weights=weights
         )
 
+    def _guided(
+        self, of_warped: tf.Tensor, batch: dict[str, tf.Tensor], warp: tps.Warp
+    ) -> tf.Tensor:
+        """The distance to what the guide says of images, as far as it says the same of them warped."""
+        goals = _goals(warp, self._guide(batch["images"]))
+        apart = tf.reduce_sum(tf.square(goals - self._guide(batch["warped"])), axis=-1)
+        trust = tf.exp(-apart / self.options.guide_tolerance**2)
+        return self._distance(of_warped, goals, tf.stop_gradient(trust))
+
     def _ramp(self) -> tf.Tensor:
-        options = self.options
-        share = tf.cast(self.steps_done, tf.float32) / self._steps
-        return tf.clip_by_value(
-            (share - options.ramp_start) / (options.ramp_end - options.ramp_start), 0.0, 1.0
-        )
+        return self._share(self.options.ramp_start, self.options.ramp_end)
+
+    def _share(self, start: float, end: float) -> tf.Tensor:
+        """How far training is on the way from one share of its steps to another, in [0, 1]."""
+        done = tf.cast(self.steps_done, tf.float32) / self._steps
+        return tf.clip_by_value((done - start) / (end - start), 0.0, 1.0)
+
+
+def _goals(warp: tps.Warp, points: tf.Tensor) -> tf.Tensor:
+    """Where a warp moves points `[B, A, 2]`, without gradient; NaN beyond the image."""
+    goals = annotated.moved_points(warp, points)
+    inside = tf.reduce_all(tf.abs(goals) <= 1.0, axis=-1, keepdims=True)
+    return tf.stop_gradient(tf.where(inside, goals, float("nan")))
 
 
 def _drawn(

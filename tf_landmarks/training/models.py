@@ -9,7 +9,8 @@ import tensorflow as tf
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import pretrained
+from tf_landmarks.layers import exported_points, pretrained
+from tf_landmarks.layers.exported_points import ExportedPoints
 from tf_landmarks.methods.base import Frozen, Model, ModelSpec
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints
@@ -49,7 +50,7 @@ def make_model(run: RunOptions, options, for_training: bool = True) -> Model:
     """
     kind = methods.MODELS[run.method]
     frozen = {
-        name: _load_frozen(needed, getattr(options, name), f"--{run.method}_{name}", run)
+        name: _load_frozen(needed, getattr(options, name), f"--{run.method}_{name}", run, options)
         for name, needed in _frozen_kinds(kind, options, for_training).items()
     }
     model = kind(model_spec(run), options, **({"frozen": frozen} if kind.frozen_kinds else {}))
@@ -94,6 +95,8 @@ def check_frozen(method: str, options) -> None:
             _read_kind(frozen, place, flag)
         elif frozen.kind is labelled_inputs.LabelledInputs:
             labelled_inputs.check(place, flag)
+        elif frozen.kind is ExportedPoints:
+            exported_points.check(place, flag)
         else:
             pretrained.check(place, flag)
 
@@ -107,9 +110,11 @@ def _frozen_kinds(kind: type[Model], options, for_training: bool) -> Mapping[str
     }
 
 
-def _load_frozen(frozen: Frozen, place: str, flag: str, run: RunOptions):
+def _load_frozen(frozen: Frozen, place: str, flag: str, run: RunOptions, options):
     if frozen.kind is labelled_inputs.LabelledInputs:
         return labelled_inputs.read(place, run.geometry, run.cropping)
+    if frozen.kind is ExportedPoints:
+        return ExportedPoints(place, flag, options.names.split(","), run.geometry)
     if not issubclass(frozen.kind, Model):
         return pretrained.load(place, flag)
     _read_kind(frozen, place, flag)

@@ -1,0 +1,70 @@
+"""An export that names landmarks, as part of a loss: what it finds in images teaches another network."""
+
+import json
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tf_landmarks import run_directory
+from tf_landmarks.data.geometry import Geometry
+from tf_landmarks.errors import UserError
+
+
+class ExportedPoints:
+    """The landmarks that an export finds, `[B, S, S, 3]` in [0, 1] to `[B, A, 2]` (y, x) in the corner convention.
+
+    Args:
+        path: An export folder, whose newest version is taken, or one version of it.
+        flag: The flag that named it, for messages.
+        names: Of the A landmarks, in the order wanted.
+        geometry: How images became what the function is called with.
+
+    Raises:
+        UserError: If there is no export, it does not find these landmarks, or it sees another part of the images.
+    """
+
+    def __init__(self, path: str, flag: str, names: Sequence[str], geometry: Geometry):
+        self._facts = check(path, flag)
+        own = self._facts["names"]
+        if missing := [name for name in names if name not in own]:
+            raise UserError(f"{flag}={path} finds {', '.join(own)}, and no {missing[0]}")
+        self._size = self._facts["geometry"].pop("size")
+        seen = Geometry(geometry.size, **self._facts["geometry"])
+        if seen != geometry:
+            raise UserError(
+                f"{flag}={path} sees other parts of images ({seen}) than the network that it is to teach ({geometry}): train "
+                "its run with the same --crop_fraction, --keep_aspect and --border"
+            )
+        self._order = [own.index(name) for name in names]
+        with run_directory.plain_path(run_directory.find_version(path)) as plain:
+            self._model = tf.saved_model.load(plain)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Finds the landmarks; no gradient passes."""
+        if images.shape[1] != self._size:
+            images = tf.image.resize(images, (self._size, self._size), antialias=True)
+        points = self._model.predict_inputs(tf.cast(images, tf.float32))
+        return tf.stop_gradient(tf.gather(points, self._order, axis=1))
+
+
+def check(path: str, flag: str) -> dict:
+    """Returns what an export says of itself, without loading it.
+
+    Raises:
+        UserError: If there is no export, or it does not find named landmarks.
+    """
+    try:
+        version = run_directory.find_version(path)
+    except UserError as error:
+        raise UserError(f"{flag}={path}: {error}") from error
+    with open(
+        os.path.join(version, run_directory.EXTRA, run_directory.FACTS), encoding="utf-8"
+    ) as file:
+        facts = json.load(file)
+    if not facts.get("names"):
+        raise UserError(
+            f"{flag}={path} has no names for what it finds; python -m tf_landmarks.fit --model=RUN --data=LABELLED gives a run names "
+            "by a few labels, and exports it to RUN/named"
+        )
+    return facts
