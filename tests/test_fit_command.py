@@ -49,6 +49,14 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
         "-m", "tf_landmarks.fit", f"--model={tmp_path}/run", f"--data={tmp_path}/data", code=2
     )
     assert "--overwrite replaces it" in again
+    guided = ["-m", "tf_landmarks.fit", f"--guide={tmp_path}/run/named", f"--data={tmp_path}/data", "--num_images=3",
+              "--steps=2", f"--output={tmp_path}/guided"]  # fmt: skip
+    assert "  guided " in run(*guided)
+    facts = next((tmp_path / "guided" / "export").glob("2/assets.extra/facts.json")).read_text()
+    assert json.loads(facts)["names"] == colour_blobs.NAMES
+    guided[2] = f"--guide={tmp_path}/run"
+    said = run(*guided, f"--output={tmp_path}/other", code=2)
+    assert "has no names for what it finds; python -m tf_landmarks.fit --model=RUN" in said
 
 
 @pytest.mark.core
@@ -99,6 +107,7 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
         (["--head=ridge"], "--head is for heads on a run, which --model names"),
         (["--model=runs/none", "--steps=3"], "--steps is for a network that is trained"),
         (["--model=runs/none"], "--model=runs/none is no run folder"),
+        (["--model=runs/none", "--guide=x"], "--guide is for a network that is trained"),
         (["--finetune"], "--finetune goes on from an earlier fit; name its run by --model"),
         (["--finetune", "--model=runs/none", "--head=ridge"], "--head is for heads on a run"),
     ],

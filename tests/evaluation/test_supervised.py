@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.evaluation import toy_data
+from tests.evaluation import colour_blobs, toy_data
 from tf_landmarks.data import labelled
+from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import protocols, supervised
+from tf_landmarks.evaluation import head_fitting, protocols, supervised, taught
 from tf_landmarks.evaluation.supervised_networks import NETWORKS
+from tf_landmarks.inference.exported import ExportedModel
 
 LINEAR = protocols.PROTOCOLS["linear"]
 
@@ -132,12 +134,32 @@ def test_unlabelled_images_are_those_of_the_training_part(tmp_path):
     assert np.nanmax(np.abs(changed - found)) > 0
 
 
+@pytest.mark.system
+def test_prototypes_of_the_same_labels_guide_where_a_model_is_given(tmp_path):
+    points = colour_blobs.random_points(6, seed=5)
+    points[:, 2] = np.nan  # nobody labels the blue ones
+    colour_blobs.write_part(tmp_path / "train", points)
+    colour_blobs.write_part(tmp_path / "test", colour_blobs.random_points(2, seed=6))
+    train, test = (labelled.read_split(str(tmp_path / part)) for part in ("train", "test"))
+    model = ExportedModel(colour_blobs.export(tmp_path, Geometry(32)))
+    find = head_fitting.Guide(model, train)(np.array([0, 2]))
+    seen, truth = head_fitting.network_view(model, train)
+    for images in (seen, np.repeat(np.repeat(seen, 2, axis=1), 2, axis=2)):
+        found = find(tf.constant(images / np.float32(255))).numpy()
+        assert np.abs(found - truth)[:, :2].max() < 0.2 and np.isnan(found[:, 2]).all()
+    rivals = [taught.Taught(2, guide=guide) for guide in (model, None)]
+    assert rivals[0].title.endswith(", guided by colours")
+    rows = np.array([0, 2])
+    guided, alone = (rival.learner(train, test, LINEAR, 0)(rows, 0) for rival in rivals)
+    assert np.isnan(guided[:, 2]).all() and np.abs(guided - alone)[:, :2].max() > 0
+
+
 def test_what_is_asked_for_stands_in_the_recipe():
     rival = supervised.make("unet", steps=7, rotation=180.0)
     assert (rival.recipe.steps, rival.recipe.strength.rotation, rival.size) == (7, 180.0, 64)
     assert supervised.make("unet").recipe == NETWORKS["unet"].recipe
-    taught = supervised.make("semisupervised", 7, 180.0)
-    assert (taught.steps, taught.rotation) == (7, 180.0)
+    both = supervised.make("semisupervised", 7, 180.0)
+    assert (both.steps, both.rotation) == (7, 180.0)
     unknown = r"--supervised=C is unknown; it takes unet, A, B, semisupervised"
     with pytest.raises(UserError, match=unknown):
         supervised.make("C")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_landmarks.inference.exported import Prediction
+from tf_landmarks.inference.exported import Prediction, ViewsPrediction
 
 
 class CornerModel:
@@ -34,4 +34,4 @@ class ManyViewsModel(CornerModel):
 
     def predict(self, images):
         found = super().predict(images)
-        return found._replace(spread=np.tile(np.float32([0.5, 1.0]), [len(images), 1]))
+        return ViewsPrediction(*found, np.tile(np.float32([0.5, 1.0]), [len(images), 1]))

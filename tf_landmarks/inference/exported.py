@@ -24,13 +24,24 @@ class Prediction(NamedTuple):
     Attributes:
         landmarks: `[N, K, 2]` float32 (x, y) in pixels of each image.
         confidence: `[N, K]` float32 in (0, 1].
-        spread: `[N, K]` float32 pixels: how far apart the answers to several views of an image are, the root of the mean
-            square; None of exports that look at each image once.
     """
 
     landmarks: np.ndarray
     confidence: np.ndarray
-    spread: np.ndarray | None = None
+
+
+class ViewsPrediction(NamedTuple):
+    """The same by an export that looks at several views of each image.
+
+    Attributes:
+        landmarks: See `Prediction`.
+        confidence: Likewise.
+        spread: `[N, K]` float32 pixels: how far apart the answers to the views are, the root of the mean square.
+    """
+
+    landmarks: np.ndarray
+    confidence: np.ndarray
+    spread: np.ndarray
 
 
 class ExportedModel:
@@ -159,7 +170,7 @@ class ExportedModel:
         )
         return KnownImages(paths, fingerprints)
 
-    def predict(self, images: Iterable[np.ndarray]) -> Prediction:
+    def predict(self, images: Iterable[np.ndarray]) -> Prediction | ViewsPrediction:
         """Finds landmarks.
 
         Args:
@@ -175,7 +186,8 @@ class ExportedModel:
         """
         self.check_finds_landmarks()
         run = self._signatures["predict_images"]
-        return _predict(run, images, self.num_landmarks, self.num_views > 1)
+        kind = Prediction if self.num_views == 1 else ViewsPrediction
+        return _predict(run, images, self.num_landmarks, kind)
 
     def predict_untrained(self, images: Iterable[np.ndarray]) -> Prediction:
         """The same by the network as it was before training, the baseline of every evaluation."""
@@ -349,10 +361,13 @@ def _load(path: str):
 
 
 def _predict(
-    run, images: Iterable[np.ndarray], num_landmarks: int, with_spread: bool = False
-) -> Prediction:
+    run,
+    images: Iterable[np.ndarray],
+    num_landmarks: int,
+    kind: type[Prediction | ViewsPrediction] = Prediction,
+) -> Prediction | ViewsPrediction:
     """Runs a signature over images of any sizes, in batches of equal size."""
-    keys = Prediction._fields[: 2 + with_spread]
+    keys = kind._fields
     found: dict[int, tuple[np.ndarray, ...]] = {}
     for rows, batch in image_batches.in_batches(images):
         outputs = run(images=tf.constant(batch))
@@ -366,4 +381,4 @@ def _predict(
     for row, values in found.items():
         for array, value in zip(arrays.values(), values, strict=True):
             array[row] = value
-    return Prediction(**arrays)
+    return kind(**arrays)

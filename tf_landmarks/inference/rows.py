@@ -8,7 +8,7 @@ from absl import logging
 
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.boxes import Box
-from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.inference.exported import ExportedModel, ViewsPrediction
 from tf_landmarks.inference.image_batches import BATCH, BATCH_BYTES
 
 
@@ -96,7 +96,8 @@ def read_in_batches(
 def predict(model: ExportedModel, rows: Sequence[PredictionRow]) -> list[PredictionRow]:
     """Returns the rows, in their order, with landmarks where there is an image."""
     found = model.predict([r.crop for r in rows if r.image is not None])
-    spreads = [None] * len(found.landmarks) if found.spread is None else found.spread
+    has_spread = isinstance(found, ViewsPrediction)
+    spreads = found.spread if has_spread else [None] * len(found.landmarks)
     found = iter(zip(*found[:2], spreads, strict=True))
     predicted = []
     for row in rows:

@@ -205,7 +205,9 @@ class Semisupervised(base.LandmarkModel):
         goals = _goals(warp, self._guide(batch["images"]))
         apart = tf.reduce_sum(tf.square(goals - self._guide(batch["warped"])), axis=-1)
         trust = tf.exp(-apart / self.options.guide_tolerance**2)
-        return self._distance(of_warped, goals, tf.stop_gradient(trust))
+        # 0 where a point is missing, whose NaN the gradient would be multiplied by.
+        trust = tf.stop_gradient(tf.where(tf.math.is_finite(trust), trust, 0.0))
+        return self._distance(of_warped, goals, trust)
 
     def _ramp(self) -> tf.Tensor:
         return self._share(self.options.ramp_start, self.options.ramp_end)
