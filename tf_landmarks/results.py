@@ -58,9 +58,8 @@ class ResultFolder:
         Raises:
             OSError: If it cannot be written; an earlier file of this name is then as it was.
         """
-        from tf_landmarks.visualize import (
-            overlays,
-        )  # brings TensorFlow, which a refusal does without
+        # Brings TensorFlow, which a refusal does without.
+        from tf_landmarks.visualize import overlays
 
         return self._write(name, overlays.encode_png(picture))
 

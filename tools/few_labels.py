@@ -14,7 +14,6 @@ import dataclasses
 from absl import flags, logging
 
 from tf_landmarks import cli, results
-from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import head_kinds
 
 _MODELS = flags.DEFINE_list("models", None, "export folders, or run folders", required=True)
@@ -52,21 +51,25 @@ def main(_) -> None:
     """Parses flags, measures, draws."""
     with cli.plain_errors():
         from tf_landmarks.data import labelled
-        from tf_landmarks.evaluation import landmark_regression, protocols, rivals, supervised
+        from tf_landmarks.evaluation import (
+            few_labels,
+            landmark_regression,
+            protocols,
+            rivals,
+            supervised,
+        )
         from tf_landmarks.evaluation.yardstick import make_yardstick
         from tf_landmarks.inference.exported import ExportedModel
         from tf_landmarks.visualize import charts
 
         protocol = protocols.resolve(_PROTOCOL.value)
         output = results.ResultFolder(_OUTPUT.value, ["few_labels.json", "few_labels.png"])
-        if not all(c == "all" or (c.isdecimal() and int(c)) for c in _COUNTS.value):
-            raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
+        counts = few_labels.parse_counts(_COUNTS.value)
         ridges = rivals.ridges(_RIVALS.value)
         networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
         models = [ExportedModel(path) for path in _MODELS.value]
         train, test = labelled.read_splits(_DATA.value, "test", crop=_CROP(*models))
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
-        counts = [c if c == "all" else int(c) for c in _COUNTS.value]
         scores = {}
         for path, model in zip(_MODELS.value, models, strict=True):
             name = f"{path}: {model.facts['method'].upper()}"
@@ -87,10 +90,7 @@ def main(_) -> None:
             _log(rival.title, scores[rival.title])
         rows = {k: [dataclasses.asdict(s) for s in v] for k, v in scores.items()}
         output.write_json("few_labels.json", rows)
-        series = {
-            name: tuple(zip(*((s.n, s.mean, s.std) for s in found), strict=True))
-            for name, found in scores.items()
-        }
+        series = {name: few_labels.series(found) for name, found in scores.items()}
         charts.means_with_spread(
             series, {}, "labelled images", f"error (NME), % of {_NORMALIZER.value}"
         ).savefig(output.path_of("few_labels.png"), dpi=150)

@@ -49,11 +49,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write to, or to go on i
 def main(_) -> None:
     """Parses flags, then trains and measures what is missing, set by set."""
     with cli.plain_errors():
-        from tf_landmarks.evaluation import label_curves
+        from tf_landmarks.evaluation import few_labels, label_curves
 
         presets = {name: _preset(name) for name in _METHODS.value}
-        if not all(c == "all" or (c.isdecimal() and int(c)) for c in _COUNTS.value):
-            raise UserError(f"--counts={','.join(_COUNTS.value)} must be numbers from 1 up, or all")
+        counts = few_labels.parse_counts(_COUNTS.value)
         if not all(seed.isdecimal() for seed in _SEEDS.value):
             raise UserError(f"--seeds={','.join(_SEEDS.value)} must be numbers from 0 up")
         if _GUIDE.value and _GUIDE.value not in presets:
@@ -72,7 +71,7 @@ def main(_) -> None:
         for seed in map(int, _SEEDS.value):
             for one in sets:
                 runs = {name: _train(preset, name, one, seed) for name, preset in presets.items()}
-                _measure(cells, one, runs, seed)
+                _measure(cells, one, runs, counts, seed)
                 _write(cells, sets)
 
 
@@ -104,7 +103,7 @@ def _train(preset: str, method: str, one, seed: int) -> str:
     return run
 
 
-def _measure(cells, one, runs: dict[str, str], seed: int) -> None:
+def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: int) -> None:
     """Measures what is missing of one set, quick contestants first."""
     import numpy as np
 
@@ -129,8 +128,8 @@ def _measure(cells, one, runs: dict[str, str], seed: int) -> None:
     yardstick = make_yardstick(geometry, test, one.normalizer, protocol)
 
     def keep(name: str, repeats: int, measure) -> None:
-        counts = cells.missing(one.name, name, seed, _COUNTS.value, repeats, total)
-        for score in measure(counts, repeats) if counts else ():
+        missing = cells.missing(one.name, name, seed, counts, repeats, total)
+        for score in measure(missing, repeats) if missing else ():
             logging.info("%s: %s with %d labels: %.1f %%", one.name, name, score.n, score.mean)
             cells.add(label_curves.Cell(one.name, name, seed, score))
 
@@ -157,7 +156,7 @@ def _measure(cells, one, runs: dict[str, str], seed: int) -> None:
 
 def _write(cells, sets) -> None:
     """Writes the table and the picture of all that is measured."""
-    from tf_landmarks.evaluation import label_curves
+    from tf_landmarks.evaluation import few_labels, label_curves
     from tf_landmarks.visualize import charts
 
     lines, panels = [], {}
@@ -166,10 +165,7 @@ def _write(cells, sets) -> None:
         if not found:  # of a later turn
             continue
         lines += [f"`{one.name}`, % of {one.normalizer}:", "", *label_curves.table(found), ""]
-        series = {
-            name: tuple(zip(*((s.n, s.mean, s.std) for s in scores), strict=True))
-            for name, scores in found.items()
-        }
+        series = {name: few_labels.series(scores) for name, scores in found.items()}
         panels[one.name] = series, f"error, % of\n{one.normalizer}"
     with run_directory.open_whole(os.path.join(_OUTPUT.value, "label_curves.txt")) as file:
         file.write("\n".join(lines))

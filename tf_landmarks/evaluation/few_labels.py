@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from tf_landmarks.data import labelled as labelled_
+from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation.protocols import Examples, Protocol
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
@@ -32,6 +33,28 @@ class FewLabelScore:
     draws: tuple[float, ...]
     predicted: float
 
+    @classmethod
+    def of(cls, n: int, draws: Sequence[float], predicted: float) -> "FewLabelScore":
+        """The score that draws make."""
+        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+        return cls(n, float(np.mean(draws)), spread, tuple(draws), predicted)
+
+
+def parse_counts(words: Sequence[str]) -> list[int | str]:
+    """Numbers of labels as `--counts` takes them.
+
+    Raises:
+        UserError: If a word is neither a number from 1 up nor "all".
+    """
+    if not all(word == "all" or (word.isdecimal() and int(word)) for word in words):
+        raise UserError(f"--counts={','.join(words)} must be numbers from 1 up, or all")
+    return [word if word == "all" else int(word) for word in words]
+
+
+def series(scores: Sequence[FewLabelScore]) -> tuple[tuple, ...]:
+    """Numbers of labels, means and spreads, as `charts.means_with_spread` draws them."""
+    return tuple(zip(*((score.n, score.mean, score.std) for score in scores), strict=True))
+
 
 def curve(
     protocol: Protocol,
@@ -49,7 +72,7 @@ def curve(
         train: What labelled images are drawn from, in the files' sorted order.
         test: `[M, K, 2]` landmarks of the images measured on.
         yardstick: What they are measured against.
-        counts: See `each`.
+        counts: See `measure`.
         repeats: Draws per n; the protocol's if not given.
         seed: From 0 up.
 
@@ -62,22 +85,10 @@ def curve(
         return protocol.fit(train.select(rows), seed, few=True).predict(test)
 
     repeats = repeats or protocol.few_label_repeats
-    return measure(predict, train.points, yardstick, counts, repeats, seed)
+    return list(measure(predict, train.points, yardstick, counts, repeats, seed))
 
 
 def measure(
-    predict: Callable[[np.ndarray, int], np.ndarray],
-    labels: np.ndarray,
-    yardstick: Yardstick,
-    counts: Sequence[int | str],
-    repeats: int | None = None,
-    seed: int = 0,
-) -> list[FewLabelScore]:
-    """The test error of whatever learns from the labels of some images, see `each`."""
-    return list(each(predict, labels, yardstick, counts, repeats, seed))
-
-
-def each(
     predict: Callable[[np.ndarray, int], np.ndarray],
     labels: np.ndarray,
     yardstick: Yardstick,
@@ -119,5 +130,4 @@ def each(
             errors = yardstick.errors(predict(rows, repeat), few=True)
             draws.append(landmark_errors.nme_percent(errors))
             shares.append(np.isfinite(errors).sum() / num_points)
-        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-        yield FewLabelScore(n, float(np.mean(draws)), spread, tuple(draws), float(np.mean(shares)))
+        yield FewLabelScore.of(n, draws, float(np.mean(shares)))

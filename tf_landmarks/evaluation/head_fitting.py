@@ -21,7 +21,7 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import feature_ridge, fit, protocols, rivals
 from tf_landmarks.evaluation.head_kinds import KINDS
 from tf_landmarks.inference.exported import ExportedModel
-from tf_landmarks.layers import heads
+from tf_landmarks.layers import exported_points, heads
 
 #: What `auto` chooses from, and the labelled images below which it does not ask: a ridge wants more.
 AUTO, LEAST_TO_CHOOSE = ("prototype", "ridge"), 10
@@ -194,9 +194,7 @@ class Guide:
         order[known] = np.arange(len(known))
 
         def find(images: tf.Tensor) -> tf.Tensor:
-            if images.shape[1] != self._size:
-                images = tf.image.resize(images, (self._size, self._size), antialias=True)
-            found = head(self._features(images)).points
+            found = head(self._features(exported_points.resized(images, self._size))).points
             unknown = tf.fill([tf.shape(found)[0], 1, 2], float("nan"))
             return tf.gather(tf.concat([found, unknown], axis=1), order, axis=1)
 

@@ -88,6 +88,11 @@ class Cell:
     seed: int
     score: FewLabelScore
 
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """What it is the score of; of two with one key, the later one is kept."""
+        return self.set, self.contestant, self.seed, self.score.n
+
 
 class Cells:
     """The numbers of a file, to which each new one is added when it is measured.
@@ -131,11 +136,7 @@ class Cells:
             total: How many images have labels.
         """
         key = (set_, contestant, seed)
-        draws = {
-            cell.score.n: len(cell.score.draws)
-            for cell in self.found
-            if (cell.set, cell.contestant, cell.seed) == key
-        }
+        draws = {c.score.n: len(c.score.draws) for c in self.found if c.key[:3] == key}
         wanted = {total if count == "all" else int(count) for count in counts}
         return sorted(
             n for n in wanted if n <= total and draws.get(n, 0) < (1 if n == total else repeats)
@@ -143,7 +144,7 @@ class Cells:
 
     def add(self, cell: Cell) -> None:
         """Adds a number, and writes all."""
-        self.found = [c for c in self.found if not _same(c, cell)] + [cell]
+        self.found = [c for c in self.found if c.key != cell.key] + [cell]
         with run_directory.open_whole(self._path) as file:
             file.writelines(json.dumps(dataclasses.asdict(c)) + "\n" for c in self.found)
 
@@ -179,17 +180,9 @@ def _words(score: FewLabelScore | None) -> str:
 
 
 def _pooled(scores: Sequence[FewLabelScore]) -> FewLabelScore:
-    draws = tuple(draw for score in scores for draw in score.draws)
-    spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+    draws = [draw for score in scores for draw in score.draws]
     predicted = float(np.mean([score.predicted for score in scores]))
-    return FewLabelScore(scores[0].n, float(np.mean(draws)), spread, draws, predicted)
-
-
-def _same(one: Cell, other: Cell) -> bool:
-    def key(cell: Cell) -> tuple:
-        return cell.set, cell.contestant, cell.seed, cell.score.n
-
-    return key(one) == key(other)
+    return FewLabelScore.of(scores[0].n, draws, predicted)
 
 
 def _from_json(row: Mapping) -> Cell:

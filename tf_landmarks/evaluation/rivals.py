@@ -225,7 +225,7 @@ def measure(
         repeats or rival.few_label_repeats,
         seed,
     )
-    return RivalScore(rival, yardstick.errors(by_all, few=True), scores)
+    return RivalScore(rival, yardstick.errors(by_all, few=True), list(scores))
 
 
 def few_label_scores(
@@ -252,7 +252,7 @@ def few_label_scores(
     """
     learn = _learner(rival, train, test, geometry, yardstick, seed)
     repeats = repeats or rival.few_label_repeats
-    return few_labels.each(learn, train.points, yardstick, counts, repeats, seed)
+    return few_labels.measure(learn, train.points, yardstick, counts, repeats, seed)
 
 
 def _learner(

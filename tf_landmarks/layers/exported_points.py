@@ -42,10 +42,16 @@ class ExportedPoints:
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Finds the landmarks; no gradient passes."""
-        if images.shape[1] != self._size:
-            images = tf.image.resize(images, (self._size, self._size), antialias=True)
-        points = self._model.predict_inputs(tf.cast(images, tf.float32))
+        images = resized(tf.cast(images, tf.float32), self._size)
+        points = self._model.predict_inputs(images)
         return tf.stop_gradient(tf.gather(points, self._order, axis=1))
+
+
+def resized(images: tf.Tensor, size: int) -> tf.Tensor:
+    """What one network sees, `[B, S, S, 3]`, as another one of that size does."""
+    if images.shape[1] == size:
+        return images
+    return tf.image.resize(images, (size, size), antialias=True)
 
 
 def check(path: str, flag: str) -> dict:
