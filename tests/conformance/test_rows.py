@@ -15,7 +15,7 @@ from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.data import labelled
 from tf_landmarks.evaluation import head_fitting, protocols, yardstick
 from tf_landmarks.layers import weights
-from tf_landmarks.training import models, trainer, warm_start
+from tf_landmarks.training import initial_weights, models, trainer, warm_start
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.run_data import RunData
 
@@ -146,6 +146,7 @@ def test_commands_find_their_data_samples_and_annotations(row, place, monkeypatc
         models, "check_frozen", lambda *_: None
     )  # made by other commands, see above
     monkeypatch.setattr(warm_start, "check", lambda *_: None)
+    monkeypatch.setattr(initial_weights, "check", lambda *_: None)  # of a file to be downloaded
     for command in trainings(row):
         # In a folder of its own: those of the commands may hold runs that were made narrow below.
         trainer.check(*parse(command, f"--run_dir={tmp_path}/run"))
