@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from absl import logging
@@ -55,8 +55,6 @@ def predict_folder(
     smooth.check(source)
     boxes = crop.boxes_of_source(source, "--input")
     run_directory.make_folder(output)
-    num_found, first_error = 0, ""
-    num_unsure = np.zeros(model.num_landmarks, int)
     to = destination.Destination(
         output, model.landmark_names, source, look, str(smooth), model.num_views > 1
     )
@@ -66,16 +64,7 @@ def predict_folder(
             stack.push(one.abandon)
         batches = rows.read_in_batches(source, boxes=boxes)
         found = itertools.chain.from_iterable(rows.predict(model, batch) for batch in batches)
-        for row in smooth(found):
-            if row.landmarks is not None:
-                num_found += 1
-                num_unsure += row.confidence < UNKNOWN
-            if row.error and not first_error:
-                first_error = f"{row.file}: {row.error}"
-            for one in outputs:
-                one.write(row)
-        for one in outputs:
-            one.close()
+        num_found, num_unsure, first_error = _write(smooth(found), outputs, model.num_landmarks)
     if missing := [line for one in outputs for line in one.missing()]:
         raise UserError("; ".join(missing))
     if not num_found:
@@ -83,6 +72,28 @@ def predict_folder(
     unsure = np.flatnonzero(2 * num_unsure > num_found).tolist()
     _warn_of_unsure(unsure, model.landmark_names, crop.kind != "none")
     return num_found, len(source) - num_found
+
+
+def _write(
+    found: Iterable[rows.PredictionRow], outputs: Sequence["_Output"], num_landmarks: int
+) -> tuple[int, np.ndarray, str]:
+    """Writes all rows and ends the outputs.
+
+    Returns:
+        In how many rows landmarks were found, in how many each was not sure, and what the first error is, "" if there is none.
+    """
+    num_found, num_unsure, first_error = 0, np.zeros(num_landmarks, int), ""
+    for row in found:
+        if row.landmarks is not None:
+            num_found += 1
+            num_unsure += row.confidence < UNKNOWN
+        if row.error and not first_error:
+            first_error = f"{row.file}: {row.error}"
+        for one in outputs:
+            one.write(row)
+    for one in outputs:
+        one.close()
+    return num_found, num_unsure, first_error
 
 
 def _warn_of_unsure(points: Sequence[int], names: Sequence[str], is_cut_out: bool) -> None:

@@ -1,12 +1,9 @@
 """A run from its options to its last checkpoint, stage after stage."""
 
-import contextlib
-import gc
 import os
 import re
 import shlex
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -15,7 +12,7 @@ from absl import logging
 from tf_landmarks import flags, methods, run_directory
 from tf_landmarks.augment import sampling
 from tf_landmarks.errors import UserError
-from tf_landmarks.methods.base import NOT_FINITE, FeatureModel, LandmarkModel, Model, Stage
+from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model, Stage
 from tf_landmarks.methods.schedules import LearningRate
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import (
@@ -23,7 +20,7 @@ from tf_landmarks.training import (
     checkpoints,
     initial_weights,
     models,
-    numerics,
+    plain_errors,
     strategy,
     untrained,
     warm_start,
@@ -32,7 +29,7 @@ from tf_landmarks.training.batch_norm import BatchNormReestimation
 from tf_landmarks.training.callbacks import Span
 from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.monitor import Monitor
-from tf_landmarks.training.preemption import InterruptedTraining, Interruption, WorkerLostError
+from tf_landmarks.training.preemption import InterruptedTraining, Interruption
 from tf_landmarks.training.run_data import RunData
 
 
@@ -106,7 +103,7 @@ def train(run: RunOptions, options) -> RunData:
     data.check_stages(model.stages)  # refused before there is a run directory
     with strategy.output_folder(run.run_dir) as output:
         training = _Training(run, options, devices, model, data, output)
-        with _plain_data_errors(data):
+        with plain_errors.of_data(data):
             training.prepare(is_new)
             training.run_stages()
     data.bad.check()
@@ -265,7 +262,7 @@ class _Training:
         )  # fmt: skip
         with Interruption() as interruption:
             stop = callbacks.StopOnSignal(span, interruption, self._saved, run.save_every)
-            with _plain_step_errors(model, data):
+            with plain_errors.of_step(model, data):
                 model.fit(
                     _batches(data, stage, run, span.start, self._devices),
                     epochs=1,
@@ -335,51 +332,6 @@ def _batches(
         return batches.map(lambda batch: tf.nest.map_structure(split, batch)).unbatch()
 
     return devices.distribute_datasets_from_function(of_worker)
-
-
-@contextlib.contextmanager
-def _plain_step_errors(model: Model, data: RunData) -> Iterator[None]:
-    """Says what TensorFlow's errors mean that a step may end with."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        if NOT_FINITE not in str(error):
-            raise
-        step = int(model.steps_done.numpy())
-        reason = numerics.explain(model, *data.training_batch(model.stage, step))
-        raise UserError(f"step {step + 1} failed: {reason}") from error
-    except strategy.WORKER_ERRORS as error:
-        _, count = strategy.worker()
-        if count == 1:
-            raise
-        raise WorkerLostError(
-            f"one of the {count} workers is gone ({str(error).splitlines()[0][:200]}); start all of "
-            "them again with the same command, and they go on from the last checkpoint"
-        ) from error
-
-
-@contextlib.contextmanager
-def _plain_data_errors(data: RunData) -> Iterator[None]:
-    """Says which files are bad where TensorFlow, whose pipeline met them, gives a traceback."""
-    try:
-        yield
-    except BaseException as error:
-        _end_pipelines(error)
-        if isinstance(error, tf.errors.OpError):
-            data.bad.check()
-        raise
-
-
-def _end_pipelines(error: BaseException) -> None:
-    """Frees the iterators that an error's traceback holds, and so ends their threads.
-
-    Else the process would hang: a Python that exits lets no thread in any more, and waits for the
-    pipeline, whose threads wait to read an image in Python.
-    """
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__context__
-    gc.collect()
 
 
 def _check_same_images(run: RunOptions, data: RunData) -> None:
