@@ -19,7 +19,7 @@ from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model
-from tf_landmarks.training import checkpoints, logged, models, trainer
+from tf_landmarks.training import checkpoints, initial_weights, logged, models, trainer
 from tf_landmarks.training.input_pipeline import ImageSet
 
 EAGER = True
@@ -189,6 +189,7 @@ def test_every_flagfile_parses_and_its_sizes_fit_its_networks(path, monkeypatch)
     monkeypatch.chdir(CONFIGS.parent)
     run, options = flags.read(str(path))
     monkeypatch.setattr(models, "check_frozen", lambda *_: None)  # which a user brings
+    monkeypatch.setattr(initial_weights, "check", lambda *_: None)  # and so weights of a file
     if run.method == "generation":
         options = dataclasses.replace(options, detector="runs/lmdis")
     if run.method == "semisupervised":  # which a user brings too
