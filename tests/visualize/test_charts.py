@@ -61,3 +61,14 @@ def test_counts_have_whole_numbers_for_labels():
 def test_values_that_reach_zero_have_a_linear_axis():
     figure = charts.curves({"training": ([1, 2], [1.0, 0.0])}, "mse")
     assert figure.axes[0].get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("panels", [{"a": ["one"]}, {"a": ["one"], "b": ["one", "two"]}])
+def test_each_contestant_of_panels_is_in_their_legend_once(panels):
+    line = ([1, 5], [4.0, 3.0], [1.0, 1.0])
+    figure = charts.panels_of_means(
+        {title: (dict.fromkeys(names, line), "error") for title, names in panels.items()}, "labels"
+    )
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == list(dict.fromkeys(name for one in panels.values() for name in one))

@@ -128,13 +128,14 @@ def _draw_means(
     names: Sequence[str] = (),
 ) -> None:
     """Draws lines with error bars over counts on a logarithmic axis; the place in `names` gives a line its colour."""
+    is_named = bool(names) or len(series) > 1
     names = names or list(series)
     for name, (x, means, spreads) in series.items():
         place = names.index(name)
         axes.errorbar(
             x, means, spreads, color=_SERIES_COLORS[place % len(_SERIES_COLORS)],
             marker="osD^vPX*"[place % 8], ls=DASHES[place // len(_SERIES_COLORS) % len(DASHES)],
-            ms=4, capsize=3, lw=1.4, label=name if len(names) > 1 else None,
+            ms=4, capsize=3, lw=1.4, label=name if is_named else None,
         )  # fmt: skip
     axes.set_xscale("log")
     ticks = _apart(sorted({count for x, _, _ in series.values() for count in x}))
