@@ -20,6 +20,8 @@ def _tensorflow_version() -> tuple[int, int]:
 
 if _tensorflow_version() >= (2, 16):
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+# oneDNN's kernels, up to 2.7 times as fast; by itself TensorFlow turns them on with AVX-512 alone.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # TensorFlow's start-up chatter would bury the few lines that matter; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -210,3 +210,20 @@ def test_dilated_levels_have_the_weights_of_the_plain_ones_and_what_these_say_be
 def test_more_dilated_levels_than_have_a_stride_are_refused():
     with pytest.raises(ValueError, match="dilated_levels=4"):
         resnet.ResNet(narrow("resnet18"), GroupedBatchNormalization, dilated_levels=4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_pointwise_convolution_of_few_channels_has_the_gradient_of_its_cells(stride):
+    # Of oneDNN's own strided kernel with fewer than eight channels it is wrong (AVX2).
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((4, 12, 12, 4)).astype(np.float32)
+    layer = resnet.conv(20, 1, stride)
+    cells = images[:, ::stride, ::stride]
+    weights = rng.standard_normal((4, *cells.shape[1:3], 20)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        out = resnet.convolve(layer, tf.constant(images))
+        loss = tf.reduce_sum(out * weights)
+    kernel = layer.kernel.numpy()[0, 0]
+    np.testing.assert_allclose(out, cells @ kernel, atol=1e-4)
+    expected = np.einsum("nabc,nabd->cd", cells, weights)
+    np.testing.assert_allclose(tape.gradient(loss, layer.kernel)[0, 0], expected, atol=1e-3)

@@ -215,7 +215,7 @@ def uniform(fan_in: int) -> list[tf.keras.initializers.Initializer]:
 
 def conv(filters: int, side: int, stride: int = 1, dilation: int = 1) -> tf.keras.layers.Conv2D:
     """A convolution without bias for `convolve`; its kernel is drawn from N(0, 2 / (side^2 filters))."""
-    return tf.keras.layers.Conv2D(
+    return _Conv2D(
         filters,
         side,
         stride,
@@ -226,6 +226,20 @@ def conv(filters: int, side: int, stride: int = 1, dilation: int = 1) -> tf.kera
             2.0, "fan_out", "untruncated_normal"
         ),
     )
+
+
+class _Conv2D(tf.keras.layers.Conv2D):
+    """A convolution that, where its kernel is a single cell, leaves out cells before it and not while it multiplies.
+
+    The result is the same. Of kernels with a stride and fewer than eight input channels, oneDNN's gradient is wrong on
+    processors with AVX2 alone, and overwrites memory of others (TensorFlow 2.15 and 2.21).
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        if self.kernel_size != (1, 1):
+            return super().convolution_op(inputs, kernel)
+        rows, columns = self.strides
+        return tf.nn.conv2d(inputs[:, ::rows, ::columns], kernel, strides=1, padding="VALID")
 
 
 def convolve(layer: tf.keras.layers.Conv2D, images: tf.Tensor) -> tf.Tensor:
