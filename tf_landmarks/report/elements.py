@@ -143,14 +143,14 @@ class LandmarkHealth:
     """A row of `Health`.
 
     Attributes:
-        index: Of the discovered landmark.
+        label: Its number, and its name if it has one.
         marker: Its marker.
         confidence: Mean over the images, 0 to 1.
         values: Its other measures, as text.
         remark: What is wrong with it; empty where nothing is.
     """
 
-    index: int
+    label: str
     marker: Picture
     confidence: float
     values: tuple[str, ...]

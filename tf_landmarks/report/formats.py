@@ -1,4 +1,6 @@
-"""Numbers as words; also filters of the templates."""
+"""Numbers and landmarks in words; also filters of the templates."""
+
+from tf_landmarks.inference.exported import ExportedModel
 
 
 def quantity(count: int, noun: str) -> str:
@@ -15,3 +17,9 @@ def listed(words: list[str], last: str) -> str:
     """Joins words: "a", "a and b", "a, b and c", with `last` before the last one."""
     *others, end = words
     return f"{', '.join(others)} {last} {end}" if others else end
+
+
+def landmark_labels(model: ExportedModel) -> tuple[str, ...]:
+    """Returns what each landmark is called beside its marker: its number, and its name if labels gave it one."""
+    names = enumerate(model.landmark_names)
+    return tuple(f"{k} {name}" if model.given_names else name for k, name in names)

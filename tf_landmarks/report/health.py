@@ -1,12 +1,14 @@
 """The panel of the report about the health of landmarks, see metrics/unsupervised.py."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.methods import METHODS
 from tf_landmarks.metrics import unsupervised
-from tf_landmarks.report import curves, images
+from tf_landmarks.report import curves, formats, images
 from tf_landmarks.report.elements import Health, HealthVerdict, LandmarkHealth, Measures, Panel
 from tf_landmarks.report.formats import or_dash, quantity
 from tf_landmarks.training import logged
@@ -23,7 +25,7 @@ def health(model: ExportedModel, result: Discovery) -> Panel:
         warnings=tuple(f"{words[0].upper()}{words[1:]}." for words in measures["warnings"]),
         generator="" if measures["shuffle_ratio"] is None else _generator(measures),
         columns=_COLUMNS,
-        tables=_tables(measures, result.confidence.mean(axis=0)),
+        tables=_tables(measures, result.confidence.mean(axis=0), formats.landmark_labels(model)),
     )
     over_training = curves.health_charts(model)
     return Panel(
@@ -68,21 +70,24 @@ def _generator(measures: dict) -> str:
     )
 
 
-def _tables(measures: dict, confidence: np.ndarray) -> tuple[tuple[LandmarkHealth, ...], ...]:
+def _tables(
+    measures: dict, confidence: np.ndarray, labels: Sequence[str]
+) -> tuple[tuple[LandmarkHealth, ...], ...]:
     """Returns a row for each landmark, those that follow best first, in one table or two."""
     lags = np.array([np.nan if p["lag"] is None else p["lag"] for p in measures["points"]])
-    rows = tuple(_row(measures, int(k), confidence[k]) for k in np.argsort(lags, kind="stable"))
+    order = np.argsort(lags, kind="stable")
+    rows = tuple(_row(measures, int(k), confidence[k], labels[k]) for k in order)
     if len(rows) <= _ONE_TABLE:
         return (rows,)
     half = -(-len(rows) // 2)
     return rows[:half], rows[half:]
 
 
-def _row(measures: dict, k: int, confidence: float) -> LandmarkHealth:
+def _row(measures: dict, k: int, confidence: float, label: str) -> LandmarkHealth:
     point = measures["points"][k]
     misses = None if point["lag"] is None else 100 * point["lag"]
     return LandmarkHealth(
-        index=k,
+        label=label,
         marker=images.marker(k),
         confidence=float(confidence),
         values=(

@@ -8,7 +8,7 @@ from tf_landmarks.evaluation import attribution
 from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.evaluation.landmark_regression import Result
 from tf_landmarks.inference.exported import ExportedModel
-from tf_landmarks.report import images
+from tf_landmarks.report import formats, images
 from tf_landmarks.report.elements import Figure, Gallery, Legend, Matrix, Panel, Picture
 from tf_landmarks.visualize import grids, heatmaps, overlays
 
@@ -60,10 +60,7 @@ def discovered(model: ExportedModel, result: Discovery) -> Panel:
         (
             Legend(
                 tuple(images.marker(k) for k in range(model.num_landmarks)),
-                tuple(
-                    f"{k} {name}" if model.given_names else name
-                    for k, name in enumerate(model.landmark_names)
-                ),
+                formats.landmark_labels(model),
             ),
             Gallery(tuple(numbered(i) for i in _spread(len(result.test), 2)), size="large"),
             Gallery(tuple(figure(i) for i in _spread(len(result.test), 18))),
