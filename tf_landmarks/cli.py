@@ -22,6 +22,9 @@ if typing.TYPE_CHECKING:  # commands that take no such options start without Ten
     from tf_landmarks.options import RunOptions
 
 
+_TALKATIVE = ("tensorflow", "numexpr")  # libraries
+
+
 def run(main: Callable, groups: Mapping[str, Sequence[str]] | None = None) -> None:
     """Parses flags and runs a command's `main`, with log lines on standard output.
 
@@ -181,6 +184,6 @@ def _default_run_dir(method: str, data: str) -> str:
 
 
 def _is_worth_showing(record: python_logging.LogRecord) -> bool:
-    """Not TensorFlow's remarks on what it does, unless it fails."""
-    inside = f"{os.sep}tensorflow{os.sep}" in record.pathname
+    """Not other libraries' remarks on what they do, unless they fail: NumExpr's on its threads, for instance."""
+    inside = any(f"{os.sep}{name}{os.sep}" in record.pathname for name in _TALKATIVE)
     return not inside or record.levelno >= python_logging.ERROR
