@@ -41,6 +41,16 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
     with open(tmp_path / "found" / "landmarks.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 and all(float(row["green_x"]) < 64 for row in rows)
+    image = f"{tmp_path}/data/test/images/{rows[0]['file']}"
+    answer = run(
+        "tools/c_api_runner.py",
+        f"--model={tmp_path}/run/named",
+        f"--image_files={image}",
+        fresh=True,
+    )
+    first = next(line.split() for line in answer.splitlines() if line.startswith("  green"))
+    assert float(first[1]) == pytest.approx(float(rows[0]["green_x"]), abs=0.02)
+    assert float(first[-1]) == pytest.approx(float(rows[0]["green_confidence"]), abs=0.01)
     run("tools/evaluate.py", f"--model={tmp_path}/run/named", f"--data={tmp_path}/data", "--rivals=",
         f"--output={tmp_path}/measured")  # fmt: skip
     metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())

@@ -213,5 +213,12 @@ def test_compare_shows_models_side_by_side(folder):
     for name in ("compare", "exchanged"):
         assert cv2.imread(str(folder / "both" / f"{name}.png")) is not None
     assert not (folder / "both" / "consistency.png").exists()
+    # Faces that all look at the camera are never mirrored; pairs the wrong way round would mirror all.
+    alone = [f"--models={folder}/run", f"--data={folder}/faces", f"--output={folder}/sides"]
+    run("tools/compare.py", *alone, "--flip_pairs=right_eye:left_eye")
+    (with_sides,) = json.loads((folder / "sides" / "compare.json").read_text()).values()
+    assert with_sides["nme_percent"] in [score["nme_percent"] for score in scores.values()]
+    said = run("tools/compare.py", *alone, "--flip_pairs=left_eye:right_eye", "--overwrite", code=2)
+    assert "the pairs may be given the wrong way round" in said
     said = run("tools/compare.py", *arguments, f"--flow={folder}/run", "--output=no", code=2)
     assert f"--flow={folder}/run/export" in said and "matches no other place" in said

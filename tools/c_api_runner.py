@@ -17,6 +17,7 @@ zero bytes; `ServedModel.run` and `--image_files` keep them.
 
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,10 @@ def main(argv: list[str]) -> None:
                 _show(model)
             if args.inputs or args.image_files:
                 inputs = _read_inputs(args.inputs, args.image_files)
-                _report(model.run(args.signature, inputs), args.outputs)
+                outputs = model.run(args.signature, inputs)
+                _report(outputs, args.outputs)
+                for line in _landmarks(args.image_files, outputs):
+                    print(line)
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"c_api_runner: {error}")
 
@@ -83,6 +87,20 @@ def _report(outputs: dict[str, np.ndarray], path: str | None) -> None:
     if path:
         plain = {k: a.astype("S") if a.dtype == object else a for k, a in outputs.items()}
         np.savez(path, **plain)
+
+
+def _landmarks(files: list[str], outputs: dict[str, np.ndarray]) -> Iterator[str]:
+    """The landmarks of each image file, by name if they have any, with their confidence."""
+    if not {"landmarks", "confidence", "ok"} <= set(outputs):
+        return
+    for row, file in enumerate(files):
+        yield file if outputs["ok"][row] else f"{file}: not decoded"
+        if outputs["ok"][row]:
+            points, sure = outputs["landmarks"][row], outputs["confidence"][row]
+            names = outputs["names"][row] if "names" in outputs else range(len(points))
+            for name, (x, y), share in zip(names, points, sure, strict=True):
+                text = name.decode() if isinstance(name, bytes) else name
+                yield f"  {text:<16} {x:8.2f} {y:8.2f}   confidence {share:.2f}"
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def test_wrong_landmarks_and_wrong_bytes_are_errors(signatures):
 def test_points_are_pixels_of_the_stored_image():
     # A detector whose points are known: all at the network pixel (y, x) = (8, 24) of 32.
     class Fixed:
-        has_generator = False
+        has_generator, names = False, ()
 
         def represent(self, inputs):
             point = coordinates.corner_from_pixels(tf.constant([8.0, 24.0]), (32, 32))

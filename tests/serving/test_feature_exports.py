@@ -47,6 +47,7 @@ for name, (inputs, _) in model.signatures.items():
     given = {"image_bytes": sent, "images": images}[key]
     for count in (None, 0):
         for output, value in model.run(name, {key: given[:count]}).items():
+            value = value.astype("S") if value.dtype == object else value  # names
             results[f"{name}/{output}/{'empty' if count == 0 else 'all'}"] = value
 imported = {"tensorflow", "tensorflow_addons", "keras", "tf_keras", "tf_landmarks"} & set(sys.modules)
 assert not imported, imported
@@ -186,6 +187,9 @@ def test_the_loader_finds_named_points_as_the_keras_model_does(run, photographs,
             got["predict_images", name, "all"], value, atol=2e-3, err_msg=name
         )
     assert got["predict_images", "ok", "all"].all()
+    for signature, count in (("serving_default", 4), ("predict_images", len(images))):
+        names = np.char.decode(got[signature, "names", "all"])
+        assert names.tolist() == [list(labels.names)] * count
     maps = model.represent(run.seen(images))
     np.testing.assert_allclose(got["represent", "heatmaps", "all"], maps.heatmaps, atol=1e-4)
     np.testing.assert_allclose(

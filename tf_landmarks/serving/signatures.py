@@ -171,7 +171,8 @@ class LandmarkModule(ServingModule):
 
         EXIF rotation is not applied: points refer to the pixels as stored. An image that cannot be
         decoded gets `ok` false, confidence 0 and landmarks -1, and does not disturb the others. With several views,
-        `spread [B, K]` says how far apart their answers are, in pixels: the root of the mean square.
+        `spread [B, K]` says how far apart their answers are, in pixels: the root of the mean square. Of landmarks
+        that labels taught, `names [B, K]` are there too.
         """
         count = tf.size(image_bytes)
         inputs, sizes, ok = self._decode_all(image_bytes, count)
@@ -179,13 +180,14 @@ class LandmarkModule(ServingModule):
         good = ok[:, tf.newaxis]
         landmarks = tf.where(good[..., tf.newaxis], outputs.pop("landmarks"), MISSING)
         rest = {name: tf.where(good, values, 0.0) for name, values in outputs.items()}
-        return {"landmarks": landmarks, **rest, "ok": ok}
+        return {"landmarks": landmarks, **rest, "ok": ok, **self._names(ok)}
 
     def predict_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Finds landmarks in `images [B, H, W, 3]` uint8 RGB."""
         sizes = tf.tile(tf.shape(images)[tf.newaxis, 1:3], [tf.shape(images)[0], 1])
         outputs = self._predict(self._to_input(images), sizes)
-        return {**outputs, "ok": tf.ones_like(sizes[:, 0], tf.bool)}
+        ok = tf.ones_like(sizes[:, 0], tf.bool)
+        return {**outputs, "ok": ok, **self._names(ok)}
 
     def predict_inputs(self, inputs: tf.Tensor) -> tf.Tensor:
         """Landmarks `[B, K, 2]` (y, x), corner convention, of what the network sees, `[B, S, S, 3]` in [0, 1]."""
@@ -278,6 +280,12 @@ class LandmarkModule(ServingModule):
             apart = tf.reduce_sum(tf.square(of_views - landmarks), axis=-1)
             outputs["spread"] = tf.sqrt(tf.reduce_mean(apart, axis=0))
         return outputs
+
+    def _names(self, ok: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The landmarks' names, if they have any, once for each image: servers want as many rows of every output."""
+        if not self.model.names:
+            return {}
+        return {"names": tf.tile(tf.constant([self.model.names]), [tf.size(ok), 1])}
 
     def _calibrated(self, confidence: tf.Tensor) -> tf.Tensor:
         """`Curve.__call__` as a sum of ramps, one from each knot to the next."""
