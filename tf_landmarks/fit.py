@@ -190,7 +190,8 @@ def _fit_head() -> None:
 
 def _say_next(model: str) -> None:
     logging.info(
-        "predict, serve and evaluate take it as any model: python -m tf_landmarks.predict --model=%s",
+        "predict, serve and evaluate take it as any model: python -m tf_landmarks.predict --model=%s; tools/audit.py shows "
+        "labels that it disagrees with",
         shlex.quote(model),
     )
 

@@ -35,7 +35,7 @@ _SMOOTH = flags.DEFINE_string(
     "savgol:9, a parabola through nine (Savitzky and Golay), jitter. Tables say that it was used",
 )
 _NUMBERS = flags.DEFINE_bool(
-    "overlay_numbers", False, "overlays have landmarks' numbers beside them"
+    "overlay_numbers", False, "overlays have landmarks' names beside them, or their numbers"
 )
 _MIN_CONFIDENCE = flags.DEFINE_float(
     "overlay_min_confidence", 0.0, "overlays leave out landmarks of less confidence, 0 to 1"

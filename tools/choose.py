@@ -68,7 +68,8 @@ def main(_) -> None:
         given = {"frames": _FRAMES.value, "boxes": crop.table}
         given["crop"] = crop.crop if crop.crop != "none" else ""
         more = [f"--{name}={value}" for name, value in given.items() if value]
-        fit = ["python", "-m", "tf_landmarks.fit", f"--data={_OUTPUT.value}"]
+        labelled = ",".join([*_LEAVE_OUT.value, _OUTPUT.value])
+        fit = ["python", "-m", "tf_landmarks.fit", f"--data={labelled}"]
         logging.info(
             "label them in labels.slp with SLEAP, or fill in landmarks.csv; then %s",
             shlex.join([*fit, f"--unlabelled={_DATA.value}", *more]),

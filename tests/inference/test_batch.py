@@ -127,7 +127,7 @@ def test_a_tidy_table_has_a_row_for_each_landmark(folder):
 def test_overlays_show_a_marker_at_each_landmark(folder):
     batch.predict_folder(CornerModel(), str(folder / "in"), str(folder / "out"), ["overlay"])
     picture = np.asarray(Image.open(folder / "out" / "overlays" / "below" / "c.png.png"))
-    factor = 256 // 12
+    factor = 512 // 12
     assert picture.shape == (12 * factor, 8 * factor, 3)
     centre = (factor - 1) // 2
     assert (picture[centre, centre] != picture[6 * factor, 4 * factor]).any()
@@ -144,13 +144,13 @@ def test_overlays_have_numbers_and_leave_out_what_is_not_sure_where_that_is_aske
         )
 
     plain, sure, numbered = drawn("a"), drawn("b", min_confidence=0.5), drawn("c", numbers=True)
-    first, second = np.s_[:40, :40], np.s_[-40:, -40:]  # landmarks of confidence 0.9 and 0.3
+    first, second = np.s_[:80, :80], np.s_[-80:, -80:]  # landmarks of confidence 0.9 and 0.3
     blue = (0, 0, 255)
     assert (plain[first] == sure[first]).all() and (plain[first] != blue).any()
     assert (plain[second] != blue).any() and (sure[second] == blue).all()
     image = np.full((12, 8, 3), blue, np.uint8)
     np.testing.assert_array_equal(
-        numbered, overlays.draw_numbered(image, np.array([[0, 0], [7, 11]]), 256 // 12)
+        numbered, overlays.draw_numbered(image, np.array([[0, 0], [7, 11]]), 512 // 12)
     )
     assert (numbered[first] != plain[first]).any() and (numbered[second] != plain[second]).any()
 
@@ -259,7 +259,7 @@ def test_a_video_file_is_predicted_with_an_overlay_video_of_its_length_and_rate(
     pictures = []
     while (read := capture.read())[0]:
         pictures.append(read[1].astype(int))
-    factor = 256 // 30
+    factor = 512 // 30
     assert len(pictures) == 40 and pictures[0].shape == (20 * factor, 30 * factor, 3)
     middle = [picture[10 * factor, 15 * factor].mean() for picture in pictures]
     np.testing.assert_allclose(middle, 5 * np.arange(40), atol=10)

@@ -63,6 +63,17 @@ def test_numbers_stand_beside_their_markers_inside_the_picture_and_apart():
         assert np.abs(both[y, x].astype(int) - overlays.color(index)).max() < 20
 
 
+def test_names_stand_where_numbers_would():
+    image, points = np.zeros((60, 60, 3), np.uint8), np.array([[15.0, 15], [45, 45]])
+    numbered = overlays.draw_numbered(image, points, 4)
+    np.testing.assert_array_equal(
+        overlays.draw_numbered(image, points, 4, names=["0", "1"]), numbered
+    )
+    named = overlays.draw_numbered(image, points, 4, names=["snout", "1"])
+    changed = (named != numbered).any(axis=-1)
+    assert changed[:120, :120].any() and not changed[120:].any()
+
+
 def test_markers_differ_within_the_scheme():
     pictures = {overlays.draw_marker(index, 24).tobytes() for index in range(56)}
     assert len(pictures) == 56

@@ -1,6 +1,7 @@
 """Where landmarks are written, and what the files should know: the same for all formats."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from tf_landmarks.visualize import overlays
 
 def picture_factor(row: PredictionRow) -> int:
     """By how much the picture of a small image is enlarged."""
-    return max(1, 256 // max(row.size))
+    return max(1, 512 // max(row.size))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,16 +21,18 @@ class OverlayLook:
     """How overlays are drawn.
 
     Attributes:
-        numbers: Whether each landmark has its number beside it.
+        numbers: Whether each landmark has its name beside it, or its number if it has none.
         min_confidence: Landmarks of less, in [0, 1], are left out.
     """
 
     numbers: bool = False
     min_confidence: float = 0.0
 
-    def draw(self, row: PredictionRow) -> np.ndarray:
+    def draw(self, row: PredictionRow, names: Sequence[str]) -> np.ndarray:
         """Draws a row that has an image, a small one enlarged; `[factor H, factor W, 3]` uint8."""
-        draw = overlays.draw_numbered if self.numbers else overlays.draw_landmarks
+        draw = overlays.draw_landmarks
+        if self.numbers:
+            draw = functools.partial(overlays.draw_numbered, names=names)
         sure = row.confidence >= self.min_confidence
         shown = np.where(sure[:, np.newaxis], row.landmarks, np.nan)
         return draw(row.image, shown, picture_factor(row), overlays.marker_radius(row.image.shape))

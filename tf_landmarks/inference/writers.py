@@ -254,7 +254,7 @@ def _overlay(to: Destination):
     with write_pictures(to.folder, to.source, "take another --format") as write_picture:
 
         def write(row: PredictionRow) -> None:
-            write_picture(row, None if row.image is None else to.look.draw(row))
+            write_picture(row, None if row.image is None else to.look.draw(row, to.names))
 
         yield write
 

@@ -83,9 +83,16 @@ def draw_landmarks(
 
 
 def draw_numbered(
-    image: np.ndarray, landmarks: np.ndarray, factor: float = 1, radius: float = 4.0
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    factor: float = 1,
+    radius: float = 4.0,
+    names: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """As `draw_landmarks`, with numbers that grow with `radius`, each where it hides least of the others."""
+    """As `draw_landmarks`, with numbers that grow with `radius`, each where it hides least of the others.
+
+    With `names`, one for each landmark, these stand there instead.
+    """
     canvas = draw_landmarks(image, landmarks, factor, radius)
     font = (cv2.FONT_HERSHEY_SIMPLEX, 0.1 * radius)
     points = scale_points(landmarks, factor)
@@ -93,7 +100,7 @@ def draw_numbered(
     for index, point in enumerate(points):
         if not np.isfinite(point).all():
             continue
-        text = str(index)
+        text = str(index) if names is None else names[index]
         (width, height), _ = cv2.getTextSize(text, *font, 1)
         reach = np.array([width, height]) / 2 + 1.5 * radius
         centres = point + reach * _AROUND
