@@ -27,6 +27,7 @@ def test_choose_takes_images_that_differ_and_leaves_out_earlier_ones(tmp_path):
         assert picture.height == 200
     said = run(*choose, f"--leave_out={tmp_path}/out", f"--output={tmp_path}/next")
     assert "looked at 7 images; 3 are known" in said
+    assert f"python -m tf_landmarks.fit --data={tmp_path}/out,{tmp_path}/next" in said
     assert not {*os.listdir(tmp_path / "next" / "images")} & {*first}
     said = run(*choose, f"--output={tmp_path}/out", code=2)
     assert "is there, an earlier result; --overwrite replaces it" in said
