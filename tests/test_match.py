@@ -41,7 +41,7 @@ def test_match_finds_points_in_a_folder_and_says_how_sure_it_is(folder):
     assert float(rows[3]["green_x"]) == pytest.approx(POINTS[5, 1, 0], abs=0.1)
     assert cv2.imread(str(out / "matches.png")) is not None
     with Image.open(out / "overlays" / "images" / "b0.png.png") as picture:
-        assert picture.size == (256, 256)
+        assert picture.size == (512, 512)
     said = run(
         "tools/match.py", f"--model={folder}/model", f"--image={folder}/data/train/images/b0.png",
         "--points=1,2", f"--data={folder}/data/test", f"--output={out}", code=2,

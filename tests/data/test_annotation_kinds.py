@@ -94,7 +94,7 @@ GOOD = {
     "a point on the border": ({**IMAGES, "c.png": (9, 9), "landmarks.csv": CSV}, ""),
     "another table beside it": (
         {**IMAGES, "landmarks.csv": CSV, "weights.csv": "mouse,g\n1,20\n", "coco.json": coco()},
-        "passed over: coco.json and 1 more",
+        "passed over: coco.json and 1 more (landmarks.csv comes first)",
     ),
     "COCO": ({**IMAGES, "coco.json": coco()}, ""),
     "COCO with a byte order mark": ({**IMAGES, "c.json": b"\xef\xbb\xbf" + folders.json.dumps(coco()).encode()}, ""),

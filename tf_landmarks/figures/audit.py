@@ -23,6 +23,7 @@ def draw(found: Sequence[Disagreement], images: LabelledImages, predicted: np.nd
         figsize=(COLUMNS * cell + 0.4, rows * (cell + 0.5)), dpi=_DPI, layout="constrained"
     )
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    figure.suptitle("ring: the label; dot: what the model finds; the worst first", fontsize=8)
     for axis in axes:
         axis.set_axis_off()
     for axis, one in zip(axes, found, strict=False):

@@ -93,8 +93,11 @@ class _Listing:
         left = [one for one in self.below if one.suffix.lower() in endings and one not in known]
         if not left:
             return ""
-        reasons = Counter(self.reasons[path] for path in left)
-        example = {self.reasons[path]: path for path in reversed(left)}
+        first = next((path.name for path in taken if path.stem.lower() == "landmarks"), "")
+        others = f"{first} comes first" if first else ""
+        why = {path: self.reasons[path] or others for path in left}
+        reasons = Counter(why.values())
+        example = {why[path]: path for path in reversed(left)}
         words = []
         for reason, count in reasons.items():
             name = shown(example[reason].relative_to(self.folder))
