@@ -21,7 +21,6 @@ if typing.TYPE_CHECKING:  # commands that take no such options start without Ten
     from tf_landmarks.inference.exported import ExportedModel
     from tf_landmarks.options import RunOptions
 
-
 _TALKATIVE = ("tensorflow", "numexpr")  # libraries
 
 

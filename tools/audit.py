@@ -45,11 +45,12 @@ def main(_) -> None:
         text = io.StringIO()
         csv.writer(text).writerows(rows)
         output.write_text("audit.csv", text.getvalue())
-        sheet = pictures.draw(found[: _COUNT.value], images, predicted)
+        worst = found[: _COUNT.value]
+        sheet = pictures.draw(worst, images, predicted)
         sheet.savefig(output.path_of("audit.png"))
         logging.info(
             "held %d labels against the model; the furthest off, of which audit.png shows %d and audit.csv all:",
-            len(found), min(len(found), _COUNT.value),
+            len(found), len(worst),
         )  # fmt: skip
         for file, landmark, *_, distance, times, other in rows[1:4]:
             doubt = f"; exchanged with {other}?" if other else ""

@@ -203,13 +203,11 @@ def test_dilated_levels_have_the_weights_of_the_plain_ones_and_what_these_say_be
     for number, level in enumerate(resnet.LEVELS):
         step = 2 ** max(0, number + dilated - 3)
         assert found[level].shape[1] == step * expected[level].shape[1]
-        scale = np.ptp(
-            expected[level]
-        )  # up to 1 500, of which 1e-4 is less than float32 tells apart
+        # Features reach 1 500, of which float32 does not tell 1e-4 apart.
+        scale = np.ptp(expected[level])
         assert scale > 0.01
-        np.testing.assert_allclose(
-            found[level][:, ::step, ::step], expected[level], atol=1e-5 * scale
-        )
+        same = found[level][:, ::step, ::step]
+        np.testing.assert_allclose(same, expected[level], atol=max(1e-4, 3e-6 * scale))
 
 
 def test_more_dilated_levels_than_have_a_stride_are_refused():
