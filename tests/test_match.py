@@ -32,6 +32,7 @@ def test_match_finds_points_in_a_folder_and_says_how_sure_it_is(folder):
         fresh=True,
     )  # fmt: skip
     assert "matched 4 images, 0 could not be read" in said
+    assert "of their own points 100, 100, 100 %" in said
     assert "of 12 points, in 100.0 %" in said and "of red,blue" in said
     error = float(said.split("mean ")[1].split(" px")[0])
     assert 0 < error < 0.1

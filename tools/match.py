@@ -69,7 +69,8 @@ def main(_) -> None:
             transfer, source, _OUTPUT.value, [certainty.add, errors.add, sheet.add]
         )
         logging.info("matched %d images, %d could not be read", found, failed)
-        for line in [*certainty.lines(), *errors.lines()]:
+        lines = [*certainty.lines(), transfer_scores.turned_line(transfer), *errors.lines()]
+        for line in lines:
             logging.info("%s", line)
         sheet.draw().savefig(output.path_of("matches.png"))
         logging.info("wrote matches.csv, overlays/ and matches.png in %s", _OUTPUT.value)

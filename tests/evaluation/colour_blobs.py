@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import run_directory
+from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.methods import base
 from tf_landmarks.serving import signatures
@@ -39,9 +39,20 @@ class Colours(base.FeatureModel):
         return base.Features(levels)
 
 
-def export(folder: pathlib.Path, geometry: Geometry) -> str:
-    """Writes an export of the model and returns its folder."""
-    model = Colours(base.ModelSpec(geometry.size, 0), NoOptions())
+class Places(Colours):
+    """Where a cell lies, whatever it shows: descriptors that know nothing of a turned object."""
+
+    def represent(self, images, training=False):
+        cells = coordinates.corner_grid((images.shape[1] // 2,) * 2).astype(np.float32)
+        place = np.concatenate([cells, np.full_like(cells[..., :1], 0.5)], axis=-1)
+        return base.Features({"fine": tf.tile(place[np.newaxis], [tf.shape(images)[0], 1, 1, 1])})
+
+
+def export(
+    folder: pathlib.Path, geometry: Geometry, model_class: type[base.FeatureModel] = Colours
+) -> str:
+    """Writes an export of a model and returns its folder."""
+    model = model_class(base.ModelSpec(geometry.size, 0), NoOptions())
     path = folder / "export" / "7"
     module = signatures.serving_module(model, geometry)
     module.save(str(path))

@@ -55,6 +55,22 @@ def test_other_sizes_are_answered_in_their_own_pixels(model):
         np.testing.assert_allclose(answer[0], points, atol=CLOSE * max(size) / 64)
 
 
+def test_references_are_turned_to_see_whether_descriptors_turn_with_them(model, tmp_path):
+    points = POINTS[:1] + np.array([12, 0])  # moved along x
+    wide = References(["w.png"], [colour_blobs.draw(points[0], (64, 88))], ["r", "g", "b"], points)
+    assert [PointTransfer(model, wide).turned(quarters) for quarters in (1, 2, 3)] == [1, 1, 1]
+    assert "turned by 90, 180 and 270 degrees, of their own points 100, 100, 100 % are found within 10 %" in (
+        line := transfer_scores.turned_line(PointTransfer(model, references((0, 1))))
+    ) and "wrong" not in line  # fmt: skip
+
+    places = ExportedModel(colour_blobs.export(tmp_path, Geometry(64), colour_blobs.Places))
+    corner = np.array([[[10.0, 12], [15, 20], [31.5, 31.5]]])  # the middle stays where it is
+    transfer = PointTransfer(places, references(points=corner))
+    assert [transfer.turned(quarters) for quarters in (0, 1, 2)] == [1, 1 / 3, 1 / 3]
+    line = transfer_scores.turned_line(transfer)
+    assert "of their own points 33, 33, 33 %" in line and "matches are wrong" in line
+
+
 def test_what_the_network_does_not_see_is_not_taken(tmp_path):
     model = ExportedModel(colour_blobs.export(tmp_path, Geometry(48, crop_fraction=0.75)))
     points = np.array([[[20.0, 20], [44, 22], [24, 44]], [[42, 40], [20, 24], [42, 20]]])

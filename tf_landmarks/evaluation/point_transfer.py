@@ -137,6 +137,21 @@ class PointTransfer:
             found += zip(points, matches.similarity.numpy(), *agreement, ratio, strict=True)
         return found
 
+    def turned(self, quarters: int) -> float:
+        """The share, in [0, 1], of the references' own points that are found in them turned by so many right angles.
+
+        What is found counts within the tolerance of where it is. Both ways agree where both take an object the wrong way
+        round; this tells whether descriptors know a place of an object that lies otherwise.
+        """
+        references = self.references
+        images, points = zip(
+            *map(_turned, references.images, references.points, [quarters] * len(references.images)), strict=True
+        )  # fmt: skip
+        found = np.stack([points for points, *_ in self(images)])
+        missed = np.hypot(*np.moveaxis(found - np.stack(points), -1, 0))
+        found_there = missed <= self.tolerance * references.lengths[:, np.newaxis]
+        return float(found_there[self._is_known].mean())
+
     def _agreement(self, levels: dict, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
         """How far ways back miss, `[N, K]` in pixels and as shares: medians over the references that show a point."""
         count, num_points = matches.points.shape[:2]
@@ -254,6 +269,14 @@ def _table(output: str, names: Sequence[str], source: sources.Source):
 def _find_points(levels: dict, queries: dict, grid: int, boxes: tf.Tensor) -> tf.Tensor:
     """Only where `descriptor_matching.find` finds: the rest is then not computed."""
     return descriptor_matching.find(levels, queries, grid, boxes).points
+
+
+def _turned(image: np.ndarray, points: np.ndarray, quarters: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image and its points `[K, 2]` (x, y), turned counterclockwise by right angles."""
+    for _ in range(quarters):
+        points = np.stack([points[:, 1], image.shape[1] - 1 - points[:, 0]], axis=-1)
+        image = np.rot90(image)
+    return image, points
 
 
 def _sizes(images: Sequence[np.ndarray]) -> np.ndarray:

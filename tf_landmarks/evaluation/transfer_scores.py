@@ -10,7 +10,7 @@ from tf_landmarks.data import annotations, frame_names, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import yardstick
-from tf_landmarks.evaluation.point_transfer import Found
+from tf_landmarks.evaluation.point_transfer import Found, PointTransfer
 from tf_landmarks.evaluation.references import References
 
 
@@ -46,6 +46,21 @@ class Certainty:
                 f"similarity {np.median(similarity[:, k]):.3f}, ratio {np.median(ratio[:, k]):.2f}"
             )
         return lines
+
+
+def turned_line(transfer: PointTransfer) -> str:
+    """A line on whether the references' points are found in the references themselves, turned by right angles."""
+    shares = [100 * transfer.turned(quarters) for quarters in (1, 2, 3)]
+    line = (
+        f"in the references turned by 90, 180 and 270 degrees, of their own points {', '.join(f'{s:.0f}' for s in shares)} % "
+        f"are found within {100 * transfer.tolerance:g} %"
+    )
+    if min(shares) >= 90:
+        return line
+    return (
+        f"{line}: of an object that lies in another direction than theirs, matches are wrong, even where both ways "
+        "agree; python -m tf_landmarks.fit --rotation=180 finds such objects by some labels"
+    )
 
 
 class KnownErrors:

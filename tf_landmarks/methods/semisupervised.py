@@ -83,6 +83,7 @@ class Semisupervised(base.LandmarkModel):
     terms: ClassVar = {
         "labelled": "distance between heat maps' means and labels, with a tenth of their cross-entropy; should fall",
         "agreement": "the same on warped unlabelled images, towards where the warp moves what the teacher says of them",
+        "agreement_weight": "of the agreement, which rises with the steps, and the loss with it",
         "guided": "the same, towards where the warp moves what the guide finds, as far as it says the same of both; need not fall to 0, for it is often wrong",
         "confidence": "how narrow the teacher's heat maps are on unlabelled images, in (0, 1]; should rise",
     }
@@ -154,10 +155,12 @@ class Semisupervised(base.LandmarkModel):
         warp = tps.Warp(control, batch["warp"], "shifted")
         confidence = tf.stop_gradient(soft_argmax.confidence(said))
         agreement = self._distance(of_warped, _goals(warp, said.landmarks), confidence)
-        total = labelled + options.agreement * self._ramp() * agreement
+        agreement_weight = options.agreement * self._ramp()
+        total = labelled + agreement_weight * agreement
         terms = {
             "labelled": labelled,
             "agreement": agreement,
+            "agreement_weight": agreement_weight,
             "confidence": tf.reduce_mean(confidence),
         }
         if self._guide is not None:
