@@ -202,6 +202,14 @@ def test_audit_lists_labels_and_shows_the_worst(folder):
     assert cv2.imread(str(out / "audit.png")) is not None
 
 
+def test_exchanged_faces_are_measured(folder):
+    arguments = [f"--models={folder}/run", "--num_pairs=3", f"--output={folder}/exchange"]
+    said = run("tools/measure_exchange.py", *arguments, fresh=True)
+    (errors,) = json.loads((folder / "exchange" / "exchange.json").read_text()).values()
+    assert f"exchanged faces are {errors['exchanged']:.1f} levels off the true drawings" in said
+    assert 0 < errors["look"] < errors["pose"]
+
+
 def test_compare_shows_models_side_by_side(folder):
     arguments = [f"--models={folder}/run,{folder}/run/export", f"--data={folder}/faces"]
     said = run("tools/compare.py", *arguments, f"--output={folder}/both", "--columns=3", fresh=True)

@@ -5,6 +5,13 @@ Every picture is a pure function of (seed, index, pose).
 
 from tf_landmarks.data.synthetic_faces.appearance import LANDMARKS, NORMALIZER
 from tf_landmarks.data.synthetic_faces.dataset import write_dataset
-from tf_landmarks.data.synthetic_faces.drawing import make_face, make_mask
+from tf_landmarks.data.synthetic_faces.drawing import make_exchanged_face, make_face, make_mask
 
-__all__ = ["LANDMARKS", "NORMALIZER", "make_face", "make_mask", "write_dataset"]
+__all__ = [
+    "LANDMARKS",
+    "NORMALIZER",
+    "make_exchanged_face",
+    "make_face",
+    "make_mask",
+    "write_dataset",
+]

@@ -43,6 +43,17 @@ def make_face(
     return draw_face(look, random_pose(np.random.default_rng((seed, index, pose, 1))), size)
 
 
+def make_exchanged_face(seed: int, look: int, pose: int, size: int = 64) -> np.ndarray:
+    """Draws face number `look` in the first pose of face number `pose`: what exchanging the two should give.
+
+    Returns:
+        The image, uint8 `[size, size, 3]` RGB; `make_face`'s where both numbers are one.
+    """
+    shown = random_look(np.random.default_rng((seed, look)))
+    image, _ = draw_face(shown, random_pose(np.random.default_rng((seed, pose, 0, 1))), size)
+    return image
+
+
 def draw_face(look: Look, pose: Pose, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws a face.
 
