@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.augment.test_with_labels import STRONG, labelled_blobs
-from tf_landmarks.augment import annotated, tps, with_labels
+from tf_landmarks.augment import annotated, borrowed_poses, tps, with_labels
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import soft_argmax
@@ -64,6 +64,27 @@ def test_the_agreement_is_ramped_in_over_the_middle_half(done, share):
     terms = {name: float(value) for name, value in losses.terms.items()}
     expected = terms["labelled"] + 2.0 * share * terms["agreement"]
     np.testing.assert_allclose(losses.totals["model"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("done", "share"), [(0, 0.0), (10, 0.0), (25, 0.5), (40, 1.0), (99, 1.0)])
+def test_labelled_images_are_bent_towards_the_poses_of_unlabelled_ones(done, share):
+    model = make(borrowing=0.5)
+    model.start_stage(model.stages[0], 100)
+    model.steps_done.assign(done)
+    batch = batch_of(model, size=16)
+    assert 0 < np.count_nonzero(batch["borrowed"]) < 16
+    model.teacher.scores.kernel.assign(
+        30.0 * tf.random.normal([32, 3], seed=1)[tf.newaxis, tf.newaxis]
+    )
+    said = soft_argmax.joint_soft_argmax(model.teacher(batch["images"], training=True))
+    shown, points = borrowed_poses.borrow(
+        batch["labelled"], batch["points"], said.landmarks, soft_argmax.confidence(said), share * batch["borrowed"]
+    )  # fmt: skip
+    assert (np.abs(shown - batch["labelled"]).max() > 0.05) == (share > 0)
+    logits = model.network(tf.concat([shown, batch["warped"]], 0), training=True)[:16]
+    expected = annotated_points.heatmap_loss(logits, points, BLOB_STD, 0.1)
+    labelled = model.compute_losses(batch, training=True).terms["labelled"]
+    np.testing.assert_allclose(labelled, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("done", "share"), [(0, 1.0), (40, 1.0), (60, 0.5), (80, 0.0), (99, 0.0)])
@@ -139,7 +160,9 @@ def test_the_teacher_is_the_network_at_first_and_its_moving_average_later():
 def test_without_the_agreement_there_is_no_teacher():
     model = make(agreement=0.0)
     assert not hasattr(model, "teacher") and not model.loss_variables
-    assert list(model.compute_losses(batch_of(model), training=True).terms) == ["labelled"]
+    batch = batch_of(model)
+    assert not np.any(batch["borrowed"])
+    assert list(model.compute_losses(batch, training=True).terms) == ["labelled"]
 
 
 def test_some_labels_are_those_that_few_labels_draws():

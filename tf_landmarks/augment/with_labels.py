@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tf_landmarks.augment import annotated, sampling, tps
+from tf_landmarks.augment import annotated, color, sampling, tps
 from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled_inputs import LabelledInputs
@@ -21,23 +21,28 @@ class WithLabels(Augmentation):
 
     A batch holds `images` and `warped`, `[B, S, S, 3]`, the parameters `warp` of g, `[B, N + 3, 2]`; and of
     labelled images, drawn with replacement and warped likewise, `labelled [B, S, S, 3]` and `points [B, A, 2]`, (y, x)
-    in the corner convention, NaN where they are missing or not seen. Beyond the border of an image its edge continues.
+    in the corner convention, NaN where they are missing or not seen; and `borrowed [B]`, how much of the pose of the
+    unlabelled image of the same number each labelled one borrows, of which the model knows the pose. Beyond the border of an image its edge continues.
 
     Attributes:
         labels: The labelled images.
         strength: Of the warps.
         brightness: Factors of brightness of what is warped reach from 1 - this to 1 + this.
+        borrowing: Share of labelled images whose `borrowed` is not 0.
+        recoloring: Share of labelled images that take the colours of the unlabelled image of the same number, more or less.
     """
 
     labels: LabelledInputs
     strength: tps.WarpStrength
     brightness: float = 0.0
+    borrowing: float = 0.0
+    recoloring: float = 0.0
 
     sampler = SingleImages()
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws which labelled images are shown, the warps, and the factors of brightness."""
-        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7))
         shape = (batch_size,)
         factors = (1.0 - self.brightness, 1.0 + self.brightness)
         return {
@@ -46,6 +51,8 @@ class WithLabels(Augmentation):
             "labelled_factor": tf.random.stateless_uniform(shape, seeds[2], *factors),
             "warp": tps.draw_coefficients(self.strength, seeds[3], CONTROL_SIDE, shape),
             "factor": tf.random.stateless_uniform(shape, seeds[4], *factors),
+            "borrowed": _shares(self.borrowing, batch_size, seeds[5]),
+            "recolored": _shares(self.recoloring, batch_size, seeds[6]),
         }
 
     def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
@@ -55,6 +62,7 @@ class WithLabels(Augmentation):
         shown = tf.image.convert_image_dtype(shown, tf.float32)
         points = tf.gather(self.labels.points, draws["row"])
         labelled, points = annotated.warp_by(shown, points, draws["labelled_warp"], CONTROL_SIDE)
+        labelled = color.transfer(labelled, images, draws["recolored"])
         warp = tps.Warp(tps.control_grid(CONTROL_SIDE), draws["warp"], "shifted")
         warped = sampling.sample(images, tps.warp_grid(warp, (geometry.size,) * 2), "edge")
         return {
@@ -63,11 +71,18 @@ class WithLabels(Augmentation):
             "warp": draws["warp"],
             "labelled": _brightened(labelled, draws["labelled_factor"]),
             "points": points,
+            "borrowed": draws["borrowed"],
         }
 
     def pictures(self, batch: Batch) -> list[tf.Tensor]:
         """Shows a labelled image and an unlabelled one."""
         return [batch["labelled"], batch["images"]]
+
+
+def _shares(some: float, count: int, seed: tf.Tensor) -> tf.Tensor:
+    """`[count]` uniform in [0, 1) for a share of all, 0 for the others."""
+    part, chance = tf.unstack(tf.random.stateless_uniform((2, count), seed))
+    return tf.where(chance < some, part, 0.0)
 
 
 def _brightened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:

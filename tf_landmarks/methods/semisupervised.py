@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.augment import annotated, tps, with_labels
+from tf_landmarks.augment import annotated, borrowed_poses, tps, with_labels
 from tf_landmarks.data import labelled, labelled_inputs
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import soft_argmax, unet
@@ -49,6 +49,18 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     ramp_start: float = base.option(0.25, "share of the steps at which that weight begins to rise")
     ramp_end: float = base.option(0.75, "share of the steps from which on it is whole")
     teacher_momentum: float = base.option(0.98, "of the teacher's weights, at each step")
+    recoloring: float = base.option(
+        0.5, "share of the labelled images that take the colours of an unlabelled one, more or less"
+    )
+    borrowing: float = base.option(
+        0.7, "share of the labelled images that are bent towards the pose of an unlabelled one, as the teacher sees it"
+    )  # fmt: skip
+    borrowing_start: float = base.option(
+        0.1, "share of the steps at which poses begin to be borrowed"
+    )
+    borrowing_end: float = base.option(
+        0.4, "share of the steps from which on they are borrowed up to the whole"
+    )
     guide: str = base.option(
         "", "export that finds the same landmarks, whose answers on unlabelled images teach the network at first"
     )  # fmt: skip
@@ -131,7 +143,13 @@ class Semisupervised(base.LandmarkModel):
     def stages(self) -> list[base.Stage]:
         """A single stage."""
         options = self.options
-        augmentation = with_labels.WithLabels(self._labels, options.warp, options.brightness)
+        augmentation = with_labels.WithLabels(
+            self._labels,
+            options.warp,
+            options.brightness,
+            options.borrowing if options.agreement else 0.0,
+            options.recoloring,
+        )
         player = optimizers.player("model", options, lambda: self.network.trainable_variables)
         return [base.Stage("main", augmentation, self.compute_losses, (player,))]
 
@@ -146,14 +164,18 @@ class Semisupervised(base.LandmarkModel):
         if not options.agreement:
             labelled = self._distance(self.network(batch["labelled"], training=training), points)
             return base.Losses({"model": labelled}, {"labelled": labelled})
-        both = tf.concat([batch["labelled"], batch["warped"]], axis=0)  # normalised together
-        of_labelled, of_warped = tf.split(self.network(both, training=training), 2)
-        labelled = self._distance(of_labelled, points)
         # Of the batch, as the network's own: its moving averages lag behind weights that change fast.
         said = soft_argmax.joint_soft_argmax(self.teacher(batch["images"], training=training))
+        confidence = tf.stop_gradient(soft_argmax.confidence(said))
+        shares = batch["borrowed"] * self._share(options.borrowing_start, options.borrowing_end)
+        shown, points = borrowed_poses.borrow(
+            batch["labelled"], points, said.landmarks, confidence, shares
+        )
+        both = tf.concat([shown, batch["warped"]], axis=0)  # normalised together
+        of_labelled, of_warped = tf.split(self.network(both, training=training), 2)
+        labelled = self._distance(of_labelled, points)
         control = tps.control_grid(with_labels.CONTROL_SIDE)
         warp = tps.Warp(control, batch["warp"], "shifted")
-        confidence = tf.stop_gradient(soft_argmax.confidence(said))
         agreement = self._distance(of_warped, _goals(warp, said.landmarks), confidence)
         agreement_weight = options.agreement * self._ramp()
         total = labelled + agreement_weight * agreement
