@@ -8,7 +8,6 @@ import collections
 import csv
 import os
 import pathlib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -108,7 +107,7 @@ class BoxTable:
 
     def _name_of(self, file: str) -> str:
         """The file as the table calls it: with as many folders in front as there are in the table."""
-        parts = pathlib.PurePath(_composed(file)).parts
+        parts = pathlib.PurePath(frame_names.composed(file)).parts
         for start in range(len(parts)):
             name = "/".join(parts[start:])
             if name in self._known:
@@ -170,12 +169,7 @@ def _read_row(
                 f"{place}: {name} is {row.cells[columns[name]]!r}; a box has a number there, and at least {LEAST_SIDE} pixels "
                 "each way"
             )
-    return _composed(file.replace("\\", "/")), int(frame) if frame else None, numbers
-
-
-def _composed(name: str) -> str:
-    """The name with accents as one letter each, which Macs write as two."""
-    return unicodedata.normalize("NFC", name)
+    return frame_names.composed(file.replace("\\", "/")), int(frame) if frame else None, numbers
 
 
 def _at(known: dict[int | None, list[float]], frame: int | None, what: str) -> Box:

@@ -1,7 +1,8 @@
-"""Names of the images inside files that hold many: frames of videos, pages of stacks."""
+"""Names of files, and of the images inside files that hold many: frames of videos, pages of stacks."""
 
 import os
 import re
+import unicodedata
 
 from tf_landmarks.data import image_files, videos
 
@@ -25,3 +26,8 @@ def real_path(path: str) -> str:
     """Returns `os.path.realpath` of an image, or of the file that a frame or page is in."""
     file, frame = split_name(path)
     return os.path.realpath(path) if frame is None else frame_name(os.path.realpath(file), frame)
+
+
+def composed(name: str) -> str:
+    """The name with accents as one letter each, which Macs write as two."""
+    return unicodedata.normalize("NFC", name)

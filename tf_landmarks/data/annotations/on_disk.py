@@ -9,13 +9,13 @@ two folders in a table the files of one, unless all are there.
 import dataclasses
 import os
 import re
-import unicodedata
 import urllib.parse
 from collections.abc import Iterator, Sequence
 
 from absl import logging
 
 from tf_landmarks.data.annotations.base import Annotations, files_below, shown
+from tf_landmarks.data.frame_names import composed
 from tf_landmarks.errors import UserError
 
 
@@ -146,7 +146,7 @@ class _Disk:
         if os.path.isfile(path):
             return path
         within = os.path.relpath(os.path.normpath(path), self._folder)
-        for spell, names in zip((_composed, _folded), self._spelling_tables(), strict=True):
+        for spell, names in zip((composed, _folded), self._spelling_tables(), strict=True):
             found = names.get(spell(within), ())
             if len(found) > 1:
                 raise UserError(
@@ -165,7 +165,7 @@ class _Disk:
     def _spelling_tables(self) -> list[dict[str, list[str]]]:
         """The files by their names with composed letters, and besides in one case."""
         if not self._spelled:
-            for spell in (_composed, _folded):
+            for spell in (composed, _folded):
                 names: dict[str, list[str]] = {}
                 for name in self._all():
                     names.setdefault(spell(name), []).append(name)
@@ -173,12 +173,8 @@ class _Disk:
         return self._spelled
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _folded(name: str) -> str:
-    return _composed(_composed(name).casefold())
+    return composed(composed(name).casefold())
 
 
 def _spellings(name: str) -> Iterator[str]:
