@@ -3,7 +3,8 @@
     python tools/benchmark.py --output=runs/benchmark
 
 Sections (--sections): the convolution peak and training (by method, precision and size), warps beside
-other libraries', input pipelines, an export's latency and throughput. What is compared is measured in
+other libraries', input pipelines, an export's latency and throughput, and named landmarks: a step of tf_landmarks.fit beside one
+by the labels alone, and predicting a video beside decoding it. What is compared is measured in
 turns, several rounds of each, and the ratio is the median over rounds, since other work on the machine
 comes and goes. Writes benchmark.json, prints a table.
 """
@@ -27,7 +28,7 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.training import input_pipeline
 
 _SECTIONS = flags.DEFINE_list(
-    "sections", ["training", "warps", "input", "export"], "what to measure"
+    "sections", ["training", "warps", "input", "export", "named"], "what to measure"
 )
 _METHODS = flags.DEFINE_list("methods", [], "which methods train; all if not given")
 _SIZES = flags.DEFINE_list("sizes", ["32", "128"], "sides of the networks' input, pixels")
@@ -47,6 +48,7 @@ def main(_) -> None:
             "warps": measure_warps,
             "input": measure_input,
             "export": measure_export,
+            "named": measure_named,
         }
         unknown = set(_SECTIONS.value) - set(sections)
         if unknown:
@@ -345,6 +347,19 @@ def measure_export(_) -> dict:
         "batch 32: images/s": _median(rates["batch 32"] * 32),
         "bare function, batch 32: images/s": _median(rates["bare function, batch 32"] * 32),
         "batch 32 / bare function": ratio(rates, "batch 32", "bare function, batch 32"),
+    }
+
+
+def measure_named(_) -> dict:
+    """A step of tf_landmarks.fit, and its network on a video of 128 px; see evaluation/named_speed.py."""
+    from tf_landmarks.evaluation import named_speed
+
+    with tempfile.TemporaryDirectory() as folder:
+        rates = compare(named_speed.works(folder))
+    return {
+        "time of a step of fit / by the labels alone": ratio(rates, "labels alone", "fit"),
+        "predict: frames/s": _median(rates["predict"] * named_speed.NUM_FRAMES),
+        "time of predict / decoding": ratio(rates, "decoding", "predict"),
     }
 
 
