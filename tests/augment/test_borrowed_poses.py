@@ -16,11 +16,12 @@ BLOBS = labelled_blobs(6)
 IMAGES = tf.constant(BLOBS.images / np.float32(255))
 POSES = np.roll(BLOBS.points, 1, axis=0)
 SURE = np.ones((6, 3), np.float32)
+STILL = np.tile(coordinates.corner_grid(SIZE)[np.newaxis], (6, 1, 1, 1)).astype(np.float32)
 
 
-def borrowed(points=BLOBS.points, poses=POSES, weights=SURE, shares=(1.0,) * 6):
+def borrowed(points=BLOBS.points, poses=POSES, weights=SURE, shares=(1.0,) * 6, places=STILL):
     found = borrowed_poses.borrow(
-        IMAGES, tf.constant(points), tf.constant(poses), tf.constant(weights), tf.constant(shares)
+        IMAGES, *map(tf.constant, (places, points, poses, weights, shares))
     )
     return [value.numpy() for value in found]
 
@@ -61,10 +62,24 @@ def test_points_take_the_pose_and_stay_on_what_they_are_on():
             np.testing.assert_allclose(shown, colour_blobs.GREY + colour, atol=0.04)
 
 
+def test_a_pose_is_borrowed_by_an_image_that_is_warped_already_and_read_once():
+    """A shift by whole pixels is no second blur: what is shown is what borrowing makes of the shifted image."""
+    shift = np.float32([6 * 2 / 63, -4 * 2 / 63])
+    images, points = borrowed(points=BLOBS.points - shift, places=STILL + shift)
+    shifted = np.pad(IMAGES, [(0, 0), (0, 6), (4, 0), (0, 0)], "edge")[:, 6:, :64]
+    expected, moved = borrowed_poses.borrow(
+        tf.constant(shifted),
+        *map(tf.constant, (STILL, BLOBS.points - shift, POSES, SURE, [1.0] * 6)),
+    )
+    np.testing.assert_allclose(points, moved, atol=1e-5)
+    inner = np.s_[:, 8:50, 14:]  # beyond the border of either the other's edge continues
+    np.testing.assert_allclose(images[inner], expected.numpy()[inner], atol=1e-3)
+
+
 def test_a_share_of_nothing_changes_nothing_and_half_goes_half_of_the_way():
     images, points = borrowed(shares=(0.0, 1.0, 0.5, 0.0, 1.0, 0.5))
     for row in (0, 3):
-        np.testing.assert_array_equal(images[row], IMAGES[row])
+        np.testing.assert_allclose(images[row], IMAGES[row], atol=1e-5)
         np.testing.assert_array_equal(points[row], BLOBS.points[row])
     unsure = borrowed(weights=0.5 * SURE)[1]
     whole, half = (borrowed(shares=(share,) * 6)[1] for share in (1.0, 0.5))
@@ -95,7 +110,12 @@ def test_no_gradient_goes_through():
     poses = tf.Variable(POSES)
     with tf.GradientTape() as tape:
         images, points = borrowed_poses.borrow(
-            IMAGES, tf.constant(BLOBS.points), poses, tf.constant(SURE), tf.ones([6])
+            IMAGES,
+            tf.constant(STILL),
+            tf.constant(BLOBS.points),
+            poses,
+            tf.constant(SURE),
+            tf.ones([6]),
         )
         total = tf.reduce_sum(images) + tf.reduce_sum(points)
     assert tape.gradient(total, poses) is None

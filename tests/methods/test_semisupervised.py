@@ -45,7 +45,7 @@ def test_the_agreement_is_the_distance_to_where_the_warp_moves_what_the_teacher_
     warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")
     goals = annotated.moved_points(warp, said.landmarks).numpy()
     goals[np.abs(goals).max(-1) > 1] = np.nan
-    both = tf.concat([batch["labelled"], batch["warped"]], 0)
+    both = tf.concat([with_labels.labelled(batch), batch["warped"]], 0)
     logits = model.network(both, training=True)[4:]
     weights = soft_argmax.confidence(said)
     expected = annotated_points.heatmap_loss(logits, goals, BLOB_STD, 0.1, weights=weights)
@@ -78,9 +78,9 @@ def test_labelled_images_are_bent_towards_the_poses_of_unlabelled_ones(done, sha
     )
     said = soft_argmax.joint_soft_argmax(model.teacher(batch["images"], training=True))
     shown, points = borrowed_poses.borrow(
-        batch["labelled"], batch["points"], said.landmarks, soft_argmax.confidence(said), share * batch["borrowed"]
+        batch["shown"], batch["places"], batch["points"], said.landmarks, soft_argmax.confidence(said), share * batch["borrowed"]
     )  # fmt: skip
-    assert (np.abs(shown - batch["labelled"]).max() > 0.05) == (share > 0)
+    assert (np.abs(shown - with_labels.labelled(batch)).max() > 0.05) == (share > 0)
     logits = model.network(tf.concat([shown, batch["warped"]], 0), training=True)[:16]
     expected = annotated_points.heatmap_loss(logits, points, BLOB_STD, 0.1)
     labelled = model.compute_losses(batch, training=True).terms["labelled"]
@@ -108,7 +108,7 @@ def test_the_guide_teaches_at_first_as_far_as_it_agrees_with_itself(done, share)
     goals, others = (np.array(unknown * annotated.moved_points(warp, p)) for p in (found, again))
     goals[(np.abs(goals) > 1).any(-1)] = np.nan
     trust = np.exp(-np.square(goals - others).sum(-1) / 0.2**2)
-    both = tf.concat([batch["labelled"], batch["warped"]], 0)
+    both = tf.concat([with_labels.labelled(batch), batch["warped"]], 0)
     logits = model.network(both, training=True)[4:]
     expected = float(annotated_points.heatmap_loss(logits, goals, BLOB_STD, 0.1, weights=trust))
     losses = model.compute_losses(batch, training=True)

@@ -22,15 +22,21 @@ _RIDGE = 3e-2  # smooths where points that are near move apart
 
 
 def borrow(
-    images: tf.Tensor, points: tf.Tensor, poses: tf.Tensor, weights: tf.Tensor, shares: tf.Tensor
+    images: tf.Tensor,
+    places: tf.Tensor,
+    points: tf.Tensor,
+    poses: tf.Tensor,
+    weights: tf.Tensor,
+    shares: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Warps images towards the poses of others.
+    """Warps images, which another warp reads already, towards the poses of others; each is read once.
 
     Of a pose its shape is taken, moved, turned and scaled to where the image's points are.
 
     Args:
         images: `[N, S, S, 3]` float32.
-        points: `[N, A, 2]` (y, x) in the corner convention, NaN where missing.
+        places: `[N, S, S, 2]` where the other warp reads them.
+        points: `[N, A, 2]` (y, x) in the corner convention, of the images as that shows them; NaN where missing.
         poses: `[N, A, 2]` the same points in other images.
         weights: `[N, A]` in [0, 1], how far each point of a pose is believed.
         shares: `[N]` in [0, 1], how much of the way to the pose each image goes; 0 changes nothing.
@@ -51,11 +57,12 @@ def borrow(
     frame = tf.tile(_FRAME[np.newaxis], [tf.shape(points)[0], 1, 1])
     control, targets = (tf.concat([p, frame], axis=1) for p in (start + way, start))
     warp = tps.fit_each(control, targets, ridge=_RIDGE)
-    warped = sampling.sample(images, _places(warp, images.shape[1]), "edge")
+    # A map of places is smooth: between cells it loses nothing, as an image would.
+    both = sampling.bilinear(places, _places(warp, images.shape[1]), "edge")
     moved = annotated.moved_points(warp, points)
-    still = shares == 0.0
-    warped = tf.where(still[:, tf.newaxis, tf.newaxis, tf.newaxis], images, warped)
-    moved = tf.where(still[:, tf.newaxis, tf.newaxis], points, moved)
+    still = (shares == 0.0)[:, tf.newaxis, tf.newaxis]
+    warped = sampling.sample(images, tf.where(still[..., tf.newaxis], places, both), "edge")
+    moved = tf.where(still, points, moved)
     return tf.stop_gradient(warped), tf.stop_gradient(moved)
 
 

@@ -20,7 +20,8 @@ class WithLabels(Augmentation):
         warped(u) = images(g(u))
 
     A batch holds `images` and `warped`, `[B, S, S, 3]`, the parameters `warp` of g, `[B, N + 3, 2]`; and of
-    labelled images, drawn with replacement and warped likewise, `labelled [B, S, S, 3]` and `points [B, A, 2]`, (y, x)
+    labelled images, drawn with replacement, `shown [B, S, S, 3]`, `places [B, S, S, 2]`, where a warp reads them (see `labelled`: who
+    warps them again blurs them once), and where they lie then `points [B, A, 2]`, (y, x)
     in the corner convention, NaN where they are missing or not seen; and `borrowed [B]`, how much of the pose of the
     unlabelled image of the same number each labelled one borrows, of which the model knows the pose. Beyond the border of an image its edge continues.
 
@@ -60,23 +61,31 @@ class WithLabels(Augmentation):
         images = geometry.centre(images[:, 0])
         shown = tf.gather(self.labels.images, draws["row"])
         shown = tf.image.convert_image_dtype(shown, tf.float32)
+        shown = color.transfer(shown, images, draws["recolored"])
+        control, size = tps.control_grid(CONTROL_SIDE), (geometry.size,) * 2
+        warp, labelled_warp = (
+            tps.Warp(control, draws[name], "shifted") for name in ("warp", "labelled_warp")
+        )
         points = tf.gather(self.labels.points, draws["row"])
-        labelled, points = annotated.warp_by(shown, points, draws["labelled_warp"], CONTROL_SIDE)
-        labelled = color.transfer(labelled, images, draws["recolored"])
-        warp = tps.Warp(tps.control_grid(CONTROL_SIDE), draws["warp"], "shifted")
-        warped = sampling.sample(images, tps.warp_grid(warp, (geometry.size,) * 2), "edge")
+        warped = sampling.sample(images, tps.warp_grid(warp, size), "edge")
         return {
             "images": images,
             "warped": _brightened(warped, draws["factor"]),
             "warp": draws["warp"],
-            "labelled": _brightened(labelled, draws["labelled_factor"]),
-            "points": points,
+            "shown": _brightened(shown, draws["labelled_factor"]),
+            "places": tps.warp_grid(labelled_warp, size),
+            "points": annotated.moved_points(labelled_warp, points),
             "borrowed": draws["borrowed"],
         }
 
     def pictures(self, batch: Batch) -> list[tf.Tensor]:
         """Shows a labelled image and an unlabelled one."""
-        return [batch["labelled"], batch["images"]]
+        return [labelled(batch), batch["images"]]
+
+
+def labelled(batch: Batch) -> tf.Tensor:
+    """The labelled images of a batch, warped, `[B, S, S, 3]`, on which `points` lie."""
+    return sampling.sample(batch["shown"], batch["places"], "edge")
 
 
 def _shares(some: float, count: int, seed: tf.Tensor) -> tf.Tensor:

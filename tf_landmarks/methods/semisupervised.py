@@ -162,14 +162,15 @@ class Semisupervised(base.LandmarkModel):
         """Terms: see `terms`."""
         options, points = self.options, batch["points"]
         if not options.agreement:
-            labelled = self._distance(self.network(batch["labelled"], training=training), points)
+            shown = with_labels.labelled(batch)
+            labelled = self._distance(self.network(shown, training=training), points)
             return base.Losses({"model": labelled}, {"labelled": labelled})
         # Of the batch, as the network's own: its moving averages lag behind weights that change fast.
         said = soft_argmax.joint_soft_argmax(self.teacher(batch["images"], training=training))
         confidence = tf.stop_gradient(soft_argmax.confidence(said))
         shares = batch["borrowed"] * self._share(options.borrowing_start, options.borrowing_end)
         shown, points = borrowed_poses.borrow(
-            batch["labelled"], points, said.landmarks, confidence, shares
+            batch["shown"], batch["places"], points, said.landmarks, confidence, shares
         )
         both = tf.concat([shown, batch["warped"]], axis=0)  # normalised together
         of_labelled, of_warped = tf.split(self.network(both, training=training), 2)
