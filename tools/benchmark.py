@@ -351,8 +351,8 @@ def measure_export(_) -> dict:
 
 
 def measure_named(_) -> dict:
-    """A step of tf_landmarks.fit, and its network on a video of 128 px; see evaluation/named_speed.py."""
-    from tf_landmarks.evaluation import named_speed
+    """A step of tf_landmarks.fit, and its network on a video of 128 px; see serving/named_speed.py."""
+    from tf_landmarks.serving import named_speed
 
     with tempfile.TemporaryDirectory() as folder:
         rates = compare(named_speed.works(folder))

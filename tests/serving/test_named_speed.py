@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from tf_landmarks.evaluation import named_speed
+from tf_landmarks.serving import named_speed
 
 pytestmark = pytest.mark.core
 EAGER = True
