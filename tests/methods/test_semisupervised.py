@@ -160,9 +160,7 @@ def test_the_teacher_is_the_network_at_first_and_its_moving_average_later():
 def test_without_the_agreement_there_is_no_teacher():
     model = make(agreement=0.0)
     assert not hasattr(model, "teacher") and not model.loss_variables
-    batch = batch_of(model)
-    assert not np.any(batch["borrowed"])
-    assert list(model.compute_losses(batch, training=True).terms) == ["labelled"]
+    assert list(model.compute_losses(batch_of(model), training=True).terms) == ["labelled"]
 
 
 def test_some_labels_are_those_that_few_labels_draws():
@@ -188,9 +186,10 @@ def test_what_does_not_fit_is_refused(options, what):
         make(**options)
 
 
-def test_a_guide_without_unlabelled_images_is_refused():
-    options = dataclasses.replace(OPTIONS, guide="runs/x", agreement=0.0)
-    with pytest.raises(UserError, match="takes none: leave one out"):
+@pytest.mark.parametrize("wanted", [{"guide": "runs/x"}, {"borrowing": 0.5}])
+def test_what_needs_unlabelled_images_is_refused_without(wanted):
+    options = dataclasses.replace(OPTIONS, agreement=0.0, **wanted)
+    with pytest.raises(UserError, match="leave one out"):
         Semisupervised.check(ModelSpec(64, 3), options)
 
 

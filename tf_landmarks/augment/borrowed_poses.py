@@ -58,7 +58,7 @@ def borrow(
     control, targets = (tf.concat([p, frame], axis=1) for p in (start + way, start))
     warp = tps.fit_each(control, targets, ridge=_RIDGE)
     # A map of places is smooth: between cells it loses nothing, as an image would.
-    both = sampling.bilinear(places, _places(warp, images.shape[1]), "edge")
+    both = sampling.bilinear(places, _grid(warp, images.shape[1]), "edge")
     moved = annotated.moved_points(warp, points)
     still = (shares == 0.0)[:, tf.newaxis, tf.newaxis]
     warped = sampling.sample(images, tf.where(still[..., tf.newaxis], places, both), "edge")
@@ -66,7 +66,7 @@ def borrow(
     return tf.stop_gradient(warped), tf.stop_gradient(moved)
 
 
-def _places(warp: tps.Warp, size: int) -> tf.Tensor:
+def _grid(warp: tps.Warp, size: int) -> tf.Tensor:
     """Where each pixel is read, `[N, size, size, 2]`; computed at every third along each side, for it is smooth between."""
     side = size // 3 + 1
     read = warp(coordinates.corner_grid((side, side)).reshape(-1, 2))

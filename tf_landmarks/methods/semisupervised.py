@@ -50,10 +50,10 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     ramp_end: float = base.option(0.75, "share of the steps from which on it is whole")
     teacher_momentum: float = base.option(0.98, "of the teacher's weights, at each step")
     recoloring: float = base.option(
-        0.5, "share of the labelled images that take the colours of an unlabelled one, more or less"
+        0.0, "share of the labelled images that take the colours of an unlabelled one, more or less"
     )
     borrowing: float = base.option(
-        0.7, "share of the labelled images that are bent towards the pose of an unlabelled one, as the teacher sees it"
+        0.0, "share of the labelled images that are bent towards the pose of an unlabelled one, as the teacher sees it"
     )  # fmt: skip
     borrowing_start: float = base.option(
         0.1, "share of the steps at which poses begin to be borrowed"
@@ -129,6 +129,11 @@ class Semisupervised(base.LandmarkModel):
             raise UserError(
                 "--semisupervised_guide teaches on unlabelled images, and --semisupervised_agreement=0 takes none: leave one out"
             )
+        if options.borrowing and not options.agreement:
+            raise UserError(
+                "--semisupervised_borrowing takes poses that the teacher sees, and --semisupervised_agreement=0 has no teacher: leave "
+                "one out"
+            )
         if spec.image_size % 8:
             raise UserError(
                 f"--image_size={spec.image_size}: --method=semisupervised takes multiples of 8"
@@ -147,7 +152,7 @@ class Semisupervised(base.LandmarkModel):
             self._labels,
             options.warp,
             options.brightness,
-            options.borrowing if options.agreement else 0.0,
+            options.borrowing,
             options.recoloring,
         )
         player = optimizers.player("model", options, lambda: self.network.trainable_variables)
@@ -168,10 +173,13 @@ class Semisupervised(base.LandmarkModel):
         # Of the batch, as the network's own: its moving averages lag behind weights that change fast.
         said = soft_argmax.joint_soft_argmax(self.teacher(batch["images"], training=training))
         confidence = tf.stop_gradient(soft_argmax.confidence(said))
-        shares = batch["borrowed"] * self._share(options.borrowing_start, options.borrowing_end)
-        shown, points = borrowed_poses.borrow(
-            batch["shown"], batch["places"], points, said.landmarks, confidence, shares
-        )
+        if options.borrowing:
+            shares = batch["borrowed"] * self._share(options.borrowing_start, options.borrowing_end)
+            shown, points = borrowed_poses.borrow(
+                batch["shown"], batch["places"], points, said.landmarks, confidence, shares
+            )
+        else:
+            shown = with_labels.labelled(batch)
         both = tf.concat([shown, batch["warped"]], axis=0)  # normalised together
         of_labelled, of_warped = tf.split(self.network(both, training=training), 2)
         labelled = self._distance(of_labelled, points)
