@@ -186,10 +186,12 @@ def test_what_does_not_fit_is_refused(options, what):
         make(**options)
 
 
-@pytest.mark.parametrize("wanted", [{"guide": "runs/x"}, {"borrowing": 0.5}])
-def test_what_needs_unlabelled_images_is_refused_without(wanted):
+@pytest.mark.parametrize(
+    ("wanted", "why"), [({"guide": "runs/x"}, "takes none"), ({"borrowing": 0.5}, "has no teacher")]
+)
+def test_what_needs_unlabelled_images_is_refused_without(wanted, why):
     options = dataclasses.replace(OPTIONS, agreement=0.0, **wanted)
-    with pytest.raises(UserError, match="leave one out"):
+    with pytest.raises(UserError, match=f"{why}: leave one out"):
         Semisupervised.check(ModelSpec(64, 3), options)
 
 

@@ -61,7 +61,8 @@ class WithLabels(Augmentation):
         images = geometry.centre(images[:, 0])
         shown = tf.gather(self.labels.images, draws["row"])
         shown = tf.image.convert_image_dtype(shown, tf.float32)
-        shown = color.transfer(shown, images, draws["recolored"])
+        if self.recoloring:
+            shown = color.transfer(shown, images, draws["recolored"])
         control, size = tps.control_grid(CONTROL_SIDE), (geometry.size,) * 2
         warp, labelled_warp = (
             tps.Warp(control, draws[name], "shifted") for name in ("warp", "labelled_warp")

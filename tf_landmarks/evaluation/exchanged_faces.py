@@ -52,14 +52,16 @@ def measure(model: ExportedModel, num_pairs: int, seed: int = 0) -> ExchangeErro
     """
     if not model.has_generator:
         raise UserError(f"--models={model.path} does not draw: its method has no generator")
-    looks, poses, truths = [], [], []
-    for number in range(num_pairs):
-        for pictures, look, pose in ((looks, 0, 0), (poses, 1, 1), (truths, 0, 1)):
-            face = 2 * (seed * num_pairs + number)
-            pictures.append(
+    first = 2 * num_pairs * seed + 2 * np.arange(num_pairs)  # of each pair; the second is the next
+    looks, poses, truths = (
+        model.to_inputs(
+            [
                 synthetic_faces.make_exchanged_face(_SEED, face + look, face + pose, model.geometry.size)
-            )  # fmt: skip
-    looks, poses, truths = (model.to_inputs(pictures) for pictures in (looks, poses, truths))
+                for face in map(int, first)
+            ]
+        )
+        for look, pose in ((0, 0), (1, 1), (0, 1))
+    )  # fmt: skip
     return _errors(model, looks, poses, truths)
 
 

@@ -39,8 +39,7 @@ def make_face(
         The image, uint8 `[size, size, 3]` RGB, and its landmarks, float64 `[A, 2]` (x, y) in
         pixels, in the order of LANDMARKS, all inside the image.
     """
-    look = random_look(np.random.default_rng((seed, index)))
-    return draw_face(look, random_pose(np.random.default_rng((seed, index, pose, 1))), size)
+    return draw_face(_look(seed, index), _pose(seed, index, pose), size)
 
 
 def make_exchanged_face(seed: int, look: int, pose: int, size: int = 64) -> np.ndarray:
@@ -49,9 +48,16 @@ def make_exchanged_face(seed: int, look: int, pose: int, size: int = 64) -> np.n
     Returns:
         The image, uint8 `[size, size, 3]` RGB; `make_face`'s where both numbers are one.
     """
-    shown = random_look(np.random.default_rng((seed, look)))
-    image, _ = draw_face(shown, random_pose(np.random.default_rng((seed, pose, 0, 1))), size)
+    image, _ = draw_face(_look(seed, look), _pose(seed, pose, 0), size)
     return image
+
+
+def _look(seed: int, index: int) -> Look:
+    return random_look(np.random.default_rng((seed, index)))
+
+
+def _pose(seed: int, index: int, pose: int) -> Pose:
+    return random_pose(np.random.default_rng((seed, index, pose, 1)))
 
 
 def draw_face(look: Look, pose: Pose, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,8 +100,7 @@ def make_mask(seed: int, index: int, pose: int = 0, size: int = 64) -> np.ndarra
     Returns:
         uint8 `[size, size]`, 1 in pixels of which half or more is face, else 0.
     """
-    look = random_look(np.random.default_rng((seed, index)))
-    head = Head(look, random_pose(np.random.default_rng((seed, index, pose, 1))), size)
+    head = Head(_look(seed, index), _pose(seed, index, pose), size)
     canvas = _Canvas(np.zeros([_FACTOR * size] * 2, np.uint8))
     canvas.fill(head.pixels(curve(head.outline(), closed=True)), 255)
     shares = cv2.resize(canvas.image, (size, size), interpolation=cv2.INTER_AREA)
