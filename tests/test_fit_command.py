@@ -67,6 +67,25 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
     guided[2] = f"--guide={tmp_path}/run"
     said = run(*guided, f"--output={tmp_path}/other", code=2)
     assert "has no names for what it finds; python -m tf_landmarks.fit --model=RUN" in said
+    seeing = ["-m", "tf_landmarks.fit", f"--features={tmp_path}/run", f"--data={tmp_path}/data", "--steps=2",
+              f"--output={tmp_path}/seeing"]  # fmt: skip
+    if method == "fse":  # which finds points
+        told = f"--features={tmp_path}/run: it is a run of --method=fse; this takes one of"
+        assert told in run(*seeing, code=2)
+        return
+    run(*seeing)
+    run("-m", "tf_landmarks.predict", f"--model={tmp_path}/seeing",
+        f"--input={tmp_path}/data/test/images", f"--output={tmp_path}/seen")  # fmt: skip
+    with open(tmp_path / "seen" / "landmarks.csv", newline="") as file:
+        assert all(float(row["green_x"]) < 64 for row in csv.DictReader(file))
+    changed = run(seeing[0], seeing[1], *seeing[3:], code=2)
+    assert f"(--features: {tmp_path}/run in the run,  now)" in changed
+    more = ["-m", "tf_landmarks.fit", f"--model={tmp_path}/seeing", "--finetune", f"--data={tmp_path}/data", "--steps=1",
+            f"--output={tmp_path}/more"]  # fmt: skip
+    assert f"saw --features={tmp_path}/run and this one would see --features=(none)" in run(
+        *more, code=2
+    )
+    assert "weights are those of" in run(*more, f"--features={tmp_path}/run")
 
 
 @pytest.mark.core

@@ -3,19 +3,23 @@
     python -m tf_landmarks.fit --data=my_data --unlabelled=walk.mp4 --output=runs/named
     python -m tf_landmarks.fit --model=runs/named --finetune --data=my_data,more_data --unlabelled=walk.mp4 --steps=200 --output=runs/named_2
     python -m tf_landmarks.fit --model=runs/mine --data=my_data
+    python -m tf_landmarks.fit --features=runs/mine --data=my_data --unlabelled=walk.mp4 --output=runs/named_3
     python -m tf_landmarks.fit --guide=runs/mine/named --data=my_data --output=runs/guided
     python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
 `--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
 labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. A small animal in a large picture is
-cut out first: `--crop=auto`. With `--guide`, what another export finds in the unlabelled images teaches it
+cut out first: `--crop=auto`. With `--features` it sees what a run has learned without labels, or
+ImageNet's features (docs/semisupervised.md), beside the images. With `--guide`, what another export finds in the unlabelled images teaches it
 at first. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
 linear map; the run itself stays as it was learned.
 """
 
+import contextlib
 import dataclasses
 import os
 import shlex
+from collections.abc import Iterator
 
 from absl import flags, logging
 
@@ -77,6 +81,12 @@ _GUIDE = flags.DEFINE_string(
     "an export that finds the same landmarks, as python -m tf_landmarks.fit --model=RUN writes it of a run that learned without "
     "labels: what it finds in unlabelled images teaches the network at first. For one label, or a few",
 )
+_FEATURES = flags.DEFINE_string(
+    "features",
+    "",
+    "a run that describes every place (dve, contrastlandmark), whose features a trained network sees beside the image: what was "
+    "learned without labels, or ImageNet's",
+)
 _OUTPUT = flags.DEFINE_string(
     "output", "", "where to write; <model>/named, or the run folder runs/named_<data>, if not given"
 )
@@ -84,7 +94,7 @@ _OUTPUT = flags.DEFINE_string(
 #: The flags of each way to fit, which the other does not take.
 _OF_A_HEAD, _OF_A_NETWORK = (
     ("head", "protocol"),
-    ("unlabelled", "frames", "steps", "rotation", "guide"),
+    ("unlabelled", "frames", "steps", "rotation", "guide", "features"),
 )
 
 #: What flags of a run that it trains are called here.
@@ -92,6 +102,7 @@ _CALLED = {
     "--data": "--unlabelled",
     "--init_from": "--model",
     "--semisupervised_draw_seed": "--seed",
+    "--semisupervised_features": "--features",
     "--semisupervised_guide": "--guide",
     "--semisupervised_labels": "--data",
     "--semisupervised_num_labels": "--num_images",
@@ -126,19 +137,33 @@ def _train_network() -> None:
     run, options = naming.run_of_labels(
         _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
         _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
-        _GUIDE.value,
+        _GUIDE.value, _FEATURES.value,
     )  # fmt: skip
     if _FINETUNE.value:
         naming.check_same_landmarks(_MODEL.value, options)
         run = dataclasses.replace(run, init_from=_MODEL.value)
     run = cli.with_defaults(run)
     _check_labels(run, options)
-    trainer.check(run, options)
+    with _in_words_of_this_command():
+        trainer.check(run, options)
     logging.info("run directory: %s; it learns to find %s", run.run_dir, options.names)
     data = trainer.train(run, options)
     if strategy.is_chief():
         artifacts.finish(run, data)
         _say_next(run.run_dir)
+
+
+@contextlib.contextmanager
+def _in_words_of_this_command() -> Iterator[None]:
+    """Calls the flags of the method, in what is wrong, as this command calls them."""
+    try:
+        yield
+    except UserError as error:
+        told = str(error)
+        for name, ours in _CALLED.items():
+            if name.startswith("--semisupervised_"):
+                told = told.replace(f"{name}=", f"{ours}=")
+        raise UserError(told) from error
 
 
 def _check_labels(run, options) -> None:

@@ -85,6 +85,7 @@ def run_of_labels(
     run_dir: str,
     crop: cropping.Cropping = cropping.NONE,
     guide: str = "",
+    features: str = "",
 ) -> tuple[RunOptions, SemisupervisedOptions]:
     """The run that teaches a network the landmarks of annotated images.
 
@@ -99,6 +100,7 @@ def run_of_labels(
         run_dir: Where it is kept; "" for a folder of the data's name.
         crop: What is cut out of all images.
         guide: An export that finds the same landmarks and teaches at first; "" for none.
+        features: A run whose features the network sees besides; "" for none.
 
     Raises:
         UserError: As `read_labelled`.
@@ -111,6 +113,7 @@ def run_of_labels(
         labels_digest=images.digest,
         draw_seed=seed,
         guide=guide,
+        features=features,
     )
     options = dataclasses.replace(
         options, warp=dataclasses.replace(options.warp, rotation=rotation)
@@ -157,6 +160,11 @@ def check_same_landmarks(run_dir: str, options: SemisupervisedOptions) -> None:
         raise UserError(
             f"--finetune: --model={run_dir} learned {there.names}, and --data annotates {options.names}; the same landmarks in "
             "the same order go on, others begin anew"
+        )
+    if there.features != options.features:
+        raise UserError(
+            f"--finetune: --model={run_dir} saw --features={there.features or '(none)'} and this one would see "
+            f"--features={options.features or '(none)'}; give the same"
         )
 
 

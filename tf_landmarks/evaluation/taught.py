@@ -13,6 +13,7 @@ from tf_landmarks.evaluation import head_fitting, protocols, rivals
 from tf_landmarks.evaluation.supervised_networks import UNet
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.methods import ModelSpec, semisupervised
+from tf_landmarks.training import models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +24,15 @@ class Taught(rivals.Rival):
         steps: Of its training; the U-Net's if 0.
         rotation: Standard deviation of the rotation of its warps, degrees; the method's if None.
         guide: A model that describes every place, of which prototypes of the same labels teach at first; none if None.
+        features: A run of such a model, whose features the network sees besides; none if None.
+        agreement: Weight of what unlabelled images teach; 0: labels alone.
     """
 
     steps: int = 0
     rotation: float | None = None
     guide: ExportedModel | None = None
+    features: models.LoadedRun | None = None
+    agreement: float = 1.0
 
     name = "semisupervised"
     few_label_repeats = 3  # each is a training
@@ -36,8 +41,10 @@ class Taught(rivals.Rival):
     @property
     def title(self) -> str:
         """What it is, for tables."""
+        seen = "" if self.features is None else f" on features of {self.features.run.method}"
+        taught = "labels and unlabelled images" if self.agreement else "labels alone"
         by = "" if self.guide is None else f", guided by {self.guide.facts['method']}"
-        return f"U-Net, labels and unlabelled images{by}"
+        return f"U-Net{seen}, {taught}{by}"
 
     def learner(
         self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
@@ -64,15 +71,17 @@ class Taught(rivals.Rival):
         """Trains on all images, of which `rows` have labels, as a run does but for what it writes."""
         geometry, recipe = Geometry(UNet.size), UNet.recipe
         steps = self.steps or recipe.steps
-        options = semisupervised.SemisupervisedOptions(names=",".join(known.names), labels="rows")
+        options = semisupervised.SemisupervisedOptions(
+            names=",".join(known.names), labels="rows", agreement=self.agreement
+        )
         if self.rotation is not None:
             warp = dataclasses.replace(options.warp, rotation=self.rotation)
             options = dataclasses.replace(options, warp=warp)
         tf.keras.utils.set_random_seed(seed)
         spec = ModelSpec(UNet.size, len(known.names))
-        model = semisupervised.Semisupervised(
-            spec, options, {"labels": known.select(rows), "guide": guide}
-        )
+        frozen = {"labels": known.select(rows), "guide": guide}
+        frozen["features"] = self.features and self.features.model
+        model = semisupervised.Semisupervised(spec, options, frozen)
         model.build_variables()
         (stage,) = model.stages
         model.start_stage(stage, steps)

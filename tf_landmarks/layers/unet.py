@@ -1,10 +1,12 @@
 """A U-Net small enough for a CPU, from an image to features at half its side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from tf_landmarks.layers import blocks
+
+Guests = Mapping[int, tf.Tensor]
 
 
 class UNet(tf.keras.layers.Layer):
@@ -17,6 +19,8 @@ class UNet(tf.keras.layers.Layer):
         widths: Channels of each pair, from the finest on.
         sync_batch_norm: Whether replicas share batch statistics.
         momentum: Of the statistics' moving averages.
+        guests: The pairs, by number from 0, to whose features those of another network are added, through a 1x1
+            convolution each.
     """
 
     def __init__(
@@ -24,6 +28,7 @@ class UNet(tf.keras.layers.Layer):
         widths: Sequence[int] = (16, 32, 64, 64),
         sync_batch_norm: bool = False,
         momentum: float = 0.99,
+        guests: Sequence[int] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -40,16 +45,31 @@ class UNet(tf.keras.layers.Layer):
             for i, width in enumerate(widths)
         ]
         self.up = [blocks.ConvBlock(width, **common) for width in widths[-2:0:-1]]
+        self._places = tuple(guests)
+        self.guests = [blocks.ConvBlock(widths[number], 1, **common) for number in guests]
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[B, S, S, C]` around 0 to `[B, S / 2, S / 2, D]`."""
-        return self.levels(inputs, training)[0]
+    def call(
+        self, inputs: tf.Tensor, training: bool = False, guests: Guests | None = None
+    ) -> tf.Tensor:
+        """`[B, S, S, C]` around 0 to `[B, S / 2, S / 2, D]`; see `levels`."""
+        return self.levels(inputs, training, guests)[0]
 
-    def levels(self, inputs: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
-        """The same, and what it is made of at each coarser size on the way up: the finest first."""
+    def levels(
+        self, inputs: tf.Tensor, training: bool = False, guests: Guests | None = None
+    ) -> list[tf.Tensor]:
+        """The same, and what it is made of at each coarser size on the way up: the finest first.
+
+        Args:
+            inputs: `[B, S, S, C]` around 0.
+            training: Whether to normalise by the batch's statistics.
+            guests: By pair, as the constructor names them, features of its size.
+        """
         features, skips = inputs, []
-        for first, second in self.down:
+        for number, (first, second) in enumerate(self.down):
             features = second(first(features, training=training), training=training)
+            if number in self._places:
+                guest = self.guests[self._places.index(number)]
+                features += guest(guests[number], training=training)
             skips.append(features)
         found = [features]
         for block, skip in zip(self.up, skips[-2:0:-1], strict=True):
@@ -66,6 +86,7 @@ class HeatmapUNet(tf.keras.layers.Layer):
         num_points: A.
         widths: See `UNet`.
         sync_batch_norm: See `UNet`.
+        guests: See `UNet`.
     """
 
     def __init__(
@@ -73,12 +94,16 @@ class HeatmapUNet(tf.keras.layers.Layer):
         num_points: int,
         widths: Sequence[int] = (16, 32, 64, 64),
         sync_batch_norm: bool = False,
+        guests: Sequence[int] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.trunk = UNet(widths, sync_batch_norm)
+        self.trunk = UNet(widths, sync_batch_norm, guests=guests)
         self.scores = tf.keras.layers.Conv2D(num_points, 1)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[B, S, S, 3]` in [0, 1] to logits `[B, S / 2, S / 2, A]`, float32."""
-        return tf.cast(self.scores(self.trunk(inputs - 0.5, training=training)), tf.float32)
+    def call(
+        self, inputs: tf.Tensor, training: bool = False, guests: Guests | None = None
+    ) -> tf.Tensor:
+        """`[B, S, S, 3]` in [0, 1] to logits `[B, S / 2, S / 2, A]`, float32; guests: see `UNet.levels`."""
+        features = self.trunk(inputs - 0.5, training=training, guests=guests)
+        return tf.cast(self.scores(features), tf.float32)

@@ -13,6 +13,7 @@ and more, whose eyes are better.
 """
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import numpy as np
@@ -20,14 +21,18 @@ import tensorflow as tf
 
 from tf_landmarks.augment import annotated, borrowed_poses, tps, with_labels
 from tf_landmarks.data import labelled, labelled_inputs
+from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.layers import soft_argmax, unet
 from tf_landmarks.layers.exported_points import ExportedPoints
 from tf_landmarks.losses import annotated_points
 from tf_landmarks.methods import base, optimizers, schedules
+from tf_landmarks.methods.guest_features import GuestFeatures
 
 #: Standard deviation of a heat map's target, where the image is 2 units wide: a cell.
 BLOB_STD = 0.06
+# How often the U-Net halves the image.
+_HALVINGS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,9 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     borrowing_end: float = base.option(
         0.4, "share of the steps from which on they are borrowed up to the whole"
     )
+    features: str = base.option(
+        "", "run of a method that describes every place, whose features the network sees beside the image; they stay as they are"
+    )  # fmt: skip
     guide: str = base.option(
         "", "export that finds the same landmarks, whose answers on unlabelled images teach the network at first"
     )  # fmt: skip
@@ -88,6 +96,7 @@ class Semisupervised(base.LandmarkModel):
     frozen_kinds: ClassVar = {
         "labels": base.Frozen(labelled_inputs.LabelledInputs, for_losses_only=True),
         "guide": base.Frozen(ExportedPoints, for_losses_only=True),
+        "features": base.Frozen(base.FeatureModel),
     }
     learns_from_labels = True
     loss_layers = ("teacher",)
@@ -105,10 +114,20 @@ class Semisupervised(base.LandmarkModel):
         labels = (frozen or {}).get("labels")
         self._labels = _drawn(labels, options) if labels else None
         self._guide = (frozen or {}).get("guide")
-        sync = spec.sync_batch_norm
-        self.network = unet.HeatmapUNet(spec.num_landmarks, sync_batch_norm=sync)
+        self.guests = None
+        if features := (frozen or {}).get("features"):
+            geometry = spec.geometry or Geometry(spec.image_size)
+            flag = f"--semisupervised_features={options.features}"
+            self.guests = GuestFeatures(features, geometry, _HALVINGS, flag)
+        make = functools.partial(
+            unet.HeatmapUNet,
+            spec.num_landmarks,
+            sync_batch_norm=spec.sync_batch_norm,
+            guests=self.guests.pairs if self.guests else (),
+        )
+        self.network = make()
         if options.agreement:
-            self.teacher = unet.HeatmapUNet(spec.num_landmarks, sync_batch_norm=sync)
+            self.teacher = make()
         self._steps = 1
 
     @classmethod
@@ -134,9 +153,9 @@ class Semisupervised(base.LandmarkModel):
                 "--semisupervised_borrowing takes poses that the teacher sees, and --semisupervised_agreement=0 has no teacher: leave "
                 "one out"
             )
-        if spec.image_size % 8:
+        if spec.image_size % 2**_HALVINGS:
             raise UserError(
-                f"--image_size={spec.image_size}: --method=semisupervised takes multiples of 8"
+                f"--image_size={spec.image_size}: --method=semisupervised takes multiples of {2**_HALVINGS}"
             )
 
     @property
@@ -168,10 +187,10 @@ class Semisupervised(base.LandmarkModel):
         options, points = self.options, batch["points"]
         if not options.agreement:
             shown = with_labels.labelled(batch)
-            labelled = self._distance(self.network(shown, training=training), points)
+            labelled = self._distance(self._logits(self.network, shown, training), points)
             return base.Losses({"model": labelled}, {"labelled": labelled})
         # Of the batch, as the network's own: its moving averages lag behind weights that change fast.
-        said = soft_argmax.joint_soft_argmax(self.teacher(batch["images"], training=training))
+        said = soft_argmax.joint_soft_argmax(self._logits(self.teacher, batch["images"], training))
         confidence = tf.stop_gradient(soft_argmax.confidence(said))
         if options.borrowing:
             shares = batch["borrowed"] * self._share(options.borrowing_start, options.borrowing_end)
@@ -181,7 +200,7 @@ class Semisupervised(base.LandmarkModel):
         else:
             shown = with_labels.labelled(batch)
         both = tf.concat([shown, batch["warped"]], axis=0)  # normalised together
-        of_labelled, of_warped = tf.split(self.network(both, training=training), 2)
+        of_labelled, of_warped = tf.split(self._logits(self.network, both, training), 2)
         labelled = self._distance(of_labelled, points)
         control = tps.control_grid(with_labels.CONTROL_SIDE)
         warp = tps.Warp(control, batch["warp"], "shifted")
@@ -219,11 +238,15 @@ class Semisupervised(base.LandmarkModel):
 
     def represent(self, images: tf.Tensor, training: bool = False) -> base.Landmarks:
         """See the base class."""
-        logits = self.network(images, training=training)
+        logits = self._logits(self.network, images, training)
         found = soft_argmax.joint_soft_argmax(logits)
         return base.Landmarks(
             found.landmarks, found.heatmaps, logits, soft_argmax.confidence(found)
         )
+
+    def _logits(self, network: unet.HeatmapUNet, images: tf.Tensor, training: bool) -> tf.Tensor:
+        guests = self.guests(images) if self.guests else None
+        return network(images, training=training, guests=guests)
 
     def _distance(
         self, logits: tf.Tensor, points: tf.Tensor, weights: tf.Tensor | None = None

@@ -105,7 +105,8 @@ class NormStatistics:
 
 def _norms(model: Model) -> list[tf.keras.layers.BatchNormalization]:
     kind = tf.keras.layers.BatchNormalization
-    return [layer for layer in model.submodules if isinstance(layer, kind)]
+    # A frozen network that is a part of the model keeps the statistics that came with its weights.
+    return [layer for layer in model.submodules if isinstance(layer, kind) and layer.trainable]
 
 
 def _statistics(norm: tf.keras.layers.BatchNormalization) -> tuple[tf.Variable, tf.Variable]:

@@ -132,7 +132,7 @@ def _read_kind(frozen: Frozen, run_dir: str, flag: str) -> None:
         raise UserError(f"{flag}={run_dir}: {error}") from error
     found = methods.MODELS[run.method]
     if not issubclass(found, frozen.kind):
-        (needed,) = [name for name, kind in methods.MODELS.items() if kind is frozen.kind]
+        needed = [name for name, kind in methods.MODELS.items() if issubclass(kind, frozen.kind)]
         raise UserError(
-            f"{flag}={run_dir}: it is a run of --method={run.method}; this takes one of {needed}"
+            f"{flag}={run_dir}: it is a run of --method={run.method}; this takes one of {' or '.join(needed)}"
         )
