@@ -8,6 +8,7 @@ trainings and numbers that are there are not made again, so that the same comman
 numbers of labels may be asked for later. Writes cells.jsonl, label_curves.txt and label_curves.png; runs are in runs/.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -40,6 +41,11 @@ _GUIDE = flags.DEFINE_enum(
     "guide", "", ["", "dve", "contrastlandmark"],
     "of the --methods, one whose features guide semisupervised in a row of its own, as python -m tf_landmarks.fit --guide",
 )  # fmt: skip
+_FEATURES = flags.DEFINE_list(
+    "features", [],
+    "of the --methods, or run folders: features that the U-Net sees besides, in a row by labels alone and one by unlabelled "
+    "images too, as python -m tf_landmarks.fit --features",
+)  # fmt: skip
 _STEPS = flags.DEFINE_integer("supervised_steps", None, "as for tools/evaluate.py", lower_bound=1)
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "of trainings and draws")
 _TRAIN = flags.DEFINE_string("train_flags", "", "further flags of all trainings, with spaces")
@@ -59,6 +65,11 @@ def main(_) -> None:
             raise UserError(
                 f"--guide={_GUIDE.value} is none of --methods={','.join(_METHODS.value)}"
             )
+        for place in set(_FEATURES.value) - set(presets):
+            if not os.path.exists(os.path.join(place, run_directory.FLAGS)):
+                raise UserError(
+                    f"--features={place} is none of --methods={','.join(_METHODS.value)}, and no run folder"
+                )
         sets = label_curves.read_sets(_SETS.value, methods.METHODS, _ONLY.value)
         for one in sets:
             if not os.path.isdir(os.path.join(_DATA.value, one.name)):
@@ -121,6 +132,7 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
     from tf_landmarks.evaluation.yardstick import make_yardstick
     from tf_landmarks.inference.exported import ExportedModel
     from tf_landmarks.metrics import landmark_errors
+    from tf_landmarks.training import models
 
     train, test = labelled.read_splits(os.path.join(_DATA.value, one.name), "test")
     total = int(np.count_nonzero(landmark_errors.labelled_images(train.points)))
@@ -144,6 +156,12 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
     if _GUIDE.value:
         guide = ExportedModel(runs[_GUIDE.value])
         networks.append(taught.Taught(_STEPS.value or 0, one.rotation, guide))
+    for place in _FEATURES.value:
+        loaded = models.load_run(runs.get(place, place))
+        make = functools.partial(
+            taught.Taught, _STEPS.value or 0, one.rotation, None, loaded, os.path.basename(place)
+        )
+        networks += [make(agreement=agreement) for agreement in (0.0, 1.0)]
     for rival in (*rivals.ridges(_RIVALS.value), *networks):
         keep(
             rival.title + (f", {_STEPS.value} steps" if rival in networks and _STEPS.value else ""),

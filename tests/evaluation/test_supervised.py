@@ -13,6 +13,9 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import head_fitting, protocols, supervised, taught
 from tf_landmarks.evaluation.supervised_networks import NETWORKS
 from tf_landmarks.inference.exported import ExportedModel
+from tf_landmarks.methods import base
+from tf_landmarks.options import RunOptions
+from tf_landmarks.training import models
 
 LINEAR = protocols.PROTOCOLS["linear"]
 
@@ -152,6 +155,26 @@ def test_prototypes_of_the_same_labels_guide_where_a_model_is_given(tmp_path):
     rows = np.array([0, 2])
     guided, alone = (rival.learner(train, test, LINEAR, 0)(rows, 0) for rival in rivals)
     assert np.isnan(guided[:, 2]).all() and np.abs(guided - alone)[:, :2].max() > 0
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("agreement", "how"), [(0.0, "labels alone"), (1.0, "labels and unlabelled images")]
+)
+def test_the_network_sees_the_features_of_a_run_where_one_is_given(agreement, how, tmp_path):
+    points = colour_blobs.random_points(4, seed=5)
+    colour_blobs.write_part(tmp_path, points)
+    train = labelled.read_split(str(tmp_path))
+    geometry = Geometry(32)
+    model = colour_blobs.Colours(base.ModelSpec(32, 0, geometry=geometry), colour_blobs.NoOptions())
+    run = models.LoadedRun(RunOptions(method="dve"), None, model, 7)
+    rivals = [taught.Taught(2, features=each, agreement=agreement) for each in (run, None)]
+    assert rivals[0].title == f"U-Net on features of dve, {how}"
+    assert dataclasses.replace(rivals[0], features_name="mine").title.startswith(
+        "U-Net on features of mine,"
+    )
+    seeing, alone = (rival.learner(train, train, LINEAR, 0)(np.arange(2), 0) for rival in rivals)
+    assert seeing.shape == (4, 3, 2) and np.abs(seeing - alone).max() > 0
 
 
 def test_what_is_asked_for_stands_in_the_recipe():

@@ -25,6 +25,7 @@ class Taught(rivals.Rival):
         rotation: Standard deviation of the rotation of its warps, degrees; the method's if None.
         guide: A model that describes every place, of which prototypes of the same labels teach at first; none if None.
         features: A run of such a model, whose features the network sees besides; none if None.
+        features_name: What they are called in tables; the run's method if "".
         agreement: Weight of what unlabelled images teach; 0: labels alone.
     """
 
@@ -32,6 +33,7 @@ class Taught(rivals.Rival):
     rotation: float | None = None
     guide: ExportedModel | None = None
     features: models.LoadedRun | None = None
+    features_name: str = ""
     agreement: float = 1.0
 
     name = "semisupervised"
@@ -41,7 +43,9 @@ class Taught(rivals.Rival):
     @property
     def title(self) -> str:
         """What it is, for tables."""
-        seen = "" if self.features is None else f" on features of {self.features.run.method}"
+        seen = ""
+        if self.features is not None:
+            seen = f" on features of {self.features_name or self.features.run.method}"
         taught = "labels and unlabelled images" if self.agreement else "labels alone"
         by = "" if self.guide is None else f", guided by {self.guide.facts['method']}"
         return f"U-Net{seen}, {taught}{by}"
