@@ -6,7 +6,7 @@
 
 For models of methods that learn descriptors. Writes matches.csv (of each point x, y, similarity in [-1, 1];
 agreement: what is found is looked for in the reference in its turn, and may end some pixels beside the point; ratio
-in [0, 1]: 1 where a second place is as much like the point), overlays/ (pictures or videos; hollow markers: the two
+in [0, 1]: 1 where a second place is as much like the point; and by how many degrees the references were turned, see --turns), overlays/ (pictures or videos; hollow markers: the two
 ways do not agree, or there is such a second place) and matches.png (a sheet, with the least sure
 images). A table gives as references all its images, up to 32, or the one that --image names. Where --data has
 annotations of the same names, their errors are printed.
@@ -44,6 +44,13 @@ _MOST_RATIO = flags.DEFINE_float(
     lower_bound=0.0,
     upper_bound=1.0,
 )
+_TURNS = flags.DEFINE_integer(
+    "turns",
+    12,
+    "in how many directions the references are looked for, turned by equal angles; 1: as they lie, which is faster and a little "
+    "better where all objects lie alike",
+    lower_bound=1,
+)
 _NORMALIZER = flags.DEFINE_string("normalizer", "edge", "of errors, as for tools/evaluate.py")
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
@@ -61,7 +68,9 @@ def main(_) -> None:
         source = sources.open_source(_DATA.value, prefer_train=False, frames=_FRAMES.value)
         model = ExportedModel(_MODEL.value)
         model.say_if_cropped()
-        transfer = point_transfer.PointTransfer(model, known, _TOLERANCE.value, _MOST_RATIO.value)
+        transfer = point_transfer.PointTransfer(
+            model, known, _TOLERANCE.value, _MOST_RATIO.value, _TURNS.value
+        )
         certainty = transfer_scores.Certainty(known.names, _TOLERANCE.value)
         errors = transfer_scores.KnownErrors(source, known, model.geometry, _NORMALIZER.value)
         sheet = matches.Sheet(known, len(source))

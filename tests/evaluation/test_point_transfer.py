@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.evaluation import colour_blobs
 from tf_landmarks.data import sources, videos
@@ -15,6 +16,7 @@ from tf_landmarks.evaluation.point_transfer import PointTransfer
 from tf_landmarks.evaluation.references import References
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.inference.image_batches import BATCH
+from tf_landmarks.methods import base
 
 pytestmark = pytest.mark.core
 EAGER = True
@@ -36,7 +38,7 @@ def references(rows=(0,), points=POINTS, names=colour_blobs.NAMES) -> References
 def test_points_are_found_to_a_fraction_of_a_cell(model):
     transfer = PointTransfer(model, references())
     found = transfer([colour_blobs.draw(points) for points in POINTS])
-    for truth, (points, similarity, agreement, share, _) in zip(POINTS, found, strict=True):
+    for truth, (points, similarity, agreement, share, *_) in zip(POINTS, found, strict=True):
         np.testing.assert_allclose(points, truth, atol=CLOSE)
         assert similarity.min() > 0.99 and agreement.max() < CLOSE
         np.testing.assert_allclose(share, agreement / np.ptp(POINTS[0], axis=0).max())
@@ -71,6 +73,50 @@ def test_references_are_turned_to_see_whether_descriptors_turn_with_them(model, 
     assert "of their own points 33, 33, 33 %" in line and "matches are wrong" in line
 
 
+class Patches(colour_blobs.Colours):
+    """What is seen in 14 x 14 pixels: of an object that is turned, something else."""
+
+    def represent(self, images, training=False):
+        cells = tf.nn.avg_pool2d(images, 2, 2, "VALID") - 0.5
+        return base.Features(
+            {"fine": tf.image.extract_patches(cells, [1, 7, 7, 1], [1] * 4, [1] * 4, "SAME")}
+        )
+
+
+def test_an_object_that_lies_otherwise_is_found_by_references_that_are_turned(tmp_path):
+    model = ExportedModel(colour_blobs.export(tmp_path, Geometry(64), Patches))
+    coarse = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
+    texture = np.rint(255 * tf.image.resize(coarse, (64, 64)).numpy()).astype(np.uint8)
+    middle = np.array([[[24.0, 24], [40, 26], [30, 42]]])
+    known = References(["a.png"], [texture], colour_blobs.NAMES, middle)
+    pictures = [np.rot90(known.images[0], quarters).copy() for quarters in range(4)]
+    truth = [middle[0]]
+    for _ in range(3):
+        truth.append(np.stack([truth[-1][:, 1], 63 - truth[-1][:, 0]], axis=-1))
+    found = PointTransfer(model, known, turns=4)(pictures)
+    for quarters, (points, _, agreement, _, ratio, degrees) in enumerate(found):
+        np.testing.assert_allclose(points, truth[quarters], atol=2.0)  # a cell
+        assert degrees == 90 * quarters and agreement.max() < 2.5 and ratio.max() < 0.5
+    assert [PointTransfer(model, known, turns=4).turned(q) for q in (1, 2, 3)] == [1, 1, 1]
+    as_they_lie = PointTransfer(model, known)
+    assert as_they_lie.turned(2) < 1
+    points, *_, degrees = as_they_lie(pictures[2:3])[0]
+    assert np.hypot(*(points - truth[2]).T).max() > 4 and degrees == 0
+    assert "--turns=12 looks for it in twelve directions" in transfer_scores.turned_line(
+        as_they_lie
+    )
+
+
+def test_a_point_that_no_turned_reference_shows_has_no_way_back(model):
+    points = np.array([[[2.0, 30], [60, 30], [32, 31]]])
+    narrow = colour_blobs.draw(points[0])[8:48]
+    known = References(["a.png"], [narrow], colour_blobs.NAMES, points - [0, 8])
+    transfer = PointTransfer(model, known, turns=4)
+    transfer._looks = transfer._looks[1:2]  # upright, its first and second points are outside
+    found = transfer([narrow])[0]
+    assert np.isinf(found[2][:2]).all() and np.isfinite(found[2][2]) and found[4][:2].min() == 1
+
+
 def test_what_the_network_does_not_see_is_not_taken(tmp_path):
     model = ExportedModel(colour_blobs.export(tmp_path, Geometry(48, crop_fraction=0.75)))
     points = np.array([[[20.0, 20], [44, 22], [24, 44]], [[42, 40], [20, 24], [42, 20]]])
@@ -99,7 +145,7 @@ def test_a_wrong_match_is_known_by_its_way_back(model):
     hidden = places[[2, 0, 1, 3]] + [0, 2]
     hidden[0] = np.nan
     transfer = PointTransfer(model, known)
-    (points, _, agreement, share, _), (_, _, good, _, _) = transfer(
+    (points, _, agreement, share, *_), (_, _, good, *_) = transfer(
         [colour_blobs.draw(hidden, colours=colours), image]
     )
     # Somewhere in the orange one, from where the way back ends in the orange one of the reference.
@@ -196,7 +242,7 @@ def test_all_images_get_a_row_and_a_picture(model, tmp_path):
     assert float(first["red_x"]) == pytest.approx(POINTS[0, 0, 0], abs=CLOSE)
     assert float(last["blue_y"]) == pytest.approx(POINTS[2, 2, 1], abs=CLOSE)
     assert float(last["blue_similarity"]) > 0.99 and float(last["blue_agreement"]) < CLOSE
-    assert last["blue_agrees"] == "1" and last["error"] == ""
+    assert last["blue_agrees"] == "1" and last["error"] == "" and last["turned"] == "0"
     assert 0 <= float(last["blue_ratio"]) < 0.3
     assert bad["file"] == "b1.png" and bad["red_x"] == "" and bad["error"]
     pictures = {path.name for path in (tmp_path / "out" / "overlays").iterdir()}

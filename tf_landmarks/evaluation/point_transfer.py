@@ -18,7 +18,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates, run_directory
 from tf_landmarks.data import frame_names, sources
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import descriptor_matching
+from tf_landmarks.evaluation import descriptor_matching, turned_references
 from tf_landmarks.evaluation.descriptor_matching import Matches
 from tf_landmarks.evaluation.references import References
 from tf_landmarks.inference import destination, rows, writers
@@ -45,6 +45,7 @@ class Found(NamedTuple):
         agrees: `[K]` bool, `share` is within the tolerance.
         ratio: `[K]` in [0, 1], see `descriptor_matching.Matches`.
         is_sure: `[K]` bool, both ways agree, and the ratio is not above the largest that counts.
+        degrees: By how much the references were turned to find it, counterclockwise.
     """
 
     row: rows.PredictionRow
@@ -53,6 +54,7 @@ class Found(NamedTuple):
     agrees: np.ndarray | None = None
     ratio: np.ndarray | None = None
     is_sure: np.ndarray | None = None
+    degrees: float = 0.0
 
     @property
     def name(self) -> str:
@@ -71,14 +73,40 @@ class Found(NamedTuple):
         return overlays.draw_landmarks(image, points, factor, radius, hollow=~self.is_sure)
 
 
+class Look(NamedTuple):
+    """What references look like, turned in one way.
+
+    Attributes:
+        degrees: By how much, counterclockwise.
+        points: `[R, K, 2]` (x, y) pixels.
+        is_known: `[R, K]` bool, whether the network sees the point.
+        sizes: `[R, 2]` (height, width).
+        levels: Features, `[R, h, w, D]` by name.
+        boxes: `[R, 2, 2]`, see `PointTransfer`.
+        queries: `[1, K, D]` by name, the means of the points' descriptors.
+    """
+
+    degrees: float
+    points: np.ndarray
+    is_known: np.ndarray
+    sizes: np.ndarray
+    levels: dict[str, tf.Tensor]
+    boxes: tf.Tensor
+    queries: dict[str, tf.Tensor]
+
+
 class PointTransfer:
     """Finds the points of references in images.
+
+    Descriptors need not know a place of an object that lies in another direction. So the references may be turned, by
+    so many equal angles; of what is found by each, that is taken which leaves least doubt: the least mean ratio.
 
     Args:
         model: An export that yields features.
         references: Images with points.
         tolerance: What share of the object a way back may miss.
         most_ratio: Of a sure match, in [0, 1]; 1: the ratio does not count.
+        turns: How many, the first of which is none.
 
     Raises:
         UserError: If the model yields landmarks and no features, or does not see a point.
@@ -90,6 +118,7 @@ class PointTransfer:
         references: References,
         tolerance: float = 0.1,
         most_ratio: float = MOST_RATIO,
+        turns: int = 1,
     ):
         if model.yields != "features":
             raise UserError(
@@ -98,29 +127,33 @@ class PointTransfer:
             )
         self.references, self.tolerance, self.most_ratio = references, tolerance, most_ratio
         self._model = model
-        sizes = _sizes(references.images)
-        points = self._to_edge(references.points, sizes)
-        is_known = (np.abs(points) <= 1).all(axis=-1)
-        if not is_known.any(axis=0).all():
-            unseen = references.names[int(np.argmin(is_known.any(axis=0)))]
+        own = self._look(references)
+        if not own.is_known.any(axis=0).all():
+            unseen = references.names[int(np.argmin(own.is_known.any(axis=0)))]
             raise UserError(
                 f"the point {unseen} lies in the border that --crop_fraction={model.geometry.crop_fraction:g} hid from "
                 f"--model={model.path}, which sees the middle of an image alone; mark another, or train with --crop_fraction=1"
             )
-        levels = _tensors(model.features(references.images))
-        read = descriptor_matching.read(levels, np.where(is_known[..., np.newaxis], points, 0.0))
-        self._queries = descriptor_matching.average(read, is_known)
-        self._levels, self._boxes = levels, self._box(sizes)
-        self._is_known, self._sizes = is_known, sizes
-        self._grid = descriptor_matching.default_grid(levels)
+        self._looks = [own]
+        if turns > 1:
+            self._looks = [
+                self._look(turned_references.turned(references, degrees), degrees)
+                for degrees in 360.0 / turns * np.arange(turns)
+            ]
+        self._grid = descriptor_matching.default_grid(own.levels)
         # One graph each: the way there has as many queries in each batch, the way back one image.
         self._find, self._find_back = (
             tf.function(function, autograph=False, reduce_retracing=True)
             for function in (descriptor_matching.find, _find_points)
         )
 
-    def __call__(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
-        """Points `[K, 2]` (x, y) pixels, their similarity, agreement, its share, and ratio, `[K]` each, of each image."""
+    @property
+    def turns(self) -> int:
+        """In how many directions references are looked for."""
+        return len(self._looks)
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[tuple]:
+        """Points `[K, 2]` (x, y) pixels, their similarity, agreement, its share, and ratio, `[K]` each, and degrees, of each image."""
         if not len(images):
             return []
         sizes = _sizes(images)
@@ -130,12 +163,34 @@ class PointTransfer:
         for start in range(0, len(images), at_once):
             some = slice(start, start + at_once)
             part = {name: level[some] for name, level in levels.items()}
-            matches = self._find(part, self._queries, self._grid, boxes[some])
-            points = self._to_pixels(matches.points.numpy(), sizes[some])
-            agreement = self._agreement(part, matches)
-            ratio = matches.ratio.numpy()
-            found += zip(points, matches.similarity.numpy(), *agreement, ratio, strict=True)
+            found += self._find_turned(part, boxes[some], sizes[some])
         return found
+
+    def _find_turned(self, levels: dict, boxes: tf.Tensor, sizes: np.ndarray) -> list[tuple]:
+        """What is found by the look that leaves least doubt, of each image; see `__call__`."""
+        by_look = [self._find(levels, look.queries, self._grid, boxes) for look in self._looks]
+        doubts = np.stack([matches.ratio.numpy().mean(axis=-1) for matches in by_look])
+        chosen = doubts.argmin(axis=0)  # the first of equals
+        found = [()] * len(sizes)
+        for number in np.unique(chosen):
+            look, rows = self._looks[number], np.flatnonzero(chosen == number)
+            own = {name: tf.gather(level, rows) for name, level in levels.items()}
+            matches = Matches(*(tf.gather(values, rows) for values in by_look[number]))
+            points = self._to_pixels(matches.points.numpy(), sizes[rows])
+            agreement = self._agreement(own, matches, look)
+            values = (points, matches.similarity.numpy(), *agreement, matches.ratio.numpy())
+            for row, *answer in zip(rows, *values, strict=True):
+                found[row] = (*answer, look.degrees)
+        return found
+
+    def _look(self, references: References, degrees: float = 0.0) -> Look:
+        sizes = _sizes(references.images)
+        points = self._to_edge(references.points, sizes)
+        is_known = (np.abs(points) <= 1).all(axis=-1)
+        levels = _tensors(self._model.features(references.images))
+        read = descriptor_matching.read(levels, np.where(is_known[..., np.newaxis], points, 0.0))
+        queries = descriptor_matching.average(read, is_known)
+        return Look(degrees, references.points, is_known, sizes, levels, self._box(sizes), queries)
 
     def turned(self, quarters: int) -> float:
         """The share, in [0, 1], of the references' own points that are found in them turned by so many right angles.
@@ -150,23 +205,27 @@ class PointTransfer:
         found = np.stack([points for points, *_ in self(images)])
         missed = np.hypot(*np.moveaxis(found - np.stack(points), -1, 0))
         found_there = missed <= self.tolerance * references.lengths[:, np.newaxis]
-        return float(found_there[self._is_known].mean())
+        return float(found_there[self._looks[0].is_known].mean())
 
-    def _agreement(self, levels: dict, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
+    def _agreement(
+        self, levels: dict, matches: Matches, look: Look
+    ) -> tuple[np.ndarray, np.ndarray]:
         """How far ways back miss, `[N, K]` in pixels and as shares: medians over the references that show a point."""
         count, num_points = matches.points.shape[:2]
         queries = {
             name: tf.reshape(level, [1, count * num_points, -1])
             for name, level in descriptor_matching.read(levels, matches.points).items()
         }
-        missed = np.full((len(self._sizes), count, num_points), np.nan)
-        for r, truth in enumerate(self.references.points):
-            own = {name: level[r : r + 1] for name, level in self._levels.items()}
-            back = self._find_back(own, queries, self._grid, self._boxes[r : r + 1])
+        missed = np.full((len(look.sizes), count, num_points), np.nan)
+        for r, truth in enumerate(look.points):
+            own = {name: level[r : r + 1] for name, level in look.levels.items()}
+            back = self._find_back(own, queries, self._grid, look.boxes[r : r + 1])
             back = tf.reshape(back, [1, -1, 2]).numpy()
-            back = self._to_pixels(back, self._sizes[r : r + 1]).reshape(count, num_points, 2)
+            back = self._to_pixels(back, look.sizes[r : r + 1]).reshape(count, num_points, 2)
             distances = np.hypot(*np.moveaxis(back - truth, -1, 0))
-            missed[r] = np.where(self._is_known[r], distances, np.nan)
+            missed[r] = np.where(look.is_known[r], distances, np.nan)
+        # A point that no turned reference shows any more has no way back.
+        missed[0] = np.where(np.isnan(missed).all(axis=0), np.inf, missed[0])
         lengths = self.references.lengths[:, np.newaxis, np.newaxis]
         return np.nanmedian(missed, axis=0), np.nanmedian(missed / lengths, axis=0)
 
@@ -197,11 +256,11 @@ def find(transfer: PointTransfer, source: sources.Source) -> Iterator[Found]:
             if row.image is None:
                 yield Found(row)
                 continue
-            points, similarity, agreement, share, ratio = next(answers)
+            points, similarity, agreement, share, ratio, degrees = next(answers)
             row = row._replace(landmarks=points, confidence=similarity)
             agrees = share <= transfer.tolerance
             is_sure = agrees & (ratio <= transfer.most_ratio)
-            yield Found(row, agreement, share, agrees, ratio, is_sure)
+            yield Found(row, agreement, share, agrees, ratio, is_sure, degrees)
 
 
 def transfer_all(
@@ -246,12 +305,14 @@ def transfer_all(
 
 @contextlib.contextmanager
 def _table(output: str, names: Sequence[str], source: sources.Source):
-    """`matches.csv`: file (and frame); of each point x, y, similarity, agreement in pixels, ratio, 1 if both ways agree; the error."""
+    """`matches.csv`: file (and frame); degrees by which the references were turned; of each point x, y, similarity, agreement in pixels, ratio, 1 if both ways agree; the error."""
     parts = ("x", "y", "similarity", "agreement", "ratio", "agrees")
     columns = [f"{name}_{part}" for name in names for part in parts]
     with run_directory.open_whole(os.path.join(output, TABLE)) as file:
         table = csv.writer(file)
-        table.writerow(["file", *(["frame"] if source.of_videos else []), *columns, "error"])
+        table.writerow(
+            ["file", *(["frame"] if source.of_videos else []), "turned", *columns, "error"]
+        )
 
         def write(found: Found) -> None:
             row, cells = found.row, [""] * len(columns)
@@ -261,7 +322,8 @@ def _table(output: str, names: Sequence[str], source: sources.Source):
                 texts.append([str(int(agrees)) for agrees in found.agrees])
                 cells = [text for of_point in zip(*texts, strict=True) for text in of_point]
             frame = [row.frame] if source.of_videos else []
-            table.writerow([row.file, *frame, *cells, row.error])
+            turned = f"{found.degrees:g}" if found.is_read else ""
+            table.writerow([row.file, *frame, turned, *cells, row.error])
 
         yield write
 

@@ -57,9 +57,10 @@ def turned_line(transfer: PointTransfer) -> str:
     )
     if min(shares) >= 90:
         return line
+    remedy = "--turns=12 looks for it in twelve directions, and " if transfer.turns == 1 else ""
     return (
         f"{line}: of an object that lies in another direction than theirs, matches are wrong, even where both ways "
-        "agree; python -m tf_landmarks.fit --rotation=180 finds such objects by some labels"
+        f"agree; {remedy}python -m tf_landmarks.fit --rotation=180 finds such objects by some labels"
     )
 
 
