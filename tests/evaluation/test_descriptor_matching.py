@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_landmarks.evaluation import descriptor_matching
+from tf_landmarks.layers import maxima
 
 pytestmark = pytest.mark.core
 EAGER = True
@@ -92,7 +93,7 @@ def test_the_first_of_equal_maxima_is_taken_row_by_row():
     for k, cells in enumerate([[(1, 3), (2, 0)], [(0, 4), (0, 1)], []]):
         for row, column in cells:
             maps[0, row, column, k] = 1
-    cells, values = descriptor_matching.first_maximum(tf.constant(maps))
+    cells, values = maxima.first_maximum(tf.constant(maps))
     np.testing.assert_array_equal(cells, [[[1, 3], [0, 1], [0, 0]]])
     np.testing.assert_array_equal(values, [[1, 1, 0]])
 
@@ -102,8 +103,8 @@ def test_the_ratio_is_that_of_distances_to_the_best_and_to_the_best_elsewhere():
     maps[0, 10, 4, :] = 0.98, 1.0, 1.0
     maps[0, 10, 6, :] = 0.97  # two cells of 20: not elsewhere
     maps[0, 12, 5, 0], maps[0, 10, 7, 1], maps[0, 0, 19, 2] = 0.92, 0.6, 1.0
-    cells, values = descriptor_matching.first_maximum(tf.constant(maps))
-    ratio = descriptor_matching.distance_ratio(tf.constant(maps), cells, values)
+    cells, values = maxima.first_maximum(tf.constant(maps))
+    ratio = maxima.distance_ratio(tf.constant(maps), cells, values)
     # sqrt(0.02 / 0.08); nothing left; two places as alike as can be, of which the first in rows is taken.
     np.testing.assert_allclose(ratio, [[0.5, 0.0, 1.0]], atol=1e-5)
 
@@ -117,7 +118,7 @@ def blobs(centre, hessian, size=(9, 11), kind="quadratic") -> np.ndarray:
 
 
 def refined(maps) -> np.ndarray:
-    cells, _ = descriptor_matching.first_maximum(tf.constant(maps))
+    cells, _ = maxima.first_maximum(tf.constant(maps))
     return (tf.cast(cells, tf.float32) + descriptor_matching.refinement(maps, cells))[0, 0].numpy()
 
 

@@ -22,6 +22,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
 from tf_landmarks.evaluation import descriptor_matching
 from tf_landmarks.evaluation.descriptor_matching import Levels
+from tf_landmarks.layers import maxima
 from tf_landmarks.metrics import correspondence
 
 #: Of both warps, in the released evaluation; the extra coefficients replace the others.
@@ -222,4 +223,4 @@ def _dve_match(queries: Levels, pixels: tf.Tensor, targets: Levels, size: int) -
     flat = tf.reshape(target, [-1, height * width, channels])
     products = tf.matmul(flat, descriptors, transpose_b=True)
     maps = tf.reshape(products, [-1, height, width, tf.shape(products)[-1]])
-    return stride * tf.cast(descriptor_matching.first_maximum(maps)[0], tf.float32)
+    return stride * tf.cast(maxima.first_maximum(maps)[0], tf.float32)
