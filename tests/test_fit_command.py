@@ -30,6 +30,7 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
         f"--model={tmp_path}/run",
         f"--data={tmp_path}/data",
         "--num_images=3",
+        *(["--turns=2"] if method == "dve" else []),
     )
     assert "fitted to 3 labelled images, finds red, green, blue" in said
     facts = json.loads(
@@ -134,6 +135,7 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
     ("flags", "what"),
     [
         (["--head=ridge"], "--head is for heads on a run, which --model names"),
+        (["--turns=4"], "--turns is for heads on a run, which --model names"),
         (["--model=runs/none", "--steps=3"], "--steps is for a network that is trained"),
         (["--model=runs/none"], "--model=runs/none is no run folder"),
         (["--model=runs/none", "--guide=x"], "--guide is for a network that is trained"),

@@ -45,6 +45,12 @@ _HEAD = flags.DEFINE_enum(
     "enough); ridge, a linear map of all features, averaged to 8 x 8 cells; heatmap, a small convolution (many minutes); "
     "virtual_points, as published; auto: the better one of prototype and ridge on labelled images left out; below 10, prototype",
 )  # fmt: skip
+_TURNS = flags.DEFINE_integer(
+    "turns",
+    1,
+    "of --head=prototype: in how many directions the object is looked for, by equal angles; 12 for objects that lie in any",
+    lower_bound=1,
+)
 _PROTOCOL = flags.DEFINE_string(
     "protocol", "linear", "form of the map from discovered points, as for tools/evaluate.py"
 )
@@ -93,7 +99,7 @@ _OUTPUT = flags.DEFINE_string(
 
 #: The flags of each way to fit, which the other does not take.
 _OF_A_HEAD, _OF_A_NETWORK = (
-    ("head", "protocol"),
+    ("head", "protocol", "turns"),
     ("unlabelled", "frames", "steps", "rotation", "guide", "features"),
 )
 
@@ -204,7 +210,7 @@ def _fit_head() -> None:
     crop = model.cropping(_CROP.value or "as_trained", _BOXES.value)
     images = naming.read_labelled(_DATA.value, _NUM_IMAGES.value, _SEED.value, crop)
     protocol = protocols.resolve(_PROTOCOL.value)
-    heads = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value)
+    heads = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value, _TURNS.value)
     path = saved_model.export_named(_MODEL.value, heads, output.path_of(""), crop.kind)
     logging.info(
         "%s head, fitted to %d labelled images, finds %s",

@@ -181,6 +181,30 @@ def test_prototypes_of_one_image_find_the_spots_of_others():
         fit.fit_prototypes(head, features, bright, partly)
 
 
+def test_prototypes_of_an_object_that_is_turned_find_it_turned():
+    coarse = np.random.default_rng(0).random((1, 16, 16, 3)).astype(np.float32)
+    texture = tf.image.resize(coarse, (64, 64)).numpy()
+    points = np.array([[[-0.25, -0.25], [0.2, -0.2], [0.05, 0.3]]], np.float32)
+
+    def features(images):
+        cells = tf.nn.avg_pool2d(images, 2, 2, "VALID") - 0.5
+        around = tf.image.extract_patches(cells, [1, 7, 7, 1], [1] * 4, [1] * 4, "SAME")
+        return {"patches": around}
+
+    upside_down = texture[:, ::-1, ::-1].copy()
+    # Of two examples the second lies otherwise than the first, and is turned to lie as it does.
+    both, places = np.concatenate([texture, upside_down]), np.concatenate([points, -points])
+    missed = {}
+    for turns in (1, 4):
+        head = heads.PrototypeHead(["a", "b", "c"], {"patches": 147}, 64, turns=turns)
+        fit.fit_prototypes(head, features, both[:1], points)
+        missed[turns] = np.abs(fit.predict(head, features, both) - places).max(axis=(1, 2))
+        assert head.weights["prototypes/patches"].shape == (3 * turns, 147)
+    assert missed[1][0] < 0.05 and missed[1][1] > 0.2 and missed[4].max() < 0.05
+    fit.fit_prototypes(head, features, both, places)
+    assert np.abs(fit.predict(head, features, both) - places).max() < 0.05
+
+
 @pytest.mark.parametrize("name", ["linear", "imm", "lmdis", "fse"])
 def test_a_linear_head_maps_as_the_regressor_of_a_protocol(name):
     random = np.random.default_rng(0)

@@ -127,12 +127,14 @@ def test_a_landmark_that_nobody_labelled_is_refused(tmp_path):
         naming.read_labelled(str(tmp_path / "data"))
 
 
-def test_an_export_with_a_head_answers_in_pixels_as_its_head_does(blobs, tmp_path):
+@pytest.mark.parametrize("turns", [1, 4])
+def test_an_export_with_a_head_answers_in_pixels_as_its_head_does(turns, blobs, tmp_path):
     model, data, points = blobs
     images = naming.read_labelled(data)
     inputs, corners = head_fitting.network_view(model, images)
     features = model.levels_function(all_levels=True)
-    head = head_fitting.fit_head("prototype", features, (), tuple(images.names), inputs, corners)
+    names = tuple(images.names)
+    head = head_fitting.fit_head("prototype", features, (), names, inputs, corners, turns=turns)
     colours = colour_blobs.Colours(base.ModelSpec(SIZE, 0), colour_blobs.NoOptions())
     module = signatures.serving_module(named.NamedLandmarks(colours, head), Geometry(SIZE))
     path = tmp_path / "export" / "1"
@@ -191,3 +193,12 @@ def test_a_network_goes_on_from_one_that_learned_the_same_landmarks(tmp_path):
     flags.write(str(tmp_path / run_directory.FLAGS), RunOptions(run_dir="x"), ImmOptions())
     with pytest.raises(UserError, match="is a run of --method=imm; a network goes on from one"):
         naming.check_same_landmarks(str(tmp_path), options)
+
+
+def test_only_prototypes_are_turned(blobs):
+    model, data, _ = blobs
+    images = naming.read_labelled(data)
+    with pytest.raises(
+        UserError, match=r"--turns=4 is for --head=prototype .* not for --head=ridge; leave"
+    ):
+        naming.fit_heads(model, images, "ridge", protocols.resolve("linear"), turns=4)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import heads
+from tf_landmarks.layers import heads, levels
 from tf_landmarks.layers.heads import (
     HeatmapHead,
     LinearHead,
@@ -45,6 +45,7 @@ MAKERS = {
     "heatmap": lambda: HeatmapHead(NAMES, CHANNELS, SIZE),
     "heatmap with a hidden layer": lambda: HeatmapHead(NAMES, CHANNELS, SIZE, 16, 5, 3),
     "prototype": lambda: PrototypeHead(NAMES, CHANNELS, SIZE, 0, 0.1, 1),
+    "prototype, turned": lambda: PrototypeHead(NAMES, CHANNELS, SIZE, turns=3),
     "ridge": lambda: heads.RidgeHead(NAMES, CHANNELS, {"fine": 4, "coarse/4": 4}),
     "mask": lambda: MaskHead(CHANNELS, 16, hidden=3),
 }
@@ -251,6 +252,26 @@ def test_a_prototype_is_found_where_it_was_read_and_levels_count_alike():
     np.testing.assert_array_equal(best, [8 + 6, 4 * 8 + 2])
     louder = {**levels, "fine": 1000.0 * levels["fine"]}
     np.testing.assert_allclose(head.similarity(louder), similarity, atol=1e-5)
+
+
+def test_of_several_turns_that_with_the_least_doubt_is_taken_by_all_points():
+    head = heads.PrototypeHead(["a", "b"], {"x": 4}, 16, turns=2)
+    axes = np.eye(4, dtype=np.float32)
+    # As they lie a is 0 and b is 1; turned, a is 2 and b is 3.
+    head.set_prototypes({"x": axes})
+    level = np.full([3, 8, 8, 4], 0.01, np.float32)
+    for image, (a, b) in enumerate([(0, 1), (2, 3), (0, 1)]):
+        level[image, 1, 6] += 0.9 * axes[a]
+        level[image, 5, 2] += 0.9 * axes[b]
+    level[2, 4, 4] += 0.9 * axes[2]  # a place like the turned a, and none like the turned b
+    found = head({"x": tf.constant(level)})
+    assert found.points.shape == (3, 2, 2) and found.heatmaps.shape == (3, 8, 8, 2)
+    cells = levels.cells_from_input(found.points, (8, 8), 16)
+    np.testing.assert_allclose((np.asarray(cells) + 1) * 3.5, [[[1, 6], [5, 2]]] * 3, atol=0.2)
+    alone = heads.PrototypeHead(["a", "b"], {"x": 4}, 16)
+    alone.set_prototypes({"x": axes[:2]})
+    for one, other in zip(alone({"x": tf.constant(level[:1])}), found, strict=True):
+        np.testing.assert_allclose(one, other[:1], atol=1e-6)
 
 
 def test_the_window_keeps_out_what_resembles_a_landmark_elsewhere_and_confidence_tells():

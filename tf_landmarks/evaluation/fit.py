@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated, tps
+from tf_landmarks.evaluation import turned_references
 from tf_landmarks.evaluation.protocols import Regressor
 from tf_landmarks.layers import heads
 from tf_landmarks.layers import levels as levels_
@@ -147,7 +148,7 @@ def fit(
 def fit_prototypes(
     head: heads.PrototypeHead, features: Describe, inputs: np.ndarray, points: np.ndarray
 ) -> None:
-    """Sets each prototype to the mean unit descriptor of a landmark, over the images that label it.
+    """Sets each prototype to the mean unit descriptor of a landmark, over the images that label it, turned for each turn.
 
     Args:
         head: Its prototypes are replaced.
@@ -163,12 +164,29 @@ def fit_prototypes(
     if not known.any(axis=0).all():
         name = head.names[np.argmin(known.any(axis=0))]
         raise ValueError(f"landmark {name} is labelled in none of {len(points)} images")
+    looks = [(inputs, points)]
+    if head.turns > 1:
+        looks = [
+            turned_references.turned_inputs(inputs, points, degrees)
+            for degrees in 360.0 / head.turns * np.arange(head.turns)
+        ]
+    sums = [_described(head, features, *look) for look in looks]
+    head.set_prototypes(
+        {name: np.concatenate([turn[name] for turn in sums]) for name in head.channels}
+    )
+
+
+def _described(
+    head: heads.PrototypeHead, features: Describe, inputs: np.ndarray, points: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Sums of unit descriptors over the images that show a landmark, `[A, D]` by level."""
+    known = ~np.isnan(points).any(axis=-1)
     sums = {name: 0.0 for name in head.channels}
     for rows, levels in describe(features, inputs):
         there = tf.constant(np.where(known[rows, :, np.newaxis], points[rows], 0.0))
         for name, values in head.describe(levels, there).items():
             sums[name] += np.einsum("ba,bad->ad", known[rows].astype(np.float64), values)
-    head.set_prototypes({name: np.float32(values) for name, values in sums.items()})
+    return {name: np.float32(values) for name, values in sums.items()}
 
 
 def linear_head(regressor: Regressor, names: Sequence[str], num_landmarks: int) -> heads.LinearHead:

@@ -47,6 +47,7 @@ def choose(
     matched: tuple[str, ...],
     inputs: np.ndarray,
     points: np.ndarray,
+    turns: int = 1,
 ) -> Choice:
     """The kind of head that `kind` means for these labelled images; arguments as for `fit_head`.
 
@@ -66,7 +67,13 @@ def choose(
         names = tuple(map(str, known))
         for each in AUTO:
             head = fit_head(
-                each, features, matched, names, inputs[others], points[others][:, known]
+                each,
+                features,
+                matched,
+                names,
+                inputs[others],
+                points[others][:, known],
+                turns=turns,
             )
             found = fit.predict(head, features, inputs[block])
             errors[each].append(np.linalg.norm(found - points[block][:, known], axis=-1).ravel())
@@ -85,6 +92,7 @@ def fit_head(
     inputs: np.ndarray,
     points: np.ndarray,
     seed: int = 0,
+    turns: int = 1,
 ) -> heads.Head:
     """Fits a head to labelled images.
 
@@ -96,12 +104,14 @@ def fit_head(
         inputs: `[N, S, S, 3]` uint8 as the network sees images.
         points: `[N, A, 2]` (y, x) in the corner convention, NaN where missing; each landmark somewhere.
         seed: Of weights and the order of images.
+        turns: Of prototypes: in how many directions the object is looked for.
     """
     size = inputs.shape[1]
     levels = next(fit.describe(features, inputs[:1]))[1]
     channels = {name: level.shape[-1] for name, level in levels.items()}
     if kind == "prototype":
-        head = heads.PrototypeHead(names, {n: channels[n] for n in matched or channels}, size)
+        read = {n: channels[n] for n in matched or channels}
+        head = heads.PrototypeHead(names, read, size, turns=turns)
         fit.fit_prototypes(head, features, inputs, points)
     elif kind == "ridge":
         pools = [feature_ridge.pool(part) for _, part in fit.describe(features, inputs)]
@@ -128,10 +138,12 @@ class HeadLearner(rivals.Rival):
     Attributes:
         model: An export that yields features.
         kind: One of `head_kinds.KINDS`.
+        turns: See `fit_head`.
     """
 
     model: ExportedModel
     kind: str = "auto"
+    turns: int = 1
 
     few_label_repeats = 3  # each is a fit
 
@@ -158,8 +170,9 @@ class HeadLearner(rivals.Rival):
             known = np.isfinite(points[rows]).all(axis=-1).any(axis=0)
             given = inputs[rows], points[rows][:, known]
             matched = self.model.descriptor_levels
-            kind = choose(self.kind, features, matched, *given).kind
-            head = fit_head(kind, features, matched, tuple(names[known]), *given, seed + repeat)
+            kind = choose(self.kind, features, matched, *given, self.turns).kind
+            named = tuple(names[known])
+            head = fit_head(kind, features, matched, named, *given, seed + repeat, self.turns)
             found = np.full([len(shown), len(names), 2], np.nan)
             found[:, known] = fit.predict(head, features, shown, held)
             size = (self.model.geometry.size,) * 2

@@ -169,7 +169,12 @@ def check_same_landmarks(run_dir: str, options: SemisupervisedOptions) -> None:
 
 
 def fit_heads(
-    model: ExportedModel, images: LabelledImages, kind: str, protocol: Protocol, seed: int = 0
+    model: ExportedModel,
+    images: LabelledImages,
+    kind: str,
+    protocol: Protocol,
+    seed: int = 0,
+    turns: int = 1,
 ) -> tuple[heads.Head, heads.Head]:
     """Fits the heads that name what an export finds, and what its network found before training.
 
@@ -179,15 +184,28 @@ def fit_heads(
         kind: One of `head_kinds.KINDS`, for a model that yields features.
         protocol: The form of the map from landmarks, for one that finds points.
         seed: Of the fit.
+        turns: See `head_fitting.fit_head`.
+
+    Raises:
+        UserError: If something else than prototypes is to be turned.
     """
+    if turns > 1 and (model.yields != "features" or kind not in ("auto", "prototype")):
+        what = (
+            f"--head={kind}" if model.yields == "features" else f"{model.path}, which finds points"
+        )
+        raise UserError(
+            f"--turns={turns} is for --head=prototype of a model that describes every place, and not for {what}; leave it out"
+        )
     if model.yields == "features":
         given, matched = head_fitting.network_view(model, images), model.descriptor_levels
         levels = [model.levels_function(all_levels=True, untrained=u) for u in (False, True)]
-        choice = head_fitting.choose(kind, levels[0], matched, *given)
+        choice = head_fitting.choose(kind, levels[0], matched, *given, turns)
         if choice.reason:
             logging.info("--head=auto is %s: %s", choice.kind, choice.reason)
         return tuple(
-            head_fitting.fit_head(choice.kind, each, matched, tuple(images.names), *given, seed)
+            head_fitting.fit_head(
+                choice.kind, each, matched, tuple(images.names), *given, seed, turns
+            )
             for each in levels
         )
     _warn_of_small_objects(images, model.geometry)

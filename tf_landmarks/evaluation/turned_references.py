@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from tf_landmarks import coordinates
 from tf_landmarks.evaluation.references import References
 
 #: As a share of the picture, how far inside turned points are.
@@ -21,14 +22,29 @@ def turned(references: References, degrees: float) -> References:
     Returns:
         The same with other images, beyond whose border the edge continues, and `points` there.
     """
+    images, points = _all_turned(references.images, references.points, degrees)
+    return dataclasses.replace(references, images=images, points=points)
+
+
+def turned_inputs(
+    inputs: np.ndarray, points: np.ndarray, degrees: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of what a network sees, `[N, S, S, 3]` uint8, and `[N, A, 2]` (y, x) in the corner convention."""
+    size = inputs.shape[1:3]
+    pixels = coordinates.swap_xy(coordinates.pixels_from_corner(points, size))
+    images, pixels = _all_turned(list(inputs), pixels, degrees)
+    corner = coordinates.corner_from_pixels(coordinates.swap_xy(pixels), size)
+    return np.stack(images), np.asarray(corner, np.float32)
+
+
+def _all_turned(
+    images: list[np.ndarray], points: np.ndarray, degrees: float
+) -> tuple[list[np.ndarray], np.ndarray]:
     pairs = [
-        _turned(image, points, degrees + own)
-        for image, points, own in zip(
-            references.images, references.points, angles(references.points), strict=True
-        )
+        _turned(image, each, degrees + own)
+        for image, each, own in zip(images, points, angles(points), strict=True)
     ]
-    images, points = zip(*pairs, strict=True)
-    return dataclasses.replace(references, images=list(images), points=np.stack(points))
+    return [image for image, _ in pairs], np.stack([each for _, each in pairs])
 
 
 def angles(points: np.ndarray) -> np.ndarray:
@@ -54,7 +70,7 @@ def angles(points: np.ndarray) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, points: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    if not degrees % 360.0:
+    if not degrees % 360.0 or np.isnan(points).any(axis=-1).all():
         return image, points
     matrix = cv2.getRotationMatrix2D(np.nanmean(points, axis=0), degrees, 1.0)
     height, width = image.shape[:2]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_landmarks.augment import sampling
 from tf_landmarks.layers import levels as levels_
-from tf_landmarks.layers import soft_argmax
+from tf_landmarks.layers import maxima, soft_argmax
 from tf_landmarks.layers.head_base import LevelsHead, Located
 from tf_landmarks.layers.levels import Levels
 
@@ -28,6 +28,10 @@ class PrototypeHead(LevelsHead):
     stands out there. Confidence is that of a softmax of resemblance / temperature over all cells: a landmark that
     other places resemble as well is not to be trusted.
 
+    Of an object that lies in another direction descriptors may differ. So there may be prototypes of the landmarks as they are
+    when the object is turned, by so many equal angles; of an image all points are by one of them, the one that
+    leaves least doubt: the least mean ratio of distances, see maxima.py.
+
     Args:
         names: Of the A landmarks.
         channels: See `LevelsHead`.
@@ -35,6 +39,7 @@ class PrototypeHead(LevelsHead):
         grid: See `LevelsHead`.
         temperature: Of the softmax over all cells, which says how sure a landmark is.
         radius: The window has 2 radius + 1 cells a side.
+        turns: How many angles; 1: as they lie.
     """
 
     kind = "prototype"
@@ -47,12 +52,15 @@ class PrototypeHead(LevelsHead):
         grid: int = 0,
         temperature: float = 0.05,
         radius: int = 2,
+        turns: int = 1,
     ):
         config = {"input_size": input_size, "temperature": temperature, "radius": radius}
-        super().__init__(names, channels, grid, **config)
+        super().__init__(names, channels, grid, **config, turns=turns)
         self.input_size, self._temperature, self._radius = input_size, temperature, radius
+        self.turns = turns
         for level, depth in channels.items():
-            self._add(f"prototypes/{level}", np.zeros([len(self.names), depth]), trainable=False)
+            count = turns * len(self.names)
+            self._add(f"prototypes/{level}", np.zeros([count, depth]), trainable=False)
 
     def describe(self, levels: Levels, points: tf.Tensor) -> dict[str, tf.Tensor]:
         """Reads unit descriptors at points, bilinearly between cells.
@@ -74,12 +82,12 @@ class PrototypeHead(LevelsHead):
         }
 
     def set_prototypes(self, descriptors: Mapping[str, np.ndarray]) -> None:
-        """Sets the descriptor of each landmark, `[A, D]` by level; only their directions count."""
+        """Sets the descriptor of each landmark, `[turns A, D]` by level, turn by turn; only their directions count."""
         for name, values in descriptors.items():
             self.weights[f"prototypes/{name}"].assign(tf.math.l2_normalize(values, axis=-1))
 
     def similarity(self, levels: Levels) -> tf.Tensor:
-        """How much each cell resembles each landmark, `[B, h, w, A]` in [-1, 1]."""
+        """How much each cell resembles each landmark, `[B, h, w, turns A]` in [-1, 1], turn by turn."""
         size = self.grid_size(levels)
         cosines = [
             tf.einsum("bhwd,ad->bhwa", levels_.unit(levels[name], size), prototypes)
@@ -89,11 +97,22 @@ class PrototypeHead(LevelsHead):
 
     def __call__(self, levels: Levels) -> Located:
         """Locates the points by `levels [B, h, w, D]`."""
-        similarity, size = self.similarity(levels), self.grid_size(levels)
+        similarity, size = self._of_best_turn(self.similarity(levels)), self.grid_size(levels)
         found = soft_argmax.joint_soft_argmax(_sharpened(similarity, self._radius))
         points = levels_.input_from_cells(found.landmarks, size, self.input_size)
         everywhere = soft_argmax.joint_soft_argmax(similarity / self._temperature)
         return Located(points, found.heatmaps, soft_argmax.confidence(everywhere))
+
+    def _of_best_turn(self, similarity: tf.Tensor) -> tf.Tensor:
+        """The maps of the turn with the least mean ratio, the first of equals: `[B, h, w, A]` of each image."""
+        if self.turns == 1:
+            return similarity
+        ratios = maxima.distance_ratio(similarity, *maxima.first_maximum(similarity))
+        doubts = tf.reduce_mean(tf.reshape(ratios, [-1, self.turns, len(self.names)]), axis=-1)
+        _, chosen = tf.math.top_k(-doubts)  # which promises the first of equals
+        height, width, _ = similarity.shape[1:]
+        turned = tf.reshape(similarity, [-1, height, width, self.turns, len(self.names)])
+        return tf.gather(turned, chosen[:, 0], axis=3, batch_dims=1)
 
 
 def _sharpened(similarity: tf.Tensor, radius: int) -> tf.Tensor:
