@@ -143,8 +143,8 @@ def _train_network() -> None:
     run, options = naming.run_of_labels(
         _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
         _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
-        _GUIDE.value, _FEATURES.value,
     )  # fmt: skip
+    options = dataclasses.replace(options, guide=_GUIDE.value, features=_FEATURES.value)
     if _FINETUNE.value:
         naming.check_same_landmarks(_MODEL.value, options)
         run = dataclasses.replace(run, init_from=_MODEL.value)

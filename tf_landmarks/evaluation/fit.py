@@ -168,7 +168,7 @@ def fit_prototypes(
     if head.turns > 1:
         looks = [
             turned_references.turned_inputs(inputs, points, degrees)
-            for degrees in 360.0 / head.turns * np.arange(head.turns)
+            for degrees in turned_references.directions(head.turns)
         ]
     sums = [_described(head, features, *look) for look in looks]
     head.set_prototypes(

@@ -84,8 +84,6 @@ def run_of_labels(
     seed: int,
     run_dir: str,
     crop: cropping.Cropping = cropping.NONE,
-    guide: str = "",
-    features: str = "",
 ) -> tuple[RunOptions, SemisupervisedOptions]:
     """The run that teaches a network the landmarks of annotated images.
 
@@ -99,8 +97,6 @@ def run_of_labels(
         seed: Of the run and of the draw.
         run_dir: Where it is kept; "" for a folder of the data's name.
         crop: What is cut out of all images.
-        guide: An export that finds the same landmarks and teaches at first; "" for none.
-        features: A run whose features the network sees besides; "" for none.
 
     Raises:
         UserError: As `read_labelled`.
@@ -112,8 +108,6 @@ def run_of_labels(
         num_labels=num_images,
         labels_digest=images.digest,
         draw_seed=seed,
-        guide=guide,
-        features=features,
     )
     options = dataclasses.replace(
         options, warp=dataclasses.replace(options.warp, rotation=rotation)

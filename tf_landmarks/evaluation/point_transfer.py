@@ -138,7 +138,7 @@ class PointTransfer:
         if turns > 1:
             self._looks = [
                 self._look(turned_references.turned(references, degrees), degrees)
-                for degrees in 360.0 / turns * np.arange(turns)
+                for degrees in turned_references.directions(turns)
             ]
         self._grid = descriptor_matching.default_grid(own.levels)
         # One graph each: the way there has as many queries in each batch, the way back one image.

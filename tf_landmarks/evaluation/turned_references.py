@@ -12,6 +12,11 @@ from tf_landmarks.evaluation.references import References
 MARGIN = 0.05
 
 
+def directions(turns: int) -> np.ndarray:
+    """The `[turns]` degrees by which something is turned to be looked for in so many directions, the first of which is 0."""
+    return 360.0 / turns * np.arange(turns)
+
+
 def turned(references: References, degrees: float) -> References:
     """References that all lie as the first one does when it is turned.
 
