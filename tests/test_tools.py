@@ -187,6 +187,10 @@ def test_label_curves_measures_what_is_missing_on_several_sets(folder, tmp_path)
     said = run(*command, "--seeds=0,1", "--train_flags=--image_size=7", code=2)
     assert "labels: " not in said and "training imm on" in said
     assert "image_size" in said and "faces-imm-1 ended with code 2, see above" in said
+    said = run(*command, "--guides=imm", code=2)
+    assert "--guides=imm: imm finds points of its own; name what describes every place" in said
+    said = run(*command, f"--features={tmp_path}", code=2)
+    assert f"--features={tmp_path} is none of --methods=imm, and no run folder" in said
 
 
 def test_audit_lists_labels_and_shows_the_worst(folder):

@@ -37,10 +37,14 @@ _SUPERVISED = flags.DEFINE_list(
 _SUPERVISED_REPEATS = flags.DEFINE_integer(
     "supervised_repeats", 1, "their draws: each is a training", lower_bound=1
 )
-_GUIDE = flags.DEFINE_enum(
-    "guide", "", ["", "dve", "contrastlandmark"],
-    "of the --methods, one whose features guide semisupervised in a row of its own, as python -m tf_landmarks.fit --guide",
+_GUIDES = flags.DEFINE_list(
+    "guides", [],
+    "of the --methods, or run folders: prototypes of their features, and semisupervised guided by them, in a row each, as "
+    "python -m tf_landmarks.fit --guide",
 )  # fmt: skip
+_TURNS = flags.DEFINE_integer(
+    "turns", 1, "of the prototypes of --guides, as for python -m tf_landmarks.fit", lower_bound=1
+)
 _FEATURES = flags.DEFINE_list(
     "features", [],
     "of the --methods, or run folders: features that the U-Net sees besides, in a row by labels alone and one by unlabelled "
@@ -61,15 +65,8 @@ def main(_) -> None:
         counts = few_labels.parse_counts(_COUNTS.value)
         if not all(seed.isdecimal() for seed in _SEEDS.value):
             raise UserError(f"--seeds={','.join(_SEEDS.value)} must be numbers from 0 up")
-        if _GUIDE.value and _GUIDE.value not in presets:
-            raise UserError(
-                f"--guide={_GUIDE.value} is none of --methods={','.join(_METHODS.value)}"
-            )
-        for place in set(_FEATURES.value) - set(presets):
-            if not os.path.exists(os.path.join(place, run_directory.FLAGS)):
-                raise UserError(
-                    f"--features={place} is none of --methods={','.join(_METHODS.value)}, and no run folder"
-                )
+        _check_places(_GUIDES, presets)
+        _check_places(_FEATURES, presets)
         sets = label_curves.read_sets(_SETS.value, methods.METHODS, _ONLY.value)
         for one in sets:
             if not os.path.isdir(os.path.join(_DATA.value, one.name)):
@@ -84,6 +81,24 @@ def main(_) -> None:
                 runs = {name: _train(preset, name, one, seed) for name, preset in presets.items()}
                 _measure(cells, one, runs, counts, seed)
                 _write(cells, sets)
+
+
+def _check_places(flag: flags.FlagHolder, presets: dict[str, str]) -> None:
+    """Raises where something that a flag lists is no method that trains here and no run, or finds points of its own."""
+    from tf_landmarks import flags as run_flags
+
+    for place in flag.value:
+        kept = os.path.join(place, run_directory.FLAGS)
+        if place not in presets and not os.path.exists(kept):
+            raise UserError(
+                f"--{flag.name}={place} is none of --methods={','.join(_METHODS.value)}, and no run folder"
+            )
+        method = place if place in presets else run_flags.read(kept)[0].method
+        if not issubclass(methods.MODELS[method], methods.FeatureModel):
+            raise UserError(
+                f"--{flag.name}={place}: {method} finds points of its own; name what describes every place, "
+                "dve or contrastlandmark"
+            )
 
 
 def _preset(method: str) -> str:
@@ -121,6 +136,7 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
     from tf_landmarks.data import labelled
     from tf_landmarks.data.geometry import Geometry
     from tf_landmarks.evaluation import (
+        head_fitting,
         label_curves,
         landmark_regression,
         protocols,
@@ -153,16 +169,21 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
             ),
         )  # fmt: skip
     networks = [supervised.make(name, _STEPS.value, one.rotation) for name in _SUPERVISED.value]
-    if _GUIDE.value:
-        guide = ExportedModel(runs[_GUIDE.value])
-        networks.append(taught.Taught(_STEPS.value or 0, one.rotation, guide))
-    for place in _FEATURES.value:
-        loaded = models.load_run(runs.get(place, place))
-        make = functools.partial(
-            taught.Taught, _STEPS.value or 0, one.rotation, None, loaded, os.path.basename(place)
+    taught_ = functools.partial(taught.Taught, _STEPS.value or 0, one.rotation)
+    heads = [
+        head_fitting.HeadLearner(
+            ExportedModel(runs.get(place, place)), "prototype", _TURNS.value, _name(place)
         )
-        networks += [make(agreement=agreement) for agreement in (0.0, 1.0)]
-    for rival in (*rivals.ridges(_RIVALS.value), *networks):
+        for place in _GUIDES.value
+    ]
+    networks += [taught_(guide=head) for head in heads]
+    for place in _FEATURES.value:
+        seen = models.load_run(runs.get(place, place))
+        networks += [
+            taught_(features=seen, features_name=_name(place), agreement=agreement)
+            for agreement in (0.0, 1.0)
+        ]
+    for rival in (*rivals.ridges(_RIVALS.value), *heads, *networks):
         keep(
             rival.title + (f", {_STEPS.value} steps" if rival in networks and _STEPS.value else ""),
             _SUPERVISED_REPEATS.value if rival in networks else _REPEATS.value,
@@ -170,6 +191,10 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
                 rival, train, test, geometry, yardstick, counts, repeats, seed
             ),
         )  # fmt: skip
+
+
+def _name(place: str) -> str:
+    return os.path.basename(os.path.normpath(place))
 
 
 def _write(cells, sets) -> None:

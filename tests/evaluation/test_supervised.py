@@ -145,13 +145,14 @@ def test_prototypes_of_the_same_labels_guide_where_a_model_is_given(tmp_path):
     colour_blobs.write_part(tmp_path / "test", colour_blobs.random_points(2, seed=6))
     train, test = (labelled.read_split(str(tmp_path / part)) for part in ("train", "test"))
     model = ExportedModel(colour_blobs.export(tmp_path, Geometry(32)))
-    find = head_fitting.Guide(model, train)(np.array([0, 2]))
+    prototypes = head_fitting.HeadLearner(model, "prototype", model_name="mine")
+    find = prototypes.guide(train, 0)(np.array([0, 2]), 0)
     seen, truth = head_fitting.network_view(model, train)
     for images in (seen, np.repeat(np.repeat(seen, 2, axis=1), 2, axis=2)):
         found = find(tf.constant(images / np.float32(255))).numpy()
         assert np.abs(found - truth)[:, :2].max() < 0.2 and np.isnan(found[:, 2]).all()
-    rivals = [taught.Taught(2, guide=guide) for guide in (model, None)]
-    assert rivals[0].title.endswith(", guided by colours")
+    rivals = [taught.Taught(2, guide=guide) for guide in (prototypes, None)]
+    assert rivals[0].title.endswith(", guided by mine, prototype head")
     rows = np.array([0, 2])
     guided, alone = (rival.learner(train, test, LINEAR, 0)(rows, 0) for rival in rivals)
     assert np.isnan(guided[:, 2]).all() and np.abs(guided - alone)[:, :2].max() > 0

@@ -139,11 +139,13 @@ class HeadLearner(rivals.Rival):
         model: An export that yields features.
         kind: One of `head_kinds.KINDS`.
         turns: See `fit_head`.
+        model_name: What the model is called in tables; its method if "".
     """
 
     model: ExportedModel
     kind: str = "auto"
     turns: int = 1
+    model_name: str = ""
 
     few_label_repeats = 3  # each is a fit
 
@@ -155,25 +157,19 @@ class HeadLearner(rivals.Rival):
     @property
     def title(self) -> str:
         """What it is, for tables."""
-        return f"{self.model.facts['method']}, {self.kind} head"
+        turned = f" in {self.turns} directions" if self.turns > 1 else ""
+        return f"{self.model_name or self.model.facts['method']}, {self.kind} head{turned}"
 
     def learner(
         self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
     ) -> rivals.Learner:
-        features = self.model.levels_function(all_levels=True)
-        inputs, points = network_view(self.model, train)
+        features, fitted = self._fitting(train)
         shown = self.model.to_inputs(test.images)
         held = fit.hold_levels(features, shown)
-        names = np.array(train.names)
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
-            known = np.isfinite(points[rows]).all(axis=-1).any(axis=0)
-            given = inputs[rows], points[rows][:, known]
-            matched = self.model.descriptor_levels
-            kind = choose(self.kind, features, matched, *given, self.turns).kind
-            named = tuple(names[known])
-            head = fit_head(kind, features, matched, named, *given, seed + repeat, self.turns)
-            found = np.full([len(shown), len(names), 2], np.nan)
+            head, known = fitted(rows, seed + repeat)
+            found = np.full([len(shown), len(train.names), 2], np.nan)
             found[:, known] = fit.predict(head, features, shown, held)
             size = (self.model.geometry.size,) * 2
             pixels = coordinates.swap_xy(coordinates.pixels_from_corner(found, size))
@@ -181,37 +177,50 @@ class HeadLearner(rivals.Rival):
 
         return learn
 
+    def guide(
+        self, train: LabelledImages, seed: int
+    ) -> Callable[[np.ndarray, int], Callable[[tf.Tensor], tf.Tensor]]:
+        """Prepares to find landmarks in what another network is to learn from.
 
-class Guide:
-    """Prototypes of some labelled images, found again in what another network is to learn from.
+        Args:
+            train: The images of which some are labelled.
+            seed: Of the heads that draw anything.
 
-    Args:
-        model: An export that yields features.
-        train: The images of which some are labelled.
-    """
+        Returns:
+            Of rows and a repeat as `Learner` has them, what finds all A landmarks in images, see `ExportedPoints`; NaN for
+            those without a label in these rows.
+        """
+        features, fitted = self._fitting(train)
 
-    def __init__(self, model: ExportedModel, train: LabelledImages):
-        self._features = model.levels_function(all_levels=True)
-        self._matched = model.descriptor_levels
-        self._size = model.geometry.size
-        self._inputs, self._points = network_view(model, train)
+        def learn(rows: np.ndarray, repeat: int) -> Callable[[tf.Tensor], tf.Tensor]:
+            head, known = fitted(rows, seed + repeat)
+            order = np.full(len(train.names), len(known))
+            order[known] = np.arange(len(known))
 
-    def __call__(self, rows: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Fits prototypes to rows, and returns what finds all A landmarks by them, see `ExportedPoints`; NaN for those without a label."""
-        points = self._points[rows]
-        known = np.flatnonzero(np.isfinite(points).all(axis=-1).any(axis=0))
-        names = tuple(map(str, known))
-        given = self._inputs[rows], points[:, known]
-        head = fit_head("prototype", self._features, self._matched, names, *given)
-        order = np.full(points.shape[1], len(known))
-        order[known] = np.arange(len(known))
+            def find(images: tf.Tensor) -> tf.Tensor:
+                shown = exported_points.resized(images, self.model.geometry.size)
+                found = head(features(shown)).points
+                unknown = tf.fill([tf.shape(found)[0], 1, 2], float("nan"))
+                return tf.gather(tf.concat([found, unknown], axis=1), order, axis=1)
 
-        def find(images: tf.Tensor) -> tf.Tensor:
-            found = head(self._features(exported_points.resized(images, self._size))).points
-            unknown = tf.fill([tf.shape(found)[0], 1, 2], float("nan"))
-            return tf.gather(tf.concat([found, unknown], axis=1), order, axis=1)
+            return find
 
-        return find
+        return learn
+
+    def _fitting(self, train: LabelledImages):
+        """What the model yields, and of rows and a seed the head for the landmarks known there, with their numbers."""
+        features = self.model.levels_function(all_levels=True)
+        inputs, points = network_view(self.model, train)
+        names, matched = np.array(train.names), self.model.descriptor_levels
+
+        def fitted(rows: np.ndarray, seed: int) -> tuple[heads.Head, np.ndarray]:
+            known = np.flatnonzero(np.isfinite(points[rows]).all(axis=-1).any(axis=0))
+            given = inputs[rows], points[rows][:, known]
+            kind = choose(self.kind, features, matched, *given, self.turns).kind
+            named = tuple(names[known])
+            return fit_head(kind, features, matched, named, *given, seed, self.turns), known
+
+        return features, fitted
 
 
 def network_view(model: ExportedModel, images: LabelledImages) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,6 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.evaluation import head_fitting, protocols, rivals
 from tf_landmarks.evaluation.supervised_networks import UNet
-from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.methods import ModelSpec, semisupervised
 from tf_landmarks.training import models
 
@@ -23,7 +22,7 @@ class Taught(rivals.Rival):
     Attributes:
         steps: Of its training; the U-Net's if 0.
         rotation: Standard deviation of the rotation of its warps, degrees; the method's if None.
-        guide: A model that describes every place, of which prototypes of the same labels teach at first; none if None.
+        guide: A model with a head, fitted to the same labels, that teaches at first; none if None.
         features: A run of such a model, whose features the network sees besides; none if None.
         features_name: What they are called in tables; the run's method if "".
         agreement: Weight of what unlabelled images teach; 0: labels alone.
@@ -31,7 +30,7 @@ class Taught(rivals.Rival):
 
     steps: int = 0
     rotation: float | None = None
-    guide: ExportedModel | None = None
+    guide: head_fitting.HeadLearner | None = None
     features: models.LoadedRun | None = None
     features_name: str = ""
     agreement: float = 1.0
@@ -47,7 +46,7 @@ class Taught(rivals.Rival):
         if self.features is not None:
             seen = f" on features of {self.features_name or self.features.run.method}"
         taught = "labels and unlabelled images" if self.agreement else "labels alone"
-        by = "" if self.guide is None else f", guided by {self.guide.facts['method']}"
+        by = "" if self.guide is None else f", guided by {self.guide.title}"
         return f"U-Net{seen}, {taught}{by}"
 
     def learner(
@@ -55,11 +54,10 @@ class Taught(rivals.Rival):
     ) -> rivals.Learner:
         geometry = Geometry(UNet.size)
         known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))
-
-        guide_by = None if self.guide is None else head_fitting.Guide(self.guide, train)
+        guide_by = self.guide and self.guide.guide(train, seed)
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
-            model = self._train(known, rows, seed + repeat, guide_by and guide_by(rows))
+            model = self._train(known, rows, seed + repeat, guide_by and guide_by(rows, repeat))
             find = tf.function(lambda x: model.represent(x).points, autograph=False)
             return rivals.network_points(find, measured, known.points[rows], test, geometry)
 
