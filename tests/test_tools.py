@@ -1,4 +1,4 @@
-"""The commands one after the other, as README.md gives them: faces, training, measuring, predicting."""
+"""The commands one after the other, as README.md and docs/tools.md give them: faces, training, measuring, predicting."""
 
 import json
 import pathlib

@@ -20,7 +20,7 @@ from tf_landmarks.training.checkpoints import Checkpoints
 from tf_landmarks.training.run_data import RunData
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
-#: Of all flagfiles those that are experiments of a paper: the rest are for two cores, and say what they reach in README.md.
+#: Of all flagfiles those that are experiments of a paper: the rest are for two cores, and what they reach stands in docs/results.md.
 ROWS = [p for p in sorted(CONFIGS.glob("*.cfg")) if not re.match("cpu_|quickstart", p.name)]
 #: A row of each kind of pairs and losses, and those that start from its run.
 STEPPED = {
