@@ -17,6 +17,7 @@ from tf_landmarks.methods import base
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import models
 
+EAGER = True
 LINEAR = protocols.PROTOCOLS["linear"]
 
 
@@ -81,6 +82,7 @@ def test_gradients_are_finite_where_points_are_missing_or_outside():
     assert all(np.isfinite(g).all() for g in gradients) and any(np.any(g) for g in gradients)
 
 
+@pytest.mark.graph
 @pytest.mark.system
 @pytest.mark.parametrize(("name", "size", "steps"), [("B", 24, 60), ("unet", 32, 80)])
 def test_a_network_learns_to_point_at_a_spot(name, size, steps):

@@ -116,8 +116,9 @@ def test_with_a_queue_of_another_length_the_key_encoder_begins_as_the_encoder(tm
     assert model.keys.queue.shape[0] == 24
 
 
-def test_a_batch_that_groups_do_not_divide_is_refused_in_words(tmp_path):
-    run, options = parse([*BOTH, "--batch_size=5", f"--run_dir={tmp_path / 'run'}"])
+def test_a_batch_that_groups_do_not_divide_is_refused_in_words(tmp_path, few_faces):
+    given = [*BOTH, f"--data={few_faces}", "--batch_size=5", f"--run_dir={tmp_path / 'run'}"]
+    run, options = parse(given)
     with pytest.raises(UserError, match=r"--batch_size=5 leaves 5 images .* a multiple of 2"):
         trainer.train(run, options)
 
