@@ -230,3 +230,10 @@ def test_a_border_surrounds_the_resized_image_with_one_grey():
 def test_a_border_that_leaves_no_image_is_refused(arguments, flag):
     with pytest.raises(ValueError, match=flag):
         Geometry(45, **arguments)
+
+
+def test_the_same_part_of_an_image_may_be_seen_at_another_size():
+    own = Geometry(64, crop_fraction=0.8)
+    assert own.sees_as(Geometry(128, crop_fraction=0.8))
+    assert not own.sees_as(Geometry(64, crop_fraction=0.7))
+    assert not own.sees_as(Geometry(128, crop_fraction=0.8, keep_aspect=False))

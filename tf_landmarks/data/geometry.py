@@ -46,6 +46,10 @@ class Geometry:
         if not 0.0 <= self.border_value <= 1.0:
             raise UserError(f"--border_value={self.border_value} must be in [0, 1]")
 
+    def sees_as(self, other: "Geometry") -> bool:
+        """Whether another one shows the same part of an image, at whatever size."""
+        return dataclasses.replace(self, size=other.size) == other
+
     @property
     def load_size(self) -> int:
         """Side of the loaded image, pixels; exceeds `size` by an even number."""

@@ -25,13 +25,13 @@ class ExportedPoints:
     """
 
     def __init__(self, path: str, flag: str, names: Sequence[str], geometry: Geometry):
-        self._facts = check(path, flag)
-        own = self._facts["names"]
+        facts = check(path, flag)
+        own = facts["names"]
         if missing := [name for name in names if name not in own]:
             raise UserError(f"{flag}={path} finds {', '.join(own)}, and no {missing[0]}")
-        self._size = self._facts["geometry"].pop("size")
-        seen = Geometry(geometry.size, **self._facts["geometry"])
-        if seen != geometry:
+        seen = Geometry(**facts["geometry"])
+        self._size = seen.size
+        if not seen.sees_as(geometry):
             raise UserError(
                 f"{flag}={path} sees other parts of images ({seen}) than the network that it is to teach ({geometry}): train "
                 "its run with the same --crop_fraction, --keep_aspect and --border"

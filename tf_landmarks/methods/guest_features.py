@@ -1,7 +1,5 @@
 """Features that another run has learned, as guests of a network that learns something else."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from tf_landmarks.data.geometry import Geometry
@@ -38,7 +36,7 @@ class GuestFeatures(tf.keras.layers.Layer):
         model.trainable = False
         self.model = model
         own = model.spec.geometry
-        if own and dataclasses.replace(own, size=geometry.size) != geometry:
+        if own and not own.sees_as(geometry):
             raise UserError(
                 f"{flag}: the run sees other parts of images ({own}) than the network that it is to help ({geometry}); train it with "
                 "the same --crop_fraction, --keep_aspect and --border"
