@@ -3,6 +3,7 @@
 import csv
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -60,6 +61,36 @@ def test_labels_teach_on_crops_and_points_come_back_in_the_whole_picture(folder)
     metrics = json.loads((folder / "measured" / "metrics.json").read_text())
     # Of the side of a box, and not of the picture: a landmark is at most half an animal off.
     assert 0 < metrics["nme_percent"] < 50
+
+
+def test_an_export_cuts_the_object_out_by_itself(folder):
+    model, boxes = folder / "fitted", folder / "finder_boxes"
+    if not model.exists():  # the tests before did not run
+        run("-m", "tf_landmarks.fit", f"--data={folder}/data", f"--output={model}", "--steps=2", "--crop=auto")  # fmt: skip
+    run("tools/find_boxes.py", f"--data={folder}/data", "--pictures=6", f"--output={boxes}")
+    run("-m", "tf_landmarks.fit", f"--data={boxes}/pictures", f"--output={folder}/finder", "--rotation=0", "--steps=2")  # fmt: skip
+    export = ["-m", "tf_landmarks.export", f"--run_dir={model}", f"--output={folder}/whole_export"]
+    said = run(*export, f"--finder={model}", code=2)
+    assert "learned from what was cut out of pictures, and is to look at whole ones" in said
+    said = run("-m", "tf_landmarks.export", f"--run_dir={folder}/finder", f"--finder={folder}/finder", code=2)  # fmt: skip
+    assert f"{folder}/finder learned from whole ones: leave it out" in said
+    run(*export, f"--finder={folder}/finder")
+    predict = ["-m", "tf_landmarks.predict", f"--model={folder}/whole_export", f"--input={folder}/data/test"]  # fmt: skip
+    run(*predict, f"--output={folder}/by_finder")
+    found = found_points(folder / "by_finder")
+    assert found.shape == (20, 2, 2) and ((found > -1) & (found < blobs.SIZE[::-1])).all()
+    said = run(*predict, f"--output={folder}/by_finder_2", "--crop=auto", code=2)
+    assert "cuts the object out of whole pictures by itself (--finder); leave out" in said
+    said = run("-m", "tf_landmarks.evaluate", f"--model={folder}/whole_export", f"--data={folder}/data", "--rivals=", code=2)  # fmt: skip
+    assert (
+        "it predicts and serves; to measure it, to look at it or to fit to it, name the run" in said
+    )
+    cv2.imwrite(f"{folder}/one.png", blobs.picture((90, 60), 0.0, 5))
+    answer = run("tools/c_api_runner.py", f"--model={folder}/whole_export", f"--image_files={folder}/one.png", fresh=True)  # fmt: skip
+    run(*predict[:-1], f"--input={folder}/one.png", f"--output={folder}/by_finder_3")
+    (points,) = found_points(folder / "by_finder_3")
+    first = next(line.split() for line in answer.splitlines() if line.startswith("  middle"))
+    assert [float(number) for number in first[1:3]] == pytest.approx(points[0], abs=0.02)
 
 
 def test_a_method_without_labels_trains_on_boxes_of_a_table(folder):

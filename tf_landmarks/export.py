@@ -6,7 +6,7 @@
 Confidence is how narrow a heatmap is. With annotated images that a network taught by labels has not seen, it becomes the
 probability that a landmark is within `--tolerance` of where it should be. `--views=9` takes the mean of what is found in nine
 views of each image, shifted, turned and scaled, and tells how far apart these are as `spread`, a second opinion; it takes
-nine times as long.
+nine times as long. `--finder=runs/finder` lets a network that learned from what was cut out of pictures look at whole ones.
 """
 
 import tempfile
@@ -31,6 +31,10 @@ _TOLERANCE = flags.DEFINE_float(
 _VIEWS = flags.DEFINE_integer(
     "views", 1, "views of an image of whose landmarks the mean is taken, an odd number", lower_bound=1
 )  # fmt: skip
+_FINDER = flags.DEFINE_string(
+    "finder", "", "a run that finds the boxes of tools/find_boxes.py --pictures in whole pictures: the export cuts the object out of "
+    "pictures by itself, for a network that learned with --crop or --boxes",
+)  # fmt: skip
 _CROP = cli.define_crop_flags()
 
 
@@ -38,11 +42,15 @@ def main(_) -> None:
     """Parses flags, exports, says where."""
     with cli.plain_errors():
         from tf_landmarks.serving import saved_model
+        from tf_landmarks.serving.finder import Finder
         from tf_landmarks.serving.views import Views
 
         views = Views(_VIEWS.value)
+        finder = Finder.of_run(_FINDER.value) if _FINDER.value else None
         calibrated = _calibrate(views) if _CALIBRATE_ON.value else None
-        path = saved_model.export_run(_RUN_DIR.value, _OUTPUT.value or None, calibrated, views)
+        path = saved_model.export_run(
+            _RUN_DIR.value, _OUTPUT.value or None, calibrated, views, finder
+        )
         logging.info("exported to %s", path)
         if calibrated is not None:
             logging.info("%s", calibrated.words())

@@ -6,6 +6,12 @@
 The camera stands still; the background is the median of some pictures, and the object what differs most from it. This is
 what --crop=auto does by itself. Writes boxes.csv (file,frame,left,top,width,height in pixels; correct it where it is
 wrong) and boxes.png, some pictures with their boxes.
+
+A server sees single pictures and no background. A network that finds the boxes there learns them from `--pictures`:
+
+    python tools/find_boxes.py --data=walks --pictures=200 --output=boxes
+    python -m tf_landmarks.fit --data=boxes/pictures --rotation=0 --output=runs/finder
+    python -m tf_landmarks.export --run_dir=runs/named --finder=runs/finder --output=/models/mine
 """
 
 import numpy as np
@@ -26,6 +32,10 @@ _MARGIN = flags.DEFINE_float(
     lower_bound=0.0,
 )  # fmt: skip
 _COUNT = flags.DEFINE_integer("count", 12, "pictures that are shown", lower_bound=1)
+_PICTURES = flags.DEFINE_integer(
+    "pictures", 0, "so many pictures, spread over all, are written small with the corners of their boxes as landmarks, to "
+    "pictures/: python -m tf_landmarks.fit learns to find boxes from them", lower_bound=0,
+)  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", None, "folder to write to", required=True)
 
 
@@ -33,20 +43,31 @@ def main(_) -> None:
     """Parses flags, finds, writes."""
     with cli.plain_errors():
         from tf_landmarks.data import boxes, cropping, sources
+        from tf_landmarks.inference import labelling
         from tf_landmarks.visualize import grids, overlays
 
-        output = results.ResultFolder(_OUTPUT.value, ["boxes.csv", "boxes.png"])
+        learned = [f"pictures/{name}" for name in labelling.BOXED_FILES] if _PICTURES.value else []
+        output = results.ResultFolder(_OUTPUT.value, ["boxes.csv", "boxes.png", *learned])
         source = sources.open_source(_DATA.value, prefer_train=False, frames=_FRAMES.value)
         found = cropping.Cropping("auto", margin=_MARGIN.value).boxes_of_source(source, "--data")
         rows = [row for row, box in enumerate(found) if box]
         boxes.write_table(
             output.path_of("boxes.csv"), [source.names[row] for row in rows], [found[row] for row in rows]
         )  # fmt: skip
-        chosen = np.unique(np.linspace(0, len(rows) - 1, min(_COUNT.value, len(rows))).round())
-        shown = [rows[int(place)] for place in chosen]
+        shown = _spread(rows, _COUNT.value)
         pictures = [overlays.draw_box(source.read(row), found[row]) for row in shown]
         output.write_picture("boxes.png", grids.wrap(pictures, 3))
+        if chosen := _spread(rows, _PICTURES.value):
+            labelling.write_boxed(
+                output.path_of("pictures"), source, chosen, [found[row] for row in chosen]
+            )
         output.log()
+
+
+def _spread(rows: list[int], count: int) -> list[int]:
+    """So many of some rows, evenly; all of them where there are no more."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round())
+    return [rows[int(place)] for place in places]
 
 
 if __name__ == "__main__":

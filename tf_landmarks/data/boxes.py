@@ -20,6 +20,9 @@ from tf_landmarks.errors import UserError
 
 COLUMNS = ("file", "frame", "left", "top", "width", "height")
 
+#: Landmarks that say where a box is: its first and its last pixel.
+CORNERS = ("box_left_top", "box_right_bottom")
+
 #: A network sees nothing in fewer pixels than these, and decoders' pictures have so many.
 LEAST_SIDE = 2
 

@@ -59,9 +59,27 @@ class ExportedModel:
         self._extra = os.path.join(self.path, run_directory.EXTRA)
         with open(os.path.join(self._extra, run_directory.FACTS), encoding="utf-8") as file:
             self.facts: dict = json.load(file)
-        self.geometry = Geometry(**self.facts["geometry"])
         self._model = _load(self.path)
         self._signatures = self._model.signatures
+
+    @property
+    def has_finder(self) -> bool:
+        """Whether it finds the object in whole pictures first."""
+        return self.facts.get("has_finder", False)
+
+    @property
+    def geometry(self) -> Geometry:
+        """How an image becomes what the network sees.
+
+        Raises:
+            UserError: If that is what it cuts out of the image by itself, which no measure knows.
+        """
+        if self.has_finder:
+            raise UserError(
+                f"{self.path} cuts the object out of whole pictures by itself (--finder): it predicts and serves; to measure it, to "
+                "look at it or to fit to it, name the run that it was exported from"
+            )
+        return Geometry(**self.facts["geometry"])
 
     @property
     def num_landmarks(self) -> int:
@@ -81,9 +99,14 @@ class ExportedModel:
             table: Of boxes; none if empty.
 
         Raises:
-            UserError: If the model learned from what a table of boxes cut out, and there is neither a table nor a word.
+            UserError: If the model learned from what a table of boxes cut out, and there is neither a table nor a word; or if
+                pictures are to be cut that it cuts by itself.
         """
         trained = self.facts.get("crop", "none")
+        if self.has_finder and (table or crop == "auto"):
+            raise UserError(
+                f"{self.path} cuts the object out of whole pictures by itself (--finder); leave out --crop and --boxes"
+            )
         if table or crop != "as_trained":
             return Cropping("none" if crop == "as_trained" else crop, table)
         if trained == "boxes":

@@ -4,11 +4,12 @@ import csv
 import os
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from tf_landmarks import extras, run_directory
 from tf_landmarks.data import frame_names, sources
-from tf_landmarks.data.boxes import Box
+from tf_landmarks.data.boxes import CORNERS, Box
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import deeplabcut, rows, sleap, writers
 from tf_landmarks.inference.destination import Destination
@@ -18,7 +19,10 @@ from tf_landmarks.visualize import grids, overlays
 TEMPLATE, PROJECT, PICTURE = "landmarks.csv", "labels.slp", "proposals/chosen.png"
 #: What `write` writes.
 FILES = ("images/*", TEMPLATE, PROJECT, "proposals/*")
+#: What `write_boxed` writes.
+BOXED_FILES = ("images/*", TEMPLATE)
 _SIDE, _COLUMNS = 200, 5  # of the picture of all
+_MOST_SIDE = 320  # of pictures that a network is to find boxes in, which it sees much smaller
 
 
 def landmark_names(names: Sequence[str], model: ExportedModel | None) -> list[str]:
@@ -66,12 +70,9 @@ def write(
     """
     run_directory.make_folder(folder)
     images = os.path.join(folder, "images")
-    os.makedirs(images, exist_ok=True)
     found = rows.read(source, chosen, boxes)
     files = _file_names(found)
-    for name, row in zip(files, found, strict=True):
-        with run_directory.open_whole(os.path.join(images, name), "wb") as file:
-            file.write(overlays.encode_png(row.image))
+    _write_images(images, files, [row.image for row in found])
     with run_directory.open_whole(os.path.join(folder, TEMPLATE)) as file:
         table = csv.writer(file)
         table.writerow(["file", *(f"{name}_{axis}" for name in names for axis in "xy")])
@@ -93,6 +94,47 @@ def write(
     with open(os.path.join(folder, PICTURE), "wb") as file:
         file.write(overlays.encode_png(_picture(found)))
     return lines
+
+
+def write_boxed(
+    folder: str, source: sources.Source, chosen: Sequence[int], boxes: Sequence[Box]
+) -> None:
+    """Writes pictures that are labelled with the corners of boxes, `boxes.CORNERS`, for a network that is to find these.
+
+    Args:
+        folder: Where to: what `BOXED_FILES` lists.
+        source: Where the pictures are from.
+        chosen: Which of them; those that cannot be read are left out.
+        boxes: A box for each of these.
+    """
+    found, corners = [], []
+    for number, box in zip(chosen, boxes, strict=True):
+        (row,) = rows.read(source, [number])
+        if row.image is None:
+            continue
+        height, width = row.image.shape[:2]
+        scale = min(1.0, _MOST_SIDE / max(height, width))
+        size = (max(2, round(width * scale)), max(2, round(height * scale)))
+        small = cv2.resize(row.image, size, interpolation=cv2.INTER_AREA)
+        found.append(row._replace(image=small))
+        first = np.array([box.left, box.top])
+        last = first + np.array([box.width, box.height]) - 1
+        corners.append((np.stack([first, last]) + 0.5) * np.array(size) / (width, height) - 0.5)
+    files = _file_names(found)
+    run_directory.make_folder(folder)
+    _write_images(os.path.join(folder, "images"), files, [row.image for row in found])
+    with run_directory.open_whole(os.path.join(folder, TEMPLATE)) as file:
+        table = csv.writer(file)
+        table.writerow(["file", *(f"{name}_{axis}" for name in CORNERS for axis in "xy")])
+        for name, points in zip(files, corners, strict=True):
+            table.writerow([name, *(f"{number:.2f}" for number in points.ravel())])
+
+
+def _write_images(folder: str, files: Sequence[str], images: Sequence[np.ndarray]) -> None:
+    os.makedirs(folder, exist_ok=True)
+    for name, image in zip(files, images, strict=True):
+        with run_directory.open_whole(os.path.join(folder, name), "wb") as file:
+            file.write(overlays.encode_png(image))
 
 
 def _file_names(found: Sequence[rows.PredictionRow]) -> list[str]:

@@ -16,6 +16,7 @@ from tf_landmarks.methods import LandmarkModel, Model
 from tf_landmarks.methods import named as named_
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import signatures
+from tf_landmarks.serving.finder import Finder
 from tf_landmarks.serving.views import ONE_VIEW, Views
 from tf_landmarks.training import models, untrained
 
@@ -25,6 +26,7 @@ def export_run(
     output: str | None = None,
     calibrated: calibrating.Calibration | None = None,
     views: Views = ONE_VIEW,
+    finder: Finder | None = None,
 ) -> str:
     """Writes the latest checkpoint of a run as a SavedModel, with all that evaluation needs.
 
@@ -35,13 +37,15 @@ def export_run(
         output: Folder for the version folder; `<run_dir>/export` if not given.
         calibrated: What the confidence of landmarks is made to mean; as the network says it, if not given.
         views: Of whose answers landmarks are the mean.
+        finder: Cuts the object out of whole pictures, for a network that learned from what was cut out; nothing does if
+            not given.
 
     Returns:
         The version folder, `<output>/<step>`.
 
     Raises:
         UserError: If the run directory is none, or holds no checkpoint; if a method without landmarks is to take the mean
-            of views.
+            of views, or one that draws or matches images, or that learned from whole pictures, is to have a finder.
     """
     run, options, model, step = models.load_run(run_dir)
     module = signatures.serving_module(model, run.geometry)
@@ -57,6 +61,10 @@ def export_run(
             )
         module.views = before.views = views
         facts["views"] = views.count
+    if finder is not None:
+        _check_takes_finder(run_dir, run, module)
+        module.finder = before.finder = finder
+        facts |= {"crop": "none", "has_finder": True}
     if calibrated is not None:
         module.calibration = calibrated.curve
         facts["calibration"] = calibrated.facts()
@@ -101,6 +109,23 @@ def load_untrained(run_dir: str, run: RunOptions, options) -> Model:
     model = models.make_float32_model(run, options)
     untrained.load(run_dir, model)
     return model
+
+
+def _check_takes_finder(run_dir: str, run: RunOptions, module: signatures.ServingModule) -> None:
+    if run.cropping.kind == "none":
+        raise UserError(
+            f"--finder cuts the object out of pictures, and {run_dir} learned from whole ones: leave it out, or train with --crop=auto "
+            "or --boxes"
+        )
+    if (
+        module.yields != "landmarks"
+        or module.model.has_generator
+        or module.model.has_correspondence
+    ):
+        raise UserError(
+            f"--finder is for networks that find landmarks and nothing else, such as those of python -m tf_landmarks.fit; {run_dir} is "
+            f"a run of --method={run.method}"
+        )
 
 
 def _write(

@@ -16,7 +16,8 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.methods.base import FeatureModel, LandmarkModel, Model
 from tf_landmarks.metrics.calibration import Curve
-from tf_landmarks.serving import decoding
+from tf_landmarks.serving import batches, decoding
+from tf_landmarks.serving import finder as finder_
 from tf_landmarks.serving.views import ONE_VIEW
 
 # Stands for "no landmark" where an image could not be decoded; NaN would make a whole JSON response
@@ -64,10 +65,15 @@ class ServingModule:
         signatures = self.signatures()
         names = names or tuple(signatures)
         saved = tf.Module(name="tf_landmarks")
-        saved.model_variables = self.model.variables
+        saved.model_variables = self.variables
         for name, function in self.extra_functions(names).items():
             setattr(saved, name, function)
         tf.saved_model.save(saved, path, {name: signatures[name] for name in names})
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that the signatures read."""
+        return self.model.variables
 
     @property
     def _images(self) -> tf.TensorSpec:
@@ -111,7 +117,7 @@ class FeatureModule(ServingModule):
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""
-        inputs, count = _at_least_one(self._to_input(images))
+        inputs, count = batches.at_least_one(self._to_input(images))
         return {name: level[:count] for name, level in self._found(inputs).levels.items()}
 
 
@@ -124,6 +130,13 @@ class LandmarkModule(ServingModule):
     calibration: Curve | None = None
     #: Of whose answers landmarks are the mean.
     views = ONE_VIEW
+    #: Cuts the object out of pictures; None where these are seen whole.
+    finder: finder_.Finder | None = None
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """See the base class."""
+        return super().variables + (self.finder.model.variables if self.finder else [])
 
     def signatures(self) -> dict:
         """See the base class; `render` only for methods with a generator, `flow` for those that match images."""
@@ -174,9 +187,8 @@ class LandmarkModule(ServingModule):
         `spread [B, K]` says how far apart their answers are, in pixels: the root of the mean square. Of landmarks
         that labels taught, `names [B, K]` are there too.
         """
-        count = tf.size(image_bytes)
-        inputs, sizes, ok = self._decode_all(image_bytes, count)
-        outputs = self._predict(inputs, sizes)
+        seen, ok = self._decode_all(image_bytes, tf.size(image_bytes))
+        outputs = self._predict(seen)
         good = ok[:, tf.newaxis]
         landmarks = tf.where(good[..., tf.newaxis], outputs.pop("landmarks"), MISSING)
         rest = {name: tf.where(good, values, 0.0) for name, values in outputs.items()}
@@ -184,9 +196,9 @@ class LandmarkModule(ServingModule):
 
     def predict_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Finds landmarks in `images [B, H, W, 3]` uint8 RGB."""
-        sizes = tf.tile(tf.shape(images)[tf.newaxis, 1:3], [tf.shape(images)[0], 1])
-        outputs = self._predict(self._to_input(images), sizes)
-        ok = tf.ones_like(sizes[:, 0], tf.bool)
+        seen = self._see(images)
+        outputs = self._predict(seen)
+        ok = tf.ones_like(seen.sizes[:, 0], tf.bool)
         return {**outputs, "ok": ok, **self._names(ok)}
 
     def predict_inputs(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -195,7 +207,7 @@ class LandmarkModule(ServingModule):
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `heatmaps` and `score_maps`, `[B, h, w, K]`, of `images [B, H, W, 3]` uint8, over the network's input."""
-        inputs, count = _at_least_one(self._to_input(images))
+        inputs, count = batches.at_least_one(self._see(images).inputs)
         found = self._found(inputs)
         return {"heatmaps": found.heatmaps[:count], "score_maps": found.score_maps[:count]}
 
@@ -212,8 +224,8 @@ class LandmarkModule(ServingModule):
         size = self.geometry.size
         points = self.geometry.to_network(coordinates.swap_xy(landmarks), tf.shape(images)[1:3])
         points = coordinates.corner_from_pixels(points, (size, size))
-        inputs, count = _at_least_one(self._to_input(images))
-        points, _ = _at_least_one(points)
+        inputs, count = batches.at_least_one(self._to_input(images))
+        points, _ = batches.at_least_one(points)
         rendered = self._rendered(inputs, points)[:count]
         return {"rendered": tf.image.convert_image_dtype(rendered, tf.uint8, saturate=True)}
 
@@ -229,7 +241,7 @@ class LandmarkModule(ServingModule):
             where in `images_a` each of `cells_b` is, likewise, and `b_of_a`.
         """
         (inputs_a, count), (inputs_b, _) = (
-            _at_least_one(self._to_input(images)) for images in (images_a, images_b)
+            batches.at_least_one(self._to_input(images)) for images in (images_a, images_b)
         )
         found = self._matched(inputs_a, inputs_b)
         b_of_a, a_of_b = found.second_of_first[:count], found.first_of_second[:count]
@@ -263,11 +275,17 @@ class LandmarkModule(ServingModule):
         pixels = coordinates.pixels_from_corner(points, [self.geometry.size] * 2)
         return coordinates.swap_xy(self.geometry.to_image(pixels, image_size))
 
-    def _predict(self, inputs: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs, count = _at_least_one(inputs)
+    def _see(self, images: tf.Tensor) -> finder_.Seen:
+        """What the network sees of `images [B, H, W, 3]` uint8."""
+        see = finder_.whole if self.finder is None else self.finder.cut
+        return see(images, self.geometry)
+
+    def _predict(self, seen: finder_.Seen) -> dict[str, tf.Tensor]:
+        inputs, count = batches.at_least_one(seen.inputs)
         found = self._found(self.views.look(inputs))
         of_views = self.views.bring_back(found.points)[:, :count]
-        of_views = self._to_pixels(of_views, sizes[:, tf.newaxis])
+        of_views = self._to_pixels(of_views, seen.sizes[:, tf.newaxis])
+        of_views += tf.cast(seen.corners[:, tf.newaxis], tf.float32)
         confidence = tf.reshape(
             found.confidence, [self.views.count, -1, found.confidence.shape[-1]]
         )
@@ -296,18 +314,21 @@ class LandmarkModule(ServingModule):
         done = tf.clip_by_value((confidence[..., tf.newaxis] - knots[:-1]) / widths, 0.0, 1.0)
         return levels[0] + tf.reduce_sum(done * np.diff(levels), axis=-1)
 
-    def _decode_all(self, image_bytes: tf.Tensor, count: tf.Tensor):
+    def _decode_all(
+        self, image_bytes: tf.Tensor, count: tf.Tensor
+    ) -> tuple[finder_.Seen, tf.Tensor]:
         """Decodes each image by itself; those that fail are black, of size 2x2, and not ok."""
 
         def decode(index, data):
             image = decoding.decode(data)
             size = tf.shape(image)[:2]
             tf.debugging.assert_greater_equal(size, 2, "an image needs 2x2 pixels")
-            return index, self._to_input(image), size
+            return index, *(values[0] for values in self._see(image[tf.newaxis]))
 
         side = self.geometry.size
         # One element more than there are images, so that the batch below is never empty.
-        spare = tf.data.Dataset.from_tensors((count, tf.zeros([side, side, 3]), tf.fill([2], 2)))
+        nothing = finder_.Seen(tf.zeros([side, side, 3]), tf.fill([2], 2), tf.zeros([2], tf.int32))
+        spare = tf.data.Dataset.from_tensors((count, *nothing))
         decoded = (
             tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
             .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
@@ -315,15 +336,17 @@ class LandmarkModule(ServingModule):
             .concatenate(spare)
             .batch(tf.cast(count + 1, tf.int64))
         )
-        rows, inputs, sizes = decoded.get_single_element()
+        rows, *seen = decoded.get_single_element()
         rows = rows[:, tf.newaxis]
-        shape = [count + 1, side, side, 3]
-        inputs = tf.tensor_scatter_nd_update(tf.zeros(shape), rows, inputs)
-        sizes = tf.tensor_scatter_nd_update(tf.fill([count + 1, 2], 2), rows, sizes)
+        blank = (tf.repeat(values[tf.newaxis], count + 1, axis=0) for values in nothing)
+        seen = (
+            tf.tensor_scatter_nd_update(values, rows, given)[:count]
+            for values, given in zip(blank, seen, strict=True)
+        )
         ok = tf.tensor_scatter_nd_update(
             tf.zeros([count + 1], tf.bool), rows, tf.ones_like(rows[:, 0], tf.bool)
         )
-        return tf.ensure_shape(inputs[:count], [None, side, side, 3]), sizes[:count], ok[:count]
+        return finder_.Seen(*seen), ok[:count]
 
 
 @functools.singledispatch
@@ -350,18 +373,6 @@ def _(model: LandmarkModel, geometry: Geometry) -> ServingModule:
 @serving_module.register
 def _(model: FeatureModel, geometry: Geometry) -> ServingModule:
     return FeatureModule(model, geometry)
-
-
-def _at_least_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Puts an element of zeros into an empty batch: on CPUs, fused batch normalisation fails on none.
-
-    Returns:
-        The batch, and how many of its elements are real.
-    """
-    count = tf.shape(batch)[0]
-    missing = tf.maximum(1 - count, 0)
-    padding = [[0, missing]] + [[0, 0]] * (batch.shape.rank - 1)
-    return tf.ensure_shape(tf.pad(batch, padding), batch.shape), count
 
 
 def _image_batch(name: str) -> tf.TensorSpec:
