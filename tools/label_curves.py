@@ -135,20 +135,11 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
 
     from tf_landmarks.data import labelled
     from tf_landmarks.data.geometry import Geometry
-    from tf_landmarks.evaluation import (
-        head_fitting,
-        label_curves,
-        landmark_regression,
-        protocols,
-        rivals,
-        supervised,
-        taught,
-    )
+    from tf_landmarks.evaluation import label_curves, landmark_regression, protocols, rivals
     from tf_landmarks.evaluation.supervised_networks import UNet
     from tf_landmarks.evaluation.yardstick import make_yardstick
     from tf_landmarks.inference.exported import ExportedModel
     from tf_landmarks.metrics import landmark_errors
-    from tf_landmarks.training import models
 
     train, test = labelled.read_splits(os.path.join(_DATA.value, one.name), "test")
     total = int(np.count_nonzero(landmark_errors.labelled_images(train.points)))
@@ -168,6 +159,23 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
                 ExportedModel(run), train, test, one.normalizer, protocol, counts, repeats, seed
             ),
         )  # fmt: skip
+    heads, networks = _contestants(one, runs)
+    for rival in (*rivals.ridges(_RIVALS.value), *heads, *networks):
+        keep(
+            rival.title + (f", {_STEPS.value} steps" if rival in networks and _STEPS.value else ""),
+            _SUPERVISED_REPEATS.value if rival in networks else _REPEATS.value,
+            lambda counts, repeats, rival=rival: rivals.few_label_scores(
+                rival, train, test, geometry, yardstick, counts, repeats, seed
+            ),
+        )  # fmt: skip
+
+
+def _contestants(one, runs: dict[str, str]) -> tuple[list, list]:
+    """Prototypes of --guides, and all networks that learn from the labels of a set."""
+    from tf_landmarks.evaluation import head_fitting, supervised, taught
+    from tf_landmarks.inference.exported import ExportedModel
+    from tf_landmarks.training import models
+
     networks = [supervised.make(name, _STEPS.value, one.rotation) for name in _SUPERVISED.value]
     taught_ = functools.partial(taught.Taught, _STEPS.value or 0, one.rotation)
     heads = [
@@ -183,14 +191,7 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
             taught_(features=seen, features_name=_name(place), agreement=agreement)
             for agreement in (0.0, 1.0)
         ]
-    for rival in (*rivals.ridges(_RIVALS.value), *heads, *networks):
-        keep(
-            rival.title + (f", {_STEPS.value} steps" if rival in networks and _STEPS.value else ""),
-            _SUPERVISED_REPEATS.value if rival in networks else _REPEATS.value,
-            lambda counts, repeats, rival=rival: rivals.few_label_scores(
-                rival, train, test, geometry, yardstick, counts, repeats, seed
-            ),
-        )  # fmt: skip
+    return heads, networks
 
 
 def _name(place: str) -> str:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.evaluation.colour_blobs import NoOptions
 from tf_landmarks import run_directory
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.inference.exported import Prediction
+from tf_landmarks.inference.predictions import Prediction
 from tf_landmarks.layers import correlation, flow, soft_argmax
 from tf_landmarks.methods import base
 from tf_landmarks.serving import signatures

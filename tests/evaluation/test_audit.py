@@ -61,7 +61,7 @@ class Moves:
         self._points, self.geometry = points, geometry
 
     def predict(self, images):
-        from tf_landmarks.inference.exported import Prediction
+        from tf_landmarks.inference.predictions import Prediction
 
         return Prediction(self._points, np.ones(self._points.shape[:2]))
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_landmarks.data.cropping import Cropping
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import exported, image_batches
+from tf_landmarks.inference import exported, image_batches, predictions
 
 pytestmark = pytest.mark.core
 
@@ -47,7 +47,7 @@ class Signature:
 
 def test_few_images_are_held_and_answers_keep_their_order():
     images, run = Images([(20, 10)] * 200), Signature()
-    found = exported._predict(run, images, 1)
+    found = predictions.predict(run, images, 1)
     np.testing.assert_array_equal(found.landmarks[:, 0, 0], np.arange(200))
     assert [shape[0] for shape in run.batches] == [32] * 6 + [8]
     assert images.most <= image_batches.BATCH + 1
@@ -56,7 +56,7 @@ def test_few_images_are_held_and_answers_keep_their_order():
 def test_images_of_one_size_are_run_together_wherever_they_stand():
     shapes = [(20, 10 + 2 * (row % 3)) for row in range(120)]
     run = Signature()
-    found = exported._predict(run, Images(shapes), 1)
+    found = predictions.predict(run, Images(shapes), 1)
     np.testing.assert_array_equal(
         found.landmarks[:, 0], [(r, 10 + 2 * (r % 3)) for r in range(120)]
     )
@@ -66,7 +66,7 @@ def test_images_of_one_size_are_run_together_wherever_they_stand():
 def test_large_images_are_run_one_at_a_time(monkeypatch):
     monkeypatch.setattr(image_batches, "BATCH_BYTES", 2 * 3 * 20 * 10)
     images, run = Images([(20, 10)] * 7 + [(60, 40)] * 5), Signature()
-    found = exported._predict(run, images, 1)
+    found = predictions.predict(run, images, 1)
     np.testing.assert_array_equal(found.landmarks[:, 0, 0], np.arange(12))
     assert [shape[0] for shape in run.batches] == [2, 2, 2, 1, 1, 1, 1, 1, 1]
     assert images.most <= 3
@@ -76,19 +76,19 @@ def test_images_of_many_sizes_do_not_pile_up(monkeypatch):
     monkeypatch.setattr(image_batches, "_WAITING_BYTES", 20 * 3 * 20 * 20)
     shapes = [(20, 20 + row % 50) for row in range(200)]
     images = Images(shapes)
-    found = exported._predict(Signature(), images, 1)
+    found = predictions.predict(Signature(), images, 1)
     np.testing.assert_array_equal(found.landmarks[:, 0, 1], [width for _, width in shapes])
     assert 5 < images.most <= 21
 
 
 def test_nothing_is_found_in_no_images():
-    found = exported._predict(Signature(), [], 4)
+    found = predictions.predict(Signature(), [], 4)
     assert found.landmarks.shape == (0, 4, 2) and found.confidence.shape == (0, 4)
 
 
 def test_what_is_no_image_is_named_by_its_place():
     with pytest.raises(ValueError, match=r"images\[1\] is float64 \[4, 4, 3\]"):
-        exported._predict(Signature(), [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3))], 1)
+        predictions.predict(Signature(), [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3))], 1)
 
 
 class Levels:

@@ -32,8 +32,9 @@ from tf_landmarks.evaluation import (
 from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
 from tf_landmarks.evaluation.yardstick import Yardstick, make_yardstick, normalizer_lengths
-from tf_landmarks.inference.exported import ExportedModel, Prediction
+from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.inference.image_batches import BATCH
+from tf_landmarks.inference.predictions import Prediction
 from tf_landmarks.metrics import landmark_errors
 
 

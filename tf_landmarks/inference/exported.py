@@ -4,7 +4,6 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,33 +14,8 @@ from tf_landmarks.data.cropping import Cropping
 from tf_landmarks.data.fingerprints import KnownImages
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
-from tf_landmarks.inference import image_batches
-
-
-class Prediction(NamedTuple):
-    """Landmarks of N images.
-
-    Attributes:
-        landmarks: `[N, K, 2]` float32 (x, y) in pixels of each image.
-        confidence: `[N, K]` float32 in (0, 1].
-    """
-
-    landmarks: np.ndarray
-    confidence: np.ndarray
-
-
-class ViewsPrediction(NamedTuple):
-    """The same by an export that looks at several views of each image.
-
-    Attributes:
-        landmarks: See `Prediction`.
-        confidence: Likewise.
-        spread: `[N, K]` float32 pixels: how far apart the answers to the views are, the root of the mean square.
-    """
-
-    landmarks: np.ndarray
-    confidence: np.ndarray
-    spread: np.ndarray
+from tf_landmarks.inference import image_batches, predictions
+from tf_landmarks.inference.predictions import Prediction, ViewsPrediction
 
 
 class ExportedModel:
@@ -210,12 +184,12 @@ class ExportedModel:
         self.check_finds_landmarks()
         run = self._signatures["predict_images"]
         kind = Prediction if self.num_views == 1 else ViewsPrediction
-        return _predict(run, images, self.num_landmarks, kind)
+        return predictions.predict(run, images, self.num_landmarks, kind)
 
     def predict_untrained(self, images: Iterable[np.ndarray]) -> Prediction:
         """The same by the network as it was before training, the baseline of every evaluation."""
         run = self._untrained.signatures["predict_images"]
-        return _predict(run, images, self.num_landmarks)
+        return predictions.predict(run, images, self.num_landmarks)
 
     def heatmaps(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Returns `[N, h, w, K]` float32, the distributions whose means the landmarks are."""
@@ -381,27 +355,3 @@ class ExportedModel:
 def _load(path: str):
     with run_directory.plain_path(path) as plain:
         return tf.saved_model.load(plain)
-
-
-def _predict(
-    run,
-    images: Iterable[np.ndarray],
-    num_landmarks: int,
-    kind: type[Prediction | ViewsPrediction] = Prediction,
-) -> Prediction | ViewsPrediction:
-    """Runs a signature over images of any sizes, in batches of equal size."""
-    keys = kind._fields
-    found: dict[int, tuple[np.ndarray, ...]] = {}
-    for rows, batch in image_batches.in_batches(images):
-        outputs = run(images=tf.constant(batch))
-        found.update(
-            zip(rows, zip(*(outputs[key].numpy() for key in keys), strict=True), strict=True)
-        )
-    shapes = {"landmarks": (num_landmarks, 2)}
-    arrays = {
-        key: np.zeros((len(found), *shapes.get(key, (num_landmarks,))), np.float32) for key in keys
-    }
-    for row, values in found.items():
-        for array, value in zip(arrays.values(), values, strict=True):
-            array[row] = value
-    return kind(**arrays)

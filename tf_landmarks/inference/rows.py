@@ -8,8 +8,9 @@ from absl import logging
 
 from tf_landmarks.data import image_files, sources
 from tf_landmarks.data.boxes import Box
-from tf_landmarks.inference.exported import ExportedModel, ViewsPrediction
+from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.inference.image_batches import BATCH, BATCH_BYTES
+from tf_landmarks.inference.predictions import ViewsPrediction
 
 
 class PredictionRow(NamedTuple):
