@@ -4,14 +4,14 @@
     python -m tf_landmarks.fit --model=runs/named --finetune --data=my_data,more_data --unlabelled=walk.mp4 --steps=200 --output=runs/named_2
     python -m tf_landmarks.fit --model=runs/mine --data=my_data
     python -m tf_landmarks.fit --features=runs/mine --data=my_data --unlabelled=walk.mp4 --output=runs/named_3
-    python -m tf_landmarks.fit --guide=runs/mine/named --data=my_data --output=runs/guided
+    python -m tf_landmarks.fit --guide=runs/mine --data=my_data --num_images=1 --output=runs/guided
     python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
 `--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
 labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. A small animal in a large picture is
 cut out first: `--crop=auto`. With `--features` it sees what a run has learned without labels, or
 ImageNet's features (docs/semisupervised.md), beside the images. With `--guide`, what another export finds in the unlabelled images teaches it
-at first. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
+at first, or prototypes of the same labels by what a run has learned of places. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
 linear map; the run itself stays as it was learned.
 """
 
@@ -20,12 +20,18 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from tf_landmarks import cli, results
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import head_kinds
+
+if TYPE_CHECKING:
+    from tf_landmarks.data.cropping import Cropping
+    from tf_landmarks.inference.exported import ExportedModel
+    from tf_landmarks.options import RunOptions
 
 _MODEL = flags.DEFINE_string(
     "model", "none", "a run folder, whose model stays as it is; none: a network is trained"
@@ -84,8 +90,9 @@ _BOXES = flags.DEFINE_string(
 _GUIDE = flags.DEFINE_string(
     "guide",
     "",
-    "an export that finds the same landmarks, as python -m tf_landmarks.fit --model=RUN writes it of a run that learned without "
-    "labels: what it finds in unlabelled images teaches the network at first. For one label, or a few",
+    "an export that finds the same landmarks, or a run that describes every place (dve, contrastlandmark; ImageNet's features), to "
+    "which prototypes of these labels are fitted, looked for in 12 directions where --rotation is 90 or more: what is found in "
+    "unlabelled images teaches the network at first. For one label, or a few",
 )
 _FEATURES = flags.DEFINE_string(
     "features",
@@ -96,6 +103,9 @@ _FEATURES = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", "", "where to write; <model>/named, or the run folder runs/named_<data>, if not given"
 )
+
+#: Prototypes that guide are looked for in so many directions, where images are turned by so many degrees or more.
+_TURNS_OF_GUIDE, _ANY_DIRECTION = 12, 90.0
 
 #: The flags of each way to fit, which the other does not take.
 _OF_A_HEAD, _OF_A_NETWORK = (
@@ -135,7 +145,7 @@ def main(_) -> None:
 
 
 def _train_network() -> None:
-    from tf_landmarks import artifacts
+    from tf_landmarks import artifacts, run_directory
     from tf_landmarks.data.cropping import Cropping
     from tf_landmarks.evaluation import naming
     from tf_landmarks.training import strategy, trainer
@@ -144,12 +154,18 @@ def _train_network() -> None:
         _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
         _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
     )  # fmt: skip
-    options = dataclasses.replace(options, guide=_GUIDE.value, features=_FEATURES.value)
+    options = dataclasses.replace(options, features=_FEATURES.value)
     if _FINETUNE.value:
         naming.check_same_landmarks(_MODEL.value, options)
         run = dataclasses.replace(run, init_from=_MODEL.value)
     run = cli.with_defaults(run)
+    guide, is_fitted_here = _GUIDE.value, _describes_places(_GUIDE.value)
+    if is_fitted_here:
+        guide = os.path.join(run.run_dir, f"guide_{os.path.basename(os.path.normpath(guide))}")
+    options = dataclasses.replace(options, guide=guide)
     _check_labels(run, options)
+    if is_fitted_here and not os.path.exists(os.path.join(run.run_dir, run_directory.FLAGS)):
+        _fit_guide(run, guide)
     with _in_words_of_this_command():
         trainer.check(run, options)
     logging.info("run directory: %s; it learns to find %s", run.run_dir, options.names)
@@ -157,6 +173,28 @@ def _train_network() -> None:
     if strategy.is_chief():
         artifacts.finish(run, data)
         _say_next(run.run_dir)
+
+
+def _fit_guide(run: "RunOptions", folder: str) -> None:
+    """Fits prototypes of the labels to the run of --guide, for a run that has not begun."""
+    from tf_landmarks import run_directory
+    from tf_landmarks.inference.exported import ExportedModel
+
+    _check_is_run(_GUIDE.value, "--guide")
+    turns = _TURNS_OF_GUIDE if _ROTATION.value >= _ANY_DIRECTION else 1
+    run_directory.make_folder(run.run_dir)
+    model = ExportedModel(_GUIDE.value)
+    _name_by_head(_GUIDE.value, model, folder, run.cropping, "prototype", turns)
+
+
+def _describes_places(path: str) -> bool:
+    """Whether an export yields features; what is wrong with it is said later."""
+    from tf_landmarks import run_directory
+
+    try:
+        return bool(path) and run_directory.read_facts(path).get("yields") == "features"
+    except UserError:
+        return False
 
 
 @contextlib.contextmanager
@@ -196,27 +234,38 @@ def _check_labels(run, options) -> None:
 
 
 def _fit_head() -> None:
-    from tf_landmarks.evaluation import naming, protocols
     from tf_landmarks.inference.exported import ExportedModel
-    from tf_landmarks.serving import saved_model
 
     folder = _OUTPUT.value or os.path.join(_MODEL.value, "named")
     output = results.ResultFolder(folder, ["[0-9]*"])
-    if not os.path.isdir(os.path.join(_MODEL.value, "checkpoints")):
-        raise UserError(
-            f"--model={_MODEL.value} is no run folder; a fit needs one, with its checkpoints"
-        )
+    _check_is_run(_MODEL.value, "--model")
     model = ExportedModel(_MODEL.value)
     crop = model.cropping(_CROP.value or "as_trained", _BOXES.value)
+    path = _name_by_head(_MODEL.value, model, output.path_of(""), crop, _HEAD.value, _TURNS.value)
+    _say_next(path)
+
+
+def _check_is_run(run_dir: str, flag: str) -> None:
+    if not os.path.isdir(os.path.join(run_dir, "checkpoints")):
+        raise UserError(f"{flag}={run_dir} is no run folder; a fit needs one, with its checkpoints")
+
+
+def _name_by_head(
+    run_dir: str, model: "ExportedModel", folder: str, crop: "Cropping", kind: str, turns: int
+) -> str:
+    """Fits a head of a kind to a run and its export, by the labels, and exports both; returns the version folder."""
+    from tf_landmarks.evaluation import naming, protocols
+    from tf_landmarks.serving import saved_model
+
     images = naming.read_labelled(_DATA.value, _NUM_IMAGES.value, _SEED.value, crop)
     protocol = protocols.resolve(_PROTOCOL.value)
-    heads = naming.fit_heads(model, images, _HEAD.value, protocol, _SEED.value, _TURNS.value)
-    path = saved_model.export_named(_MODEL.value, heads, output.path_of(""), crop.kind)
+    heads = naming.fit_heads(model, images, kind, protocol, _SEED.value, turns)
+    path = saved_model.export_named(run_dir, heads, folder, crop.kind)
     logging.info(
         "%s head, fitted to %d labelled images, finds %s",
         heads[0].kind, len(images), ", ".join(images.names),
     )  # fmt: skip
-    _say_next(path)
+    return path
 
 
 def _say_next(model: str) -> None:

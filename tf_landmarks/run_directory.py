@@ -6,6 +6,7 @@ export/<step>/assets.extra/     facts.json, flags.cfg, metrics.jsonl, the lists 
 """
 
 import contextlib
+import json
 import os
 import re
 import tempfile
@@ -61,6 +62,13 @@ def find_version(path: str) -> str:
         f"{path} holds no exported model; training ends with one, and "
         "python -m tf_landmarks.export --run_dir=DIR writes one from a run's last checkpoint"
     )
+
+
+def read_facts(path: str) -> dict:
+    """What an export says of itself, see `find_version`; nothing of it is loaded."""
+    version = find_version(path)
+    with open(os.path.join(version, EXTRA, FACTS), encoding="utf-8") as file:
+        return json.load(file)
 
 
 @contextlib.contextmanager

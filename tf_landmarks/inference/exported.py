@@ -31,8 +31,7 @@ class ExportedModel:
     def __init__(self, path: str):
         self.path = run_directory.find_version(path)
         self._extra = os.path.join(self.path, run_directory.EXTRA)
-        with open(os.path.join(self._extra, run_directory.FACTS), encoding="utf-8") as file:
-            self.facts: dict = json.load(file)
+        self.facts: dict = run_directory.read_facts(self.path)
         self._model = _load(self.path)
         self._signatures = self._model.signatures
 

@@ -1,7 +1,5 @@
 """An export that names landmarks, as part of a loss: what it finds in images teaches another network."""
 
-import json
-import os
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -61,13 +59,9 @@ def check(path: str, flag: str) -> dict:
         UserError: If there is no export, or it does not find named landmarks.
     """
     try:
-        version = run_directory.find_version(path)
+        facts = run_directory.read_facts(path)
     except UserError as error:
         raise UserError(f"{flag}={path}: {error}") from error
-    with open(
-        os.path.join(version, run_directory.EXTRA, run_directory.FACTS), encoding="utf-8"
-    ) as file:
-        facts = json.load(file)
     if not facts.get("names"):
         raise UserError(
             f"{flag}={path} has no names for what it finds; python -m tf_landmarks.fit --model=RUN --data=LABELLED gives a run names "
