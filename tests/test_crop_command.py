@@ -11,6 +11,8 @@ from tests import commands
 from tests.commands import run
 from tests.conformance import cases
 from tests.data import moving_blobs as blobs
+from tf_landmarks.errors import UserError
+from tf_landmarks.layers import exported_points
 
 pytestmark = [pytest.mark.core, pytest.mark.system, pytest.mark.long]
 
@@ -72,9 +74,17 @@ def test_an_export_cuts_the_object_out_by_itself(folder):
     export = ["-m", "tf_landmarks.export", f"--run_dir={model}", f"--output={folder}/whole_export"]
     said = run(*export, f"--finder={model}", code=2)
     assert "learned from what was cut out of pictures, and is to look at whole ones" in said
-    said = run("-m", "tf_landmarks.export", f"--run_dir={folder}/finder", f"--finder={folder}/finder", code=2)  # fmt: skip
+    said = run("-m", "tf_landmarks.export", f"--run_dir={folder}/finder", f"--finder={folder}/finder", f"--output={folder}/none", code=2)  # fmt: skip
     assert f"{folder}/finder learned from whole ones: leave it out" in said
+    said = run(*export[:3], f"--finder={folder}/finder", code=2)
+    assert "would replace" in said and "give another folder by --output" in said
+    said = run(*export, f"--finder={folder}/finder", f"--calibrate_on={folder}/data", code=2)
+    assert "--calibrate_on knows the confidence of a network that is given what is cut out" in said
     run(*export, f"--finder={folder}/finder")
+    facts = json.loads(next((folder / "whole_export").glob("2/assets.extra/facts.json")).read_text())  # fmt: skip
+    assert facts["finder"] == {"run": "finder", "step": 2} and facts["crop"] == "none"
+    with pytest.raises(UserError, match="cuts the object out of whole pictures by itself"):
+        exported_points.check(f"{folder}/whole_export", "--guide")
     predict = ["-m", "tf_landmarks.predict", f"--model={folder}/whole_export", f"--input={folder}/data/test"]  # fmt: skip
     run(*predict, f"--output={folder}/by_finder")
     found = found_points(folder / "by_finder")

@@ -14,6 +14,7 @@ import tempfile
 from absl import flags, logging
 
 from tf_landmarks import cli
+from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "the run to export", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -46,6 +47,11 @@ def main(_) -> None:
         from tf_landmarks.serving.views import Views
 
         views = Views(_VIEWS.value)
+        if _FINDER.value and _CALIBRATE_ON.value:
+            raise UserError(
+                "--calibrate_on knows the confidence of a network that is given what is cut out, and not with the errors of --finder: "
+                "leave one of the two out"
+            )
         finder = Finder.of_run(_FINDER.value) if _FINDER.value else None
         calibrated = _calibrate(views) if _CALIBRATE_ON.value else None
         path = saved_model.export_run(

@@ -19,6 +19,8 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import shutil
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -104,9 +106,6 @@ _OUTPUT = flags.DEFINE_string(
     "output", "", "where to write; <model>/named, or the run folder runs/named_<data>, if not given"
 )
 
-#: Prototypes that guide are looked for in so many directions, where images are turned by so many degrees or more.
-_TURNS_OF_GUIDE, _ANY_DIRECTION = 12, 90.0
-
 #: The flags of each way to fit, which the other does not take.
 _OF_A_HEAD, _OF_A_NETWORK = (
     ("head", "protocol", "turns"),
@@ -161,10 +160,12 @@ def _train_network() -> None:
     run = cli.with_defaults(run)
     guide, is_fitted_here = _GUIDE.value, _describes_places(_GUIDE.value)
     if is_fitted_here:
-        guide = os.path.join(run.run_dir, f"guide_{os.path.basename(os.path.normpath(guide))}")
+        guide = _guide_folder(run.run_dir, guide)
     options = dataclasses.replace(options, guide=guide)
     _check_labels(run, options)
     if is_fitted_here and not os.path.exists(os.path.join(run.run_dir, run_directory.FLAGS)):
+        with _in_words_of_this_command():
+            trainer.check(run, dataclasses.replace(options, guide=""))
         _fit_guide(run, guide)
     with _in_words_of_this_command():
         trainer.check(run, options)
@@ -178,13 +179,26 @@ def _train_network() -> None:
 def _fit_guide(run: "RunOptions", folder: str) -> None:
     """Fits prototypes of the labels to the run of --guide, for a run that has not begun."""
     from tf_landmarks import run_directory
+    from tf_landmarks.evaluation import head_fitting
     from tf_landmarks.inference.exported import ExportedModel
+    from tf_landmarks.layers import exported_points
 
     _check_is_run(_GUIDE.value, "--guide")
-    turns = _TURNS_OF_GUIDE if _ROTATION.value >= _ANY_DIRECTION else 1
-    run_directory.make_folder(run.run_dir)
     model = ExportedModel(_GUIDE.value)
+    exported_points.check_sees_as(model.geometry, run.geometry, f"--guide={_GUIDE.value}")
+    run_directory.make_folder(run.run_dir)
+    shutil.rmtree(
+        folder, ignore_errors=True
+    )  # of a command that was cut off, by other labels perhaps
+    turns = head_fitting.turns_of_guide(_ROTATION.value)
     _name_by_head(_GUIDE.value, model, folder, run.cropping, "prototype", turns)
+
+
+def _guide_folder(run_dir: str, guide: str) -> str:
+    """Where prototypes of a run are kept: another one has another folder, of the same name too."""
+    guide = os.path.abspath(guide)
+    name = f"guide_{os.path.basename(guide)}_{zlib.crc32(os.fsencode(guide)):08x}"
+    return os.path.join(os.path.abspath(run_dir), name)
 
 
 def _describes_places(path: str) -> bool:

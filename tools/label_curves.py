@@ -42,9 +42,6 @@ _GUIDES = flags.DEFINE_list(
     "of the --methods, or run folders: prototypes of their features, and semisupervised guided by them, in a row each, as "
     "python -m tf_landmarks.fit --guide",
 )  # fmt: skip
-_TURNS = flags.DEFINE_integer(
-    "turns", 1, "of the prototypes of --guides, as for python -m tf_landmarks.fit", lower_bound=1
-)
 _FEATURES = flags.DEFINE_list(
     "features", [],
     "of the --methods, or run folders: features that the U-Net sees besides, in a row by labels alone and one by unlabelled "
@@ -88,6 +85,11 @@ def _check_places(flag: flags.FlagHolder, presets: dict[str, str]) -> None:
     from tf_landmarks import flags as run_flags
 
     for place in flag.value:
+        if sum(_name(other) == _name(place) for other in {*flag.value, *presets}) > 1:
+            raise UserError(
+                f"--{flag.name}={place}: another one is called {_name(place)} too, and tables could not tell them apart; give the "
+                "folder another name"
+            )
         kept = os.path.join(place, run_directory.FLAGS)
         if place not in presets and not os.path.exists(kept):
             raise UserError(
@@ -178,9 +180,10 @@ def _contestants(one, runs: dict[str, str]) -> tuple[list, list]:
 
     networks = [supervised.make(name, _STEPS.value, one.rotation) for name in _SUPERVISED.value]
     taught_ = functools.partial(taught.Taught, _STEPS.value or 0, one.rotation)
+    turns = head_fitting.turns_of_guide(one.rotation)
     heads = [
         head_fitting.HeadLearner(
-            ExportedModel(runs.get(place, place)), "prototype", _TURNS.value, _name(place)
+            ExportedModel(runs.get(place, place)), "prototype", turns, _name(place)
         )
         for place in _GUIDES.value
     ]

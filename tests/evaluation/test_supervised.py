@@ -154,7 +154,7 @@ def test_prototypes_of_the_same_labels_guide_where_a_model_is_given(tmp_path):
         found = find(tf.constant(images / np.float32(255))).numpy()
         assert np.abs(found - truth)[:, :2].max() < 0.2 and np.isnan(found[:, 2]).all()
     rivals = [taught.Taught(2, guide=guide) for guide in (prototypes, None)]
-    assert rivals[0].title.endswith(", guided by mine, prototype head")
+    assert rivals[0].title.endswith(", guided by mine")
     rows = np.array([0, 2])
     guided, alone = (rival.learner(train, test, LINEAR, 0)(rows, 0) for rival in rivals)
     assert np.isnan(guided[:, 2]).all() and np.abs(guided - alone)[:, :2].max() > 0

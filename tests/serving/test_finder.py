@@ -54,7 +54,7 @@ def spot(x: int, y: int, size=(120, 200)) -> np.ndarray:
     return image
 
 
-# Pixels of the padded square of 200 are 31 / 2 inputs of the corner convention's 2 units... of the finder's 32 pixels.
+# Half a box of the 200 pixels that its 32 show, in the corner convention, whose 2 units are 31 of these.
 REACH = (SIDE - 1) / 2 * 32 / 200 * 2 / 31
 FINDER = Finder(Brightest([[REACH, REACH], [-REACH, -REACH]]), COARSE)  # in the order of its names
 PLACES = [(100, 60), (60, 30), (5, 8), (196, 118)]
@@ -77,6 +77,16 @@ def test_boxes_are_squares_around_the_object_moved_into_the_picture():
         assert (
             np.abs(box[:2] - [left, top]).max() <= 3
         )  # a pixel of the finder's is six of the picture's
+
+
+@pytest.mark.parametrize(("size", "want"), [((30, 100), (40, 30)), ((100, 30), (30, 40))])
+def test_a_box_that_is_larger_than_the_picture_one_way_ends_there(size, want):
+    # Its corners are 40 pixels apart one way and 30 the other, of a picture whose longer side is 100.
+    y, x = (np.array(want[::-1]) - 1) / 2 * 32 / 100 * 2 / 31
+    finder = Finder(Brightest([[y, x], [-y, -x]]), COARSE)
+    image = spot(size[1] // 2, size[0] // 2, size)
+    (box,) = finder.boxes(tf.constant(image[np.newaxis])).numpy()
+    assert np.abs(box[2:] - want).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(120, 200), (200, 120), (30, 30)])

@@ -25,6 +25,8 @@ from tf_landmarks.layers import exported_points, heads
 
 #: What `auto` chooses from, and the labelled images below which it does not ask: a ridge wants more.
 AUTO, LEAST_TO_CHOOSE = ("prototype", "ridge"), 10
+#: Prototypes that guide are looked for in so many directions, where images are turned by so many degrees or more.
+_TURNS, _ANY_DIRECTION = 12, 90.0
 _BLOCKS = 5  # of neighbours, each left out in turn
 _HIDDEN = {"hidden": 64, "hidden_kernel": 3}
 
@@ -131,6 +133,11 @@ def fit_head(
     return head
 
 
+def turns_of_guide(rotation: float | None) -> int:
+    """In how many directions prototypes that guide a network are looked for, by the rotation of its warps, degrees."""
+    return _TURNS if rotation is not None and rotation >= _ANY_DIRECTION else 1
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeadLearner(rivals.Rival):
     """A feature model with a head, by the number of labels: the model is as it was learned, the head fitted anew.
@@ -155,10 +162,15 @@ class HeadLearner(rivals.Rival):
         return f"head_{self.kind}"
 
     @property
+    def model_title(self) -> str:
+        """What the model is called in tables."""
+        return self.model_name or self.model.facts["method"]
+
+    @property
     def title(self) -> str:
         """What it is, for tables."""
         turned = f" in {self.turns} directions" if self.turns > 1 else ""
-        return f"{self.model_name or self.model.facts['method']}, {self.kind} head{turned}"
+        return f"{self.model_title}, {self.kind} head{turned}"
 
     def learner(
         self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int

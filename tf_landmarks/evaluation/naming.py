@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import flags, run_directory
-from tf_landmarks.data import cropping, labelled, sources
+from tf_landmarks.data import boxes, cropping, labelled, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
@@ -219,6 +219,8 @@ def fit_heads(
 
 
 def _warn_of_small_objects(images: LabelledImages, geometry: Geometry) -> None:
+    if set(boxes.CORNERS) <= set(images.names):
+        return  # to find small objects is what such a network is for
     words = advice.of_small_object(images.to_network(geometry, images.points), geometry.size)
     if words:
         logging.warning("%s", words)

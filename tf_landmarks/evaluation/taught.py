@@ -11,6 +11,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.evaluation import head_fitting, protocols, rivals
 from tf_landmarks.evaluation.supervised_networks import UNet
+from tf_landmarks.layers import exported_points
 from tf_landmarks.methods import ModelSpec, semisupervised
 from tf_landmarks.training import models
 
@@ -46,7 +47,7 @@ class Taught(rivals.Rival):
         if self.features is not None:
             seen = f" on features of {self.features_name or self.features.run.method}"
         taught = "labels and unlabelled images" if self.agreement else "labels alone"
-        by = "" if self.guide is None else f", guided by {self.guide.title}"
+        by = "" if self.guide is None else f", guided by {self.guide.model_title}"
         return f"U-Net{seen}, {taught}{by}"
 
     def learner(
@@ -54,6 +55,10 @@ class Taught(rivals.Rival):
     ) -> rivals.Learner:
         geometry = Geometry(UNet.size)
         known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))
+        if self.guide is not None:
+            exported_points.check_sees_as(
+                self.guide.model.geometry, geometry, self.guide.model.path
+            )
         guide_by = self.guide and self.guide.guide(train, seed)
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:

@@ -38,7 +38,7 @@ class ExportedModel:
     @property
     def has_finder(self) -> bool:
         """Whether it finds the object in whole pictures first."""
-        return self.facts.get("has_finder", False)
+        return "finder" in self.facts
 
     @property
     def geometry(self) -> Geometry:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 from collections.abc import Sequence
 
 import cv2
@@ -122,7 +123,11 @@ def write_boxed(
         corners.append((np.stack([first, last]) + 0.5) * np.array(size) / (width, height) - 0.5)
     files = _file_names(found)
     run_directory.make_folder(folder)
-    _write_images(os.path.join(folder, "images"), files, [row.image for row in found])
+    images = os.path.join(folder, "images")
+    shutil.rmtree(
+        images, ignore_errors=True
+    )  # what lies there without a row would be learned from too
+    _write_images(images, files, [row.image for row in found])
     with run_directory.open_whole(os.path.join(folder, TEMPLATE)) as file:
         table = csv.writer(file)
         table.writerow(["file", *(f"{name}_{axis}" for name in CORNERS for axis in "xy")])

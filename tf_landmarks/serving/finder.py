@@ -8,6 +8,7 @@ The finder names the corners of boxes (`boxes.CORNERS`), as `python -m tf_landma
 """
 
 import functools
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -64,6 +65,8 @@ class Finder:
                 "python -m tf_landmarks.fit on the pictures that tools/find_boxes.py --pictures writes"
             )
         self.model, self._geometry = model, geometry
+        #: What an export says of it.
+        self.facts: dict = {}
         self._order = [names.index(name) for name in boxes.CORNERS]
 
     @classmethod
@@ -79,7 +82,9 @@ class Finder:
                 f"--finder={run_dir} learned from what was cut out of pictures, and is to look at whole ones: fit it without "
                 "--crop and --boxes"
             )
-        return cls(loaded.model, loaded.run.geometry, f"--finder={run_dir}")
+        finder = cls(loaded.model, loaded.run.geometry, f"--finder={run_dir}")
+        finder.facts = {"run": os.path.basename(os.path.normpath(run_dir)), "step": loaded.step}
+        return finder
 
     @functools.cached_property
     def _find(self) -> Callable:
@@ -95,8 +100,8 @@ class Finder:
     def boxes(self, images: tf.Tensor) -> tf.Tensor:
         """Where the object is in `images [B, H, W, 3]` uint8: `[B, 4]` int32, the fields of `boxes.Box`.
 
-        A square, moved into the picture, as `moving_object` makes them: its middle is that of the corners, its side the mean of
-        theirs.
+        A square, moved into the picture and no larger than that, as `moving_object` makes them: its middle is that of the
+        corners, its side the mean of their extents; the longer one where the picture ends the other.
         """
         size = tf.shape(images)[1:3]
         inputs, count = batches.at_least_one(self._geometry.centre(self._geometry.load(images)))
@@ -104,9 +109,12 @@ class Finder:
         pixels = coordinates.pixels_from_corner(points, [self._geometry.size] * 2)
         corners = tf.gather(self._geometry.to_image(pixels, size), self._order, axis=1)
         middle = tf.reduce_mean(corners, axis=1)
-        side = tf.reduce_mean(corners[:, 1] - corners[:, 0], axis=-1, keepdims=True) + 1.0
-        side = tf.maximum(tf.round(side), boxes.LEAST_SIDE)
+        extents = corners[:, 1] - corners[:, 0] + 1.0
+        mean, longer = (f(extents, axis=-1, keepdims=True) for f in (tf.reduce_mean, tf.reduce_max))
         picture = tf.cast(size, tf.float32)
+        # A finder may be a pixel off.
+        is_ended = longer >= tf.reduce_min(picture) - 1.0
+        side = tf.maximum(tf.round(tf.where(is_ended, longer, mean)), boxes.LEAST_SIDE)
         lengths = tf.minimum(side, picture)
         starts = tf.clip_by_value(tf.round(middle - (lengths - 1.0) / 2.0), 0.0, picture - lengths)
         return tf.cast(tf.concat([starts[:, ::-1], lengths[:, ::-1]], axis=-1), tf.int32)

@@ -62,9 +62,9 @@ def export_run(
         module.views = before.views = views
         facts["views"] = views.count
     if finder is not None:
-        _check_takes_finder(run_dir, run, module)
+        _check_takes_finder(run_dir, run, module, output)
         module.finder = before.finder = finder
-        facts |= {"crop": "none", "has_finder": True}
+        facts |= {"crop": "none", "finder": finder.facts}
     if calibrated is not None:
         module.calibration = calibrated.curve
         facts["calibration"] = calibrated.facts()
@@ -111,7 +111,15 @@ def load_untrained(run_dir: str, run: RunOptions, options) -> Model:
     return model
 
 
-def _check_takes_finder(run_dir: str, run: RunOptions, module: signatures.ServingModule) -> None:
+def _check_takes_finder(
+    run_dir: str, run: RunOptions, module: signatures.ServingModule, output: str
+) -> None:
+    own = os.path.join(run_dir, run_directory.EXPORT)
+    if os.path.realpath(output) == os.path.realpath(own):
+        raise UserError(
+            f"--finder makes an export that predicts and serves, and would replace {own}, which the run is measured by: give another "
+            "folder by --output"
+        )
     if run.cropping.kind == "none":
         raise UserError(
             f"--finder cuts the object out of pictures, and {run_dir} learned from whole ones: leave it out, or train with --crop=auto "

@@ -136,7 +136,7 @@ class LandmarkModule(ServingModule):
     @property
     def variables(self) -> list[tf.Variable]:
         """See the base class."""
-        return super().variables + (self.finder.model.variables if self.finder else [])
+        return [*super().variables, *(self.finder.model.variables if self.finder else ())]
 
     def signatures(self) -> dict:
         """See the base class; `render` only for methods with a generator, `flow` for those that match images."""
