@@ -181,15 +181,13 @@ def _fit_guide(run: "RunOptions", folder: str) -> None:
     from tf_landmarks import run_directory
     from tf_landmarks.evaluation import head_fitting
     from tf_landmarks.inference.exported import ExportedModel
-    from tf_landmarks.layers import exported_points
 
     _check_is_run(_GUIDE.value, "--guide")
     model = ExportedModel(_GUIDE.value)
-    exported_points.check_sees_as(model.geometry, run.geometry, f"--guide={_GUIDE.value}")
+    model.geometry.check_sees_as(run.geometry, f"--guide={_GUIDE.value}")
     run_directory.make_folder(run.run_dir)
-    shutil.rmtree(
-        folder, ignore_errors=True
-    )  # of a command that was cut off, by other labels perhaps
+    # What a command left that was cut off may be by other labels.
+    shutil.rmtree(folder, ignore_errors=True)
     turns = head_fitting.turns_of_guide(_ROTATION.value)
     _name_by_head(_GUIDE.value, model, folder, run.cropping, "prototype", turns)
 

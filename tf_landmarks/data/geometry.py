@@ -50,6 +50,22 @@ class Geometry:
         """Whether another one shows the same part of an image, at whatever size."""
         return dataclasses.replace(self, size=other.size) == other
 
+    def check_sees_as(self, other: "Geometry", what: str) -> None:
+        """Checks that a network of this one sees the part of images that another network sees, which it is to help.
+
+        Raises:
+            UserError: If it does not, with what the first is called.
+        """
+        if not self.sees_as(other):
+            raise UserError(
+                f"{what} sees other parts of images ({self}) than the network that it is to help ({other}): train its run with the same "
+                "--crop_fraction, --keep_aspect and --border"
+            )
+
+    def view(self, images: tf.Tensor) -> tf.Tensor:
+        """What the network sees, `[..., size, size, 3]` float32 in [0, 1], of images of one size, see `load`."""
+        return self.centre(self.load(images))
+
     @property
     def load_size(self) -> int:
         """Side of the loaded image, pixels; exceeds `size` by an even number."""

@@ -40,7 +40,7 @@ def of(images: labelled.LabelledImages, geometry: Geometry) -> LabelledInputs:
     size = geometry.size
     inputs = np.empty((len(images), size, size, 3), np.uint8)
     for row, image in enumerate(images.images):
-        loaded = geometry.centre(geometry.load(tf.constant(image)))
+        loaded = geometry.view(tf.constant(image))
         inputs[row] = np.rint(255.0 * loaded.numpy())
     pixels = coordinates.swap_xy(images.to_network(geometry, images.points))
     points = np.asarray(coordinates.corner_from_pixels(pixels, (size, size)), np.float32)

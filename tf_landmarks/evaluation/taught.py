@@ -11,7 +11,6 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.evaluation import head_fitting, protocols, rivals
 from tf_landmarks.evaluation.supervised_networks import UNet
-from tf_landmarks.layers import exported_points
 from tf_landmarks.methods import ModelSpec, semisupervised
 from tf_landmarks.training import models
 
@@ -56,9 +55,7 @@ class Taught(rivals.Rival):
         geometry = Geometry(UNet.size)
         known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))
         if self.guide is not None:
-            exported_points.check_sees_as(
-                self.guide.model.geometry, geometry, self.guide.model.path
-            )
+            self.guide.model.geometry.check_sees_as(geometry, self.guide.model.path)
         guide_by = self.guide and self.guide.guide(train, seed)
 
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:

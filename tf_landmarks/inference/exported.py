@@ -246,7 +246,7 @@ class ExportedModel:
         """Returns what the network sees of each image, `[N, S, S, 3]` uint8."""
         inputs = np.empty((len(images), self.geometry.size, self.geometry.size, 3), np.uint8)
         for row, image in enumerate(images):
-            seen = self.geometry.centre(self.geometry.load(tf.constant(image)))
+            seen = self.geometry.view(tf.constant(image))
             inputs[row] = tf.image.convert_image_dtype(seen, tf.uint8, saturate=True)
         return inputs
 

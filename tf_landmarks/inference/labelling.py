@@ -5,12 +5,11 @@ import os
 import shutil
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from tf_landmarks import extras, run_directory
 from tf_landmarks.data import frame_names, sources
-from tf_landmarks.data.boxes import CORNERS, Box
+from tf_landmarks.data.boxes import CORNERS, LEAST_SIDE, Box
 from tf_landmarks.errors import UserError
 from tf_landmarks.inference import deeplabcut, rows, sleap, writers
 from tf_landmarks.inference.destination import Destination
@@ -74,10 +73,7 @@ def write(
     found = rows.read(source, chosen, boxes)
     files = _file_names(found)
     _write_images(images, files, [row.image for row in found])
-    with run_directory.open_whole(os.path.join(folder, TEMPLATE)) as file:
-        table = csv.writer(file)
-        table.writerow(["file", *(f"{name}_{axis}" for name in names for axis in "xy")])
-        table.writerows([name] + [""] * (2 * len(names)) for name in files)
+    _write_table(folder, names, [[name] + [""] * (2 * len(names)) for name in files])
     lines = [f"wrote {len(files)} images and {TEMPLATE} in {folder}"]
     proposals = os.path.join(folder, "proposals")
     run_directory.make_folder(proposals)
@@ -114,25 +110,34 @@ def write_boxed(
         if row.image is None:
             continue
         height, width = row.image.shape[:2]
-        scale = min(1.0, _MOST_SIDE / max(height, width))
-        size = (max(2, round(width * scale)), max(2, round(height * scale)))
-        small = cv2.resize(row.image, size, interpolation=cv2.INTER_AREA)
-        found.append(row._replace(image=small))
+        least = LEAST_SIDE / min(height, width)  # or nothing reads it
+        scale = min(1.0, max(_MOST_SIDE / max(height, width), least))
+        found.append(row._replace(image=overlays.enlarge(row.image, scale)))
         first = np.array([box.left, box.top])
         last = first + np.array([box.width, box.height]) - 1
-        corners.append((np.stack([first, last]) + 0.5) * np.array(size) / (width, height) - 0.5)
+        corners.append(overlays.scale_points(np.stack([first, last]), scale))
     files = _file_names(found)
     run_directory.make_folder(folder)
     images = os.path.join(folder, "images")
-    shutil.rmtree(
-        images, ignore_errors=True
-    )  # what lies there without a row would be learned from too
+    # What lies there without a row would be learned from too.
+    shutil.rmtree(images, ignore_errors=True)
     _write_images(images, files, [row.image for row in found])
+    _write_table(
+        folder,
+        CORNERS,
+        [
+            [name, *(f"{number:.2f}" for number in points.ravel())]
+            for name, points in zip(files, corners, strict=True)
+        ],
+    )
+
+
+def _write_table(folder: str, names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Writes a table of annotations: of each image its name, x and y of each landmark."""
     with run_directory.open_whole(os.path.join(folder, TEMPLATE)) as file:
         table = csv.writer(file)
-        table.writerow(["file", *(f"{name}_{axis}" for name in CORNERS for axis in "xy")])
-        for name, points in zip(files, corners, strict=True):
-            table.writerow([name, *(f"{number:.2f}" for number in points.ravel())])
+        table.writerow(["file", *(f"{name}_{axis}" for name in names for axis in "xy")])
+        table.writerows(lines)
 
 
 def _write_images(folder: str, files: Sequence[str], images: Sequence[np.ndarray]) -> None:

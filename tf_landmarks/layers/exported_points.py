@@ -29,7 +29,7 @@ class ExportedPoints:
             raise UserError(f"{flag}={path} finds {', '.join(own)}, and no {missing[0]}")
         seen = Geometry(**facts["geometry"])
         self._size = seen.size
-        check_sees_as(seen, geometry, f"{flag}={path}")
+        seen.check_sees_as(geometry, f"{flag}={path}")
         self._order = [own.index(name) for name in names]
         with run_directory.plain_path(run_directory.find_version(path)) as plain:
             self._model = tf.saved_model.load(plain)
@@ -39,19 +39,6 @@ class ExportedPoints:
         images = resized(tf.cast(images, tf.float32), self._size)
         points = self._model.predict_inputs(images)
         return tf.stop_gradient(tf.gather(points, self._order, axis=1))
-
-
-def check_sees_as(own: Geometry, geometry: Geometry, what: str) -> None:
-    """Checks that a guide sees the part of images that the network sees which it is to teach.
-
-    Raises:
-        UserError: If it does not, with what it is called.
-    """
-    if not own.sees_as(geometry):
-        raise UserError(
-            f"{what} sees other parts of images ({own}) than the network that it is to teach ({geometry}): train its run with the same "
-            "--crop_fraction, --keep_aspect and --border"
-        )
 
 
 def resized(images: tf.Tensor, size: int) -> tf.Tensor:

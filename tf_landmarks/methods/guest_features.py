@@ -36,11 +36,8 @@ class GuestFeatures(tf.keras.layers.Layer):
         model.trainable = False
         self.model = model
         own = model.spec.geometry
-        if own and not own.sees_as(geometry):
-            raise UserError(
-                f"{flag}: the run sees other parts of images ({own}) than the network that it is to help ({geometry}); train it with "
-                "the same --crop_fraction, --keep_aspect and --border"
-            )
+        if own:
+            own.check_sees_as(geometry, f"{flag}: the run")
         self._sides = [geometry.size >> number for number in range(1, halvings + 1)]
         size = model.spec.image_size
         shapes = {name: level.shape for name, level in self._levels(tf.zeros([1, size, size, 3]))}

@@ -41,7 +41,7 @@ def whole(images: tf.Tensor, geometry: Geometry) -> Seen:
     """What is seen of `images [B, H, W, 3]` uint8 where nothing is cut out."""
     count = tf.shape(images)[0]
     sizes = tf.tile(tf.shape(images)[tf.newaxis, 1:3], [count, 1])
-    inputs = geometry.centre(geometry.load(images))
+    inputs = geometry.view(images)
     return Seen(inputs, sizes, tf.zeros([count, 2], tf.int32))
 
 
@@ -104,7 +104,7 @@ class Finder:
         corners, its side the mean of their extents; the longer one where the picture ends the other.
         """
         size = tf.shape(images)[1:3]
-        inputs, count = batches.at_least_one(self._geometry.centre(self._geometry.load(images)))
+        inputs, count = batches.at_least_one(self._geometry.view(images))
         points = self._find(inputs)[:count]
         pixels = coordinates.pixels_from_corner(points, [self._geometry.size] * 2)
         corners = tf.gather(self._geometry.to_image(pixels, size), self._order, axis=1)
@@ -130,7 +130,7 @@ class Finder:
 
         def cut_one(row: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             image, (left, top, width, height) = row[0], tf.unstack(row[1])
-            return geometry.centre(geometry.load(image[top : top + height, left : left + width]))
+            return geometry.view(image[top : top + height, left : left + width])
 
         spec = tf.TensorSpec([geometry.size, geometry.size, 3], tf.float32)
         inputs = tf.map_fn(cut_one, (images, found), fn_output_signature=spec)

@@ -89,9 +89,6 @@ class ServingModule:
         """What the model finds in what the network sees: one graph, which all signatures call."""
         return _shared(self.model.represent, self._inputs)
 
-    def _to_input(self, images: tf.Tensor) -> tf.Tensor:
-        return self.geometry.centre(self.geometry.load(images))
-
 
 class FeatureModule(ServingModule):
     """What is saved of a model that describes every place."""
@@ -117,7 +114,7 @@ class FeatureModule(ServingModule):
 
     def represent(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the levels by name, `[B, h, w, D]` each, of `images [B, H, W, 3]` uint8."""
-        inputs, count = batches.at_least_one(self._to_input(images))
+        inputs, count = batches.at_least_one(self.geometry.view(images))
         return {name: level[:count] for name, level in self._found(inputs).levels.items()}
 
 
@@ -224,7 +221,7 @@ class LandmarkModule(ServingModule):
         size = self.geometry.size
         points = self.geometry.to_network(coordinates.swap_xy(landmarks), tf.shape(images)[1:3])
         points = coordinates.corner_from_pixels(points, (size, size))
-        inputs, count = batches.at_least_one(self._to_input(images))
+        inputs, count = batches.at_least_one(self.geometry.view(images))
         points, _ = batches.at_least_one(points)
         rendered = self._rendered(inputs, points)[:count]
         return {"rendered": tf.image.convert_image_dtype(rendered, tf.uint8, saturate=True)}
@@ -241,7 +238,7 @@ class LandmarkModule(ServingModule):
             where in `images_a` each of `cells_b` is, likewise, and `b_of_a`.
         """
         (inputs_a, count), (inputs_b, _) = (
-            batches.at_least_one(self._to_input(images)) for images in (images_a, images_b)
+            batches.at_least_one(self.geometry.view(images)) for images in (images_a, images_b)
         )
         found = self._matched(inputs_a, inputs_b)
         b_of_a, a_of_b = found.second_of_first[:count], found.first_of_second[:count]
