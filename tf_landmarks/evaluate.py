@@ -104,6 +104,7 @@ def main(_) -> None:
         ]
         model = ExportedModel(_MODEL.value)
         model.check_finds_landmarks()
+        model.check_sees_what_it_is_given()
         folder = _OUTPUT.value or os.path.join(model.path, "..", "..", "evaluation")
         output = results.ResultFolder(
             os.path.normpath(folder), ["metrics.json", "report.html", "overview.png"]

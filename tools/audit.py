@@ -35,6 +35,7 @@ def main(_) -> None:
 
         output = results.ResultFolder(_OUTPUT.value, ["audit.csv", "audit.png"])
         model = ExportedModel(_MODEL.value)
+        model.check_sees_what_it_is_given()
         images = labelled.read_part(_DATA.value, "train")
         crop = _CROP(model)
         predicted = audit.predict(model, images.cropped(crop))

@@ -52,6 +52,7 @@ def main(_) -> None:
         carrier = Carrier(ExportedModel(_FLOW.value), "flow") if _FLOW.value else None
         for model in models:
             model.check_finds_landmarks()
+            model.check_sees_what_it_is_given()
         train, test = labelled.read_splits(_DATA.value, "test", crop=_CROP(*models))
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         limbs = skeletons.parse_limbs(_LIMBS.value, test.names)

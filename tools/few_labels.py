@@ -68,6 +68,8 @@ def main(_) -> None:
         ridges = rivals.ridges(_RIVALS.value)
         networks = [supervised.make(n, _STEPS.value, _ROTATION.value) for n in _SUPERVISED.value]
         models = [ExportedModel(path) for path in _MODELS.value]
+        for model in models:
+            model.check_sees_what_it_is_given()
         train, test = labelled.read_splits(_DATA.value, "test", crop=_CROP(*models))
         protocol = protocol.with_flip_pairs(_FLIP_PAIRS.value, test.names)
         scores = {}

@@ -107,10 +107,27 @@ def test_what_is_found_is_told_in_pixels_of_the_whole_picture(size):
             np.testing.assert_allclose(
                 answer["landmarks"][row], want.numpy() + box.corner, atol=1e-4
             )
+    np.testing.assert_array_equal(got["boxes"], found)
+    np.testing.assert_array_equal(by_bytes["boxes"], [*found, [0] * 4])
+    assert "boxes" not in cut.predict_images(tf.constant(images))
     assert by_bytes["ok"].numpy().tolist() == [True] * 4 + [False]
     assert (by_bytes["landmarks"][4].numpy() == -1).all()
     none = whole.signatures()["predict_images"](tf.constant(images[:0]))
     assert none["landmarks"].shape == (0, 2, 2)
+
+
+def test_a_fault_of_the_finder_is_no_bad_image():
+    class Faulty(Brightest):
+        def represent(self, images, training=False):
+            found = super().represent(images)
+            wrong = tf.debugging.Assert(False, ["the finder is at fault"])
+            with tf.control_dependencies([wrong]):
+                return found._replace(points=tf.identity(found.points))
+
+    whole = module(Finder(Faulty([[0.0, 0.0], [0.0, 0.0]]), COARSE))
+    images = tf.stack([tf.io.encode_png(spot(100, 60)), tf.constant(b"no image")])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the finder is at fault"):
+        whole.predict_bytes(images)
 
 
 def test_a_network_that_knows_no_boxes_is_no_finder():

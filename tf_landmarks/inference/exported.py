@@ -45,14 +45,22 @@ class ExportedModel:
         """How an image becomes what the network sees.
 
         Raises:
-            UserError: If that is what it cuts out of the image by itself, which no measure knows.
+            UserError: As `check_sees_what_it_is_given`.
+        """
+        self.check_sees_what_it_is_given()
+        return Geometry(**self.facts["geometry"])
+
+    def check_sees_what_it_is_given(self) -> None:
+        """Refuses a model that cuts what it sees out of the image by itself, which no measure knows.
+
+        Raises:
+            UserError: Naming what can be measured instead.
         """
         if self.has_finder:
             raise UserError(
                 f"{self.path} cuts the object out of whole pictures by itself (--finder): it predicts and serves; to measure it, to "
                 "look at it or to fit to it, name the run that it was exported from"
             )
-        return Geometry(**self.facts["geometry"])
 
     @property
     def num_landmarks(self) -> int:

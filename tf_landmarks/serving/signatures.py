@@ -181,14 +181,15 @@ class LandmarkModule(ServingModule):
 
         EXIF rotation is not applied: points refer to the pixels as stored. An image that cannot be
         decoded gets `ok` false, confidence 0 and landmarks -1, and does not disturb the others. With several views,
-        `spread [B, K]` says how far apart their answers are, in pixels: the root of the mean square. Of landmarks
+        `spread [B, K]` says how far apart their answers are, in pixels: the root of the mean square. With a finder,
+        `boxes [B, 4]` int32 says what was looked at: left, top, width and height in pixels, 0 where there is no image. Of landmarks
         that labels taught, `names [B, K]` are there too.
         """
         seen, ok = self._decode_all(image_bytes, tf.size(image_bytes))
         outputs = self._predict(seen)
         good = ok[:, tf.newaxis]
         landmarks = tf.where(good[..., tf.newaxis], outputs.pop("landmarks"), MISSING)
-        rest = {name: tf.where(good, values, 0.0) for name, values in outputs.items()}
+        rest = {n: tf.where(good, v, tf.zeros_like(v)) for n, v in outputs.items()}
         return {"landmarks": landmarks, **rest, "ok": ok, **self._names(ok)}
 
     def predict_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -291,6 +292,8 @@ class LandmarkModule(ServingModule):
             "landmarks": landmarks,
             "confidence": self._calibrated(tf.reduce_mean(confidence, axis=0)[:count]),
         }
+        if self.finder is not None:
+            outputs["boxes"] = tf.concat([seen.corners, seen.sizes[:, ::-1]], axis=-1)
         if self.views.count > 1:
             apart = tf.reduce_sum(tf.square(of_views - landmarks), axis=-1)
             outputs["spread"] = tf.sqrt(tf.reduce_mean(apart, axis=0))
@@ -320,6 +323,9 @@ class LandmarkModule(ServingModule):
             image = decoding.decode(data)
             size = tf.shape(image)[:2]
             tf.debugging.assert_greater_equal(size, 2, "an image needs 2x2 pixels")
+            return index, image
+
+        def see(index, image):  # whose faults are no image's, and are not passed over
             return index, *(values[0] for values in self._see(image[tf.newaxis]))
 
         side = self.geometry.size
@@ -330,6 +336,7 @@ class LandmarkModule(ServingModule):
             tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
             .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
             .ignore_errors()
+            .map(see, num_parallel_calls=tf.data.AUTOTUNE)
             .concatenate(spare)
             .batch(tf.cast(count + 1, tf.int64))
         )
