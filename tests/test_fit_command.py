@@ -9,7 +9,7 @@ import pytest
 from tests import commands
 from tests.commands import run
 from tests.conformance import cases
-from tests.evaluation import colour_blobs
+from tests.evaluation import colour_blobs, toy_data
 
 pytestmark = pytest.mark.system
 
@@ -141,9 +141,26 @@ def test_a_network_is_taught_and_answers_with_names(tmp_path):
 
 
 @pytest.mark.core
+def test_a_network_is_shown_mirror_images_where_names_have_sides(tmp_path):
+    shape = np.array([[[10, 10], [21, 10], [15, 25]], [[8, 12], [24, 12], [16, 28]]], float)
+    toy_data.write_part(tmp_path / "data", shape)
+    command = ["-m", "tf_landmarks.fit", f"--data={tmp_path}/data", "--steps=1"]
+    said = run(*command, f"--output={tmp_path}/run")
+    assert "half of the images are shown in a horizontal mirror, where these change places: left:right" in said  # fmt: skip
+    said = run(*command, f"--output={tmp_path}/run", "--flip_pairs=none", code=2)
+    assert "began with other flags (--flip_pairs: left:right in the run,  now)" in said  # fmt: skip
+    said = run(*command, "--flip_pairs=left:ear", code=2)
+    assert "--flip_pairs: 'left:ear' must be name:name, two of the landmarks left, right, tail" in said  # fmt: skip
+
+
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
+        (
+            ["--flip_pairs=a:b", "--model=runs/none"],
+            "--flip_pairs is for a network that is trained",
+        ),
         (["--head=ridge"], "--head is for heads on a run, which --model names"),
         (["--turns=4"], "--turns is for heads on a run, which --model names"),
         (["--model=runs/none", "--steps=3"], "--steps is for a network that is trained"),

@@ -79,6 +79,12 @@ _ROTATION = flags.DEFINE_float(
     "standard deviation of the rotation of a trained network's images, degrees; objects that lie in any direction "
     "need 180",
 )
+_FLIP_PAIRS = flags.DEFINE_string(
+    "flip_pairs",
+    "auto",
+    "landmarks that change places in a mirror, name:name with commas: a trained network sees half of its images in one. auto: those "
+    "whose names differ by left and right, if objects look like their mirror images; none: no mirror",
+)
 _CROP = flags.DEFINE_enum(
     "crop", None, ["auto", "none"],
     "auto: cut out of each picture what moves before a still background, with a margin, for objects that fill a small part "
@@ -109,7 +115,7 @@ _OUTPUT = flags.DEFINE_string(
 #: The flags of each way to fit, which the other does not take.
 _OF_A_HEAD, _OF_A_NETWORK = (
     ("head", "protocol", "turns"),
-    ("unlabelled", "frames", "steps", "rotation", "guide", "features"),
+    ("unlabelled", "frames", "steps", "rotation", "flip_pairs", "guide", "features"),
 )
 
 #: What flags of a run that it trains are called here.
@@ -118,8 +124,10 @@ _CALLED = {
     "--init_from": "--model",
     "--semisupervised_draw_seed": "--seed",
     "--semisupervised_features": "--features",
+    "--semisupervised_flip_pairs": "--flip_pairs",
     "--semisupervised_guide": "--guide",
     "--semisupervised_labels": "--data",
+    "--semisupervised_mirror": "--flip_pairs",
     "--semisupervised_num_labels": "--num_images",
     "--semisupervised_warp_rotation": "--rotation",
 }
@@ -151,7 +159,7 @@ def _train_network() -> None:
 
     run, options = naming.run_of_labels(
         _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
-        _ROTATION.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
+        _ROTATION.value, _FLIP_PAIRS.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
     )  # fmt: skip
     options = dataclasses.replace(options, features=_FEATURES.value)
     if _FINETUNE.value:
@@ -233,6 +241,8 @@ def _check_labels(run, options) -> None:
     lines = run_flags.differences(run_flags.read(path), (run, options))
     different = dict(line.split(": ", 1) for line in lines)
     labels = different.pop("--semisupervised_labels_digest", "")
+    if "--semisupervised_flip_pairs" in different:  # one flag sets both
+        different.pop("--semisupervised_mirror", "")
     if different:
         told = "; ".join(f"{_CALLED.get(name, name)}: {what}" for name, what in different.items())
         raise UserError(

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.evaluation import colour_blobs
 from tf_landmarks import coordinates
-from tf_landmarks.augment import color, tps, with_labels
+from tf_landmarks.augment import color, mirror, tps, with_labels
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled_inputs import LabelledInputs
 
@@ -22,9 +22,9 @@ def labelled_blobs(count: int, seed: int = 0) -> LabelledInputs:
     return LabelledInputs(images, np.float32(points), tuple(colour_blobs.NAMES))
 
 
-def make(labels, strength, brightness=0.0, batch=6, seed=0, borrowing=0.0, recoloring=0.0):
+def make(labels, strength, brightness=0.0, batch=6, seed=0, **options):
     images = tf.constant(labelled_blobs(batch, seed=9).images / np.float32(255))[:, np.newaxis]
-    augmentation = with_labels.WithLabels(labels, strength, brightness, borrowing, recoloring)
+    augmentation = with_labels.WithLabels(labels, strength, brightness, **options)
     made = augmentation(images, tf.constant([seed, 0]), Geometry(64))
     made["labelled"] = with_labels.labelled(made)
     return {name: value.numpy() for name, value in made.items()}
@@ -54,6 +54,18 @@ def test_points_move_with_what_they_are_on():
     assert seen > 30
 
 
+def test_some_are_mirrored_after_their_warp_and_their_landmarks_change_places():
+    labels, seen = labelled_blobs(4), mirror.Mirror("vertical", (1, 0, 2))
+    plain, mirrored = (make(labels, STRONG, batch=16, mirror=m) for m in (mirror.Mirror(), seen))
+    np.testing.assert_array_equal(plain["warped"], mirrored["warped"])  # the model mirrors these
+    assert not plain["mirrored"].any() and 2 < mirrored["mirrored"].sum() < 14
+    changed = np.array([not np.array_equal(*pair) for pair in zip(plain["labelled"], mirrored["labelled"], strict=True)])  # fmt: skip
+    assert 2 < changed.sum() < 14 and (changed != mirrored["mirrored"]).any()
+    for name, which in ("labelled", seen.images), ("points", seen.points):
+        expected = which(tf.constant(plain[name]), tf.constant(changed))
+        np.testing.assert_allclose(mirrored[name], expected, atol=1e-5)
+
+
 def test_a_warped_image_shows_at_each_place_what_the_warp_says():
     batch = make(labelled_blobs(2), STRONG)
     warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")
@@ -69,7 +81,8 @@ def test_a_warped_image_shows_at_each_place_what_the_warp_says():
 def test_a_batch_is_a_function_of_its_seed_and_missing_points_stay_missing():
     labels = labelled_blobs(3)
     labels.points[:, 1] = np.nan
-    one, same, other = (make(labels, STRONG, 0.2, seed=seed, borrowing=0.9) for seed in (1, 1, 2))
+    options = {"borrowing": 0.9, "mirror": mirror.Mirror("horizontal", (2, 1, 0))}
+    one, same, other = (make(labels, STRONG, 0.2, seed=seed, **options) for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], same[name], equal_nan=True) for name in one)
     assert not any(np.array_equal(one[n], other[n], equal_nan=True) for n in one if n != "images")
     assert np.isnan(one["points"][:, 1]).all() and np.isfinite(one["points"][:, 0]).any()

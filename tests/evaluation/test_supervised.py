@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation import colour_blobs, toy_data
-from tf_landmarks.data import labelled
+from tf_landmarks.data import labelled, labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import head_fitting, protocols, supervised, taught
@@ -120,6 +120,28 @@ def test_points_come_back_in_pixels_of_each_image_or_missing(tmp_path, caplog):
 
 
 @pytest.mark.system
+def test_labelled_images_are_shown_in_a_mirror_too_where_objects_look_alike_in_it(
+    tmp_path, monkeypatch
+):
+    alike = np.array([[[10, 10], [21, 10], [15, 25]], [[8, 12], [24, 12], [16, 28]]], float)
+    toy_data.write_part(tmp_path / "front", alike)
+    toy_data.write_part(tmp_path / "side", np.flip(alike, 1))
+    seen = []
+    monkeypatch.setattr(supervised._Training, "run", lambda _, *known: seen.append(known[:2]))
+    for folder, name, count in (("front", "unet", 4), ("front", "B", 2), ("side", "unet", 2)):
+        images = labelled.read_split(str(tmp_path / folder))
+        quick(name).learner(images, images, LINEAR, seed=0)(np.arange(2), 0)
+        inputs, points = seen.pop()
+        assert len(inputs) == len(points) == count
+        kept = labelled_inputs.of(images, Geometry(16))
+        np.testing.assert_array_equal(points[:2], kept.points)
+        model = taught.Taught(1)._train(kept, np.arange(2), 0, None)
+        assert model.options.mirror == ("horizontal" if folder == "front" else "none")
+        if count == 4:
+            np.testing.assert_array_equal(inputs[2:], inputs[:2, :, ::-1])
+            np.testing.assert_allclose(points[2:], points[:2, [1, 0, 2]] * [1, -1])
+
+
 def test_unlabelled_images_are_those_of_the_training_part(tmp_path):
     points = toy_data.random_points(5, seed=1)
     points[:, 2] = np.nan

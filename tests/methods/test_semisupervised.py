@@ -17,6 +17,7 @@ from tf_landmarks.methods.semisupervised import BLOB_STD, Semisupervised, Semisu
 
 pytestmark = pytest.mark.graph
 OPTIONS = SemisupervisedOptions(labels="blobs", names="red,green,blue", brightness=0.0)
+MIRRORED = {"mirror": "horizontal", "flip_pairs": "red:green"}
 
 
 def make(known=None, **options) -> Semisupervised:
@@ -55,6 +56,41 @@ def test_the_agreement_is_the_distance_to_where_the_warp_moves_what_the_teacher_
     assert float(expected) > 1e-3
 
 
+def test_in_the_mirror_the_agreement_is_with_what_the_teacher_says_of_the_image_as_it_is():
+    plain, mirrored = (make(warp=STRONG, **options) for options in ({}, MIRRORED))
+    for model in (plain, mirrored):
+        model.start_stage(model.stages[0], 10)
+        model.teacher.scores.kernel.assign(
+            30.0 * tf.random.stateless_normal([32, 3], [3, 4])[tf.newaxis, tf.newaxis]
+        )
+    batch = batch_of(mirrored, size=8)
+    which = batch["mirrored"].numpy()
+    assert 0 < which.sum() < 8
+    seen = {}
+
+    def network(images, training, guests):
+        seen["warped"] = images[8:]
+        return tf.random.stateless_normal([16, 32, 32, 3], [1, 2])
+
+    for model in (plain, mirrored):
+        model.network.call = network
+    found = {}
+    for name, model in (("plain", plain), ("mirrored", mirrored)):
+        model._distance = lambda logits, points, weights=None, name=name: (
+            found.__setitem__(name, (points, weights)) or tf.reduce_mean(logits)
+        )
+        model.compute_losses(batch, training=True)
+        found[name] += (seen["warped"],)
+    (goals, sure, shown), (goals_then, sure_then, shown_then) = (
+        [np.array(x) for x in found[name]] for name in ("plain", "mirrored")
+    )
+    np.testing.assert_array_equal(shown_then[~which], shown[~which])
+    np.testing.assert_array_equal(shown_then[which], shown[which][:, :, ::-1])
+    np.testing.assert_allclose(goals_then[~which], goals[~which], atol=1e-5)
+    np.testing.assert_allclose(goals_then[which], (goals * [1, -1])[which][:, [1, 0, 2]], atol=1e-5)
+    np.testing.assert_allclose(sure_then[which], sure[which][:, [1, 0, 2]], atol=1e-5)
+
+
 @pytest.mark.parametrize(("done", "share"), [(0, 0.0), (25, 0.0), (50, 0.5), (75, 1.0), (99, 1.0)])
 def test_the_agreement_is_ramped_in_over_the_middle_half(done, share):
     model = make(agreement=2.0)
@@ -87,8 +123,11 @@ def test_labelled_images_are_bent_towards_the_poses_of_unlabelled_ones(done, sha
     np.testing.assert_allclose(labelled, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("done", "share"), [(0, 1.0), (40, 1.0), (60, 0.5), (80, 0.0), (99, 0.0)])
-def test_the_guide_teaches_at_first_as_far_as_it_agrees_with_itself(done, share):
+@pytest.mark.parametrize(
+    ("done", "share", "options"),
+    [(0, 1.0, {}), (40, 1.0, {}), (60, 0.5, MIRRORED), (80, 0.0, {}), (99, 0.0, {})],
+)
+def test_the_guide_teaches_at_first_as_far_as_it_agrees_with_itself(done, share, options):
     found = tf.random.stateless_uniform([4, 3, 2], [3, 4], -0.8, 0.8)
     again = found + tf.random.stateless_normal([4, 3, 2], [5, 6], 0.0, 0.05)
     unknown = tf.constant([1.0, 1.0, np.nan])[:, tf.newaxis]  # it knows nothing of one landmark
@@ -99,7 +138,7 @@ def test_the_guide_teaches_at_first_as_far_as_it_agrees_with_itself(done, share)
         warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")
         return unknown * tf.where(is_warped, annotated.moved_points(warp, again), found)
 
-    model = make(warp=STRONG, guide_weight=3.0, guide_tolerance=0.2)
+    model = make(warp=STRONG, guide_weight=3.0, guide_tolerance=0.2, **options)
     model._guide = guide
     model.start_stage(model.stages[0], 100)
     model.steps_done.assign(done)
@@ -108,7 +147,13 @@ def test_the_guide_teaches_at_first_as_far_as_it_agrees_with_itself(done, share)
     goals, others = (np.array(unknown * annotated.moved_points(warp, p)) for p in (found, again))
     goals[(np.abs(goals) > 1).any(-1)] = np.nan
     trust = np.exp(-np.square(goals - others).sum(-1) / 0.2**2)
-    both = tf.concat([with_labels.labelled(batch), batch["warped"]], 0)
+    which = batch["mirrored"].numpy()
+    assert which.any() == bool(options)
+    warped = batch["warped"].numpy()
+    warped[which] = warped[which][:, :, ::-1]
+    goals[which] = (goals * [1, -1])[which][:, [1, 0, 2]]
+    trust[which] = trust[which][:, [1, 0, 2]]
+    both = tf.concat([with_labels.labelled(batch), warped], 0)
     logits = model.network(both, training=True)[4:]
     expected = float(annotated_points.heatmap_loss(logits, goals, BLOB_STD, 0.1, weights=trust))
     losses = model.compute_losses(batch, training=True)

@@ -68,6 +68,10 @@ class WarpStrength:
     )
 
 
+#: From this standard deviation of the rotation on, degrees, objects lie in any direction.
+ANY_DIRECTION = 90.0
+
+
 def control_grid(side: int) -> np.ndarray:
     """Makes a regular side x side grid of control points over [-1, 1]^2, corners included, `[N, 2]`."""
     return coordinates.corner_grid((side, side)).reshape(-1, 2)

@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from tf_landmarks.augment import annotated, color, sampling, tps
+from tf_landmarks.augment import mirror as mirrors
 from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled_inputs import LabelledInputs
@@ -23,7 +24,8 @@ class WithLabels(Augmentation):
     labelled images, drawn with replacement, `shown [B, S, S, 3]`, `places [B, S, S, 2]`, where a warp reads them (see `labelled`: who
     warps them again blurs them once), and where they lie then `points [B, A, 2]`, (y, x)
     in the corner convention, NaN where they are missing or not seen; and `borrowed [B]`, how much of the pose of the
-    unlabelled image of the same number each labelled one borrows, of which the model knows the pose. Beyond the border of an image its edge continues.
+    unlabelled image of the same number each labelled one borrows, of which the model knows the pose; and `mirrored [B]` bool, which of
+    the `warped` the model should see in the mirror. Beyond the border of an image its edge continues.
 
     Attributes:
         labels: The labelled images.
@@ -31,6 +33,8 @@ class WithLabels(Augmentation):
         brightness: Factors of brightness of what is warped reach from 1 - this to 1 + this.
         borrowing: Share of labelled images whose `borrowed` is not 0.
         recoloring: Share of labelled images that take the colours of the unlabelled image of the same number, more or less.
+        mirror: Shows half of the labelled images, after their warp; and names half of the others, of which the model knows the
+            landmarks.
     """
 
     labels: LabelledInputs
@@ -38,12 +42,13 @@ class WithLabels(Augmentation):
     brightness: float = 0.0
     borrowing: float = 0.0
     recoloring: float = 0.0
+    mirror: mirrors.Mirror = mirrors.Mirror()
 
     sampler = SingleImages()
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
         """Draws which labelled images are shown, the warps, and the factors of brightness."""
-        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7))
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 9))
         shape = (batch_size,)
         factors = (1.0 - self.brightness, 1.0 + self.brightness)
         return {
@@ -54,6 +59,8 @@ class WithLabels(Augmentation):
             "factor": tf.random.stateless_uniform(shape, seeds[4], *factors),
             "borrowed": _shares(self.borrowing, batch_size, seeds[5]),
             "recolored": _shares(self.recoloring, batch_size, seeds[6]),
+            "labelled_mirrored": self.mirror.draw(seeds[7], batch_size),
+            "mirrored": self.mirror.draw(seeds[8], batch_size),
         }
 
     def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
@@ -67,16 +74,18 @@ class WithLabels(Augmentation):
         warp, labelled_warp = (
             tps.Warp(control, draws[name], "shifted") for name in ("warp", "labelled_warp")
         )
-        points = tf.gather(self.labels.points, draws["row"])
+        moved = annotated.moved_points(labelled_warp, tf.gather(self.labels.points, draws["row"]))
+        shown_mirrored = draws["labelled_mirrored"]
         warped = sampling.sample(images, tps.warp_grid(warp, size), "edge")
         return {
             "images": images,
             "warped": _brightened(warped, draws["factor"]),
             "warp": draws["warp"],
             "shown": _brightened(shown, draws["labelled_factor"]),
-            "places": tps.warp_grid(labelled_warp, size),
-            "points": annotated.moved_points(labelled_warp, points),
+            "places": self.mirror.images(tps.warp_grid(labelled_warp, size), shown_mirrored),
+            "points": self.mirror.points(moved, shown_mirrored),
             "borrowed": draws["borrowed"],
+            "mirrored": draws["mirrored"],
         }
 
     def pictures(self, batch: Batch) -> list[tf.Tensor]:

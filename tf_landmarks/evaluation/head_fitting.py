@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
+from tf_landmarks.augment import tps
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import feature_ridge, fit, protocols, rivals
@@ -26,7 +27,7 @@ from tf_landmarks.layers import exported_points, heads
 #: What `auto` chooses from, and the labelled images below which it does not ask: a ridge wants more.
 AUTO, LEAST_TO_CHOOSE = ("prototype", "ridge"), 10
 #: Prototypes that guide are looked for in so many directions, where images are turned by so many degrees or more.
-_TURNS, _ANY_DIRECTION = 12, 90.0
+_TURNS = 12
 _BLOCKS = 5  # of neighbours, each left out in turn
 _HIDDEN = {"hidden": 64, "hidden_kernel": 3}
 
@@ -135,7 +136,7 @@ def fit_head(
 
 def turns_of_guide(rotation: float | None) -> int:
     """In how many directions prototypes that guide a network are looked for, by the rotation of its warps, degrees."""
-    return _TURNS if rotation is not None and rotation >= _ANY_DIRECTION else 1
+    return _TURNS if rotation is not None and rotation >= tps.ANY_DIRECTION else 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from tf_landmarks import flags, run_directory
+from tf_landmarks.augment import sides
 from tf_landmarks.data import boxes, cropping, labelled, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
@@ -81,6 +82,7 @@ def run_of_labels(
     num_images: int,
     steps: int,
     rotation: float,
+    flip_pairs: str,
     seed: int,
     run_dir: str,
     crop: cropping.Cropping = cropping.NONE,
@@ -94,6 +96,7 @@ def run_of_labels(
         num_images: See `read_labelled`.
         steps: Of training.
         rotation: Standard deviation of the rotation of its warps, degrees.
+        flip_pairs: Landmarks that change places in a mirror, see `sides.choose`.
         seed: Of the run and of the draw.
         run_dir: Where it is kept; "" for a folder of the data's name.
         crop: What is cut out of all images.
@@ -102,12 +105,17 @@ def run_of_labels(
         UserError: As `read_labelled`.
     """
     images = _read_to_teach(data, unlabelled, frames, num_images, seed, crop)
+    mirrored = sides.choose(images.points, images.names, flip_pairs, rotation)
+    if mirrored.why:
+        logging.info("%s", mirrored.why)
     options = SemisupervisedOptions(
         labels=data,
         names=",".join(images.names),
         num_labels=num_images,
         labels_digest=images.digest,
         draw_seed=seed,
+        mirror=mirrored.axis,
+        flip_pairs=mirrored.flip_pairs,
     )
     options = dataclasses.replace(
         options, warp=dataclasses.replace(options.warp, rotation=rotation)

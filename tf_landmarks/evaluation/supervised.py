@@ -1,12 +1,14 @@
 """Networks trained on labelled images alone, as rivals."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks.augment import annotated
+from tf_landmarks import coordinates
+from tf_landmarks.augment import annotated, sides
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
@@ -47,10 +49,27 @@ class SupervisedRival(rivals.Rival):
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
             self._say_where_images_are_not_seen(len(rows))
             inputs, labels = labelled_inputs.floats(known.images[rows]), known.points[rows]
+            if self.recipe.mirrored:
+                inputs, labels = self._with_mirror_images(inputs, labels, known.names)
             training.run(inputs, labels, seed + repeat)
             return rivals.network_points(training.network, measured, labels, test, geometry)
 
         return learn
+
+    def _with_mirror_images(
+        self, inputs: tf.Tensor, labels: np.ndarray, names: Sequence[str]
+    ) -> tuple[tf.Tensor, np.ndarray]:
+        """Adds what a mirror shows, as `python -m tf_landmarks.fit` does by itself."""
+        chosen = sides.choose(
+            coordinates.swap_xy(labels), names, "auto", self.recipe.strength.rotation
+        )
+        if chosen.axis == "none":
+            return inputs, labels
+        mirror = sides.mirror_of(chosen.axis, chosen.flip_pairs, names)
+        every = tf.ones([len(labels)], tf.bool)
+        points = mirror.points(tf.constant(labels), every).numpy()
+        inputs = tf.concat([inputs, mirror.images(inputs, every)], axis=0)
+        return inputs, np.concatenate([labels, points])
 
     def _say_where_images_are_not_seen(self, count: int) -> None:
         needed = -(-count // self.recipe.batch_size)

@@ -33,6 +33,7 @@ class Recipe:
         learning_rate: At the start.
         strength: Of the warps of the labelled images.
         brightness: Factors of brightness reach from 1 - this to 1 + this.
+        mirrored: Whether labelled images are shown in a mirror too, where `sides.choose` finds one.
     """
 
     steps: int
@@ -40,6 +41,7 @@ class Recipe:
     learning_rate: float
     strength: tps.WarpStrength
     brightness: float = 0.0
+    mirrored: bool = False
 
 
 class SupervisedNetwork(tf.keras.Model):
@@ -82,7 +84,7 @@ class UNet(SupervisedNetwork):
     """
 
     size = 64
-    recipe = Recipe(600, 12, _OPTIONS.learning_rate, _OPTIONS.warp, _OPTIONS.brightness)
+    recipe = Recipe(600, 12, _OPTIONS.learning_rate, _OPTIONS.warp, _OPTIONS.brightness, True)
 
     def __init__(self, num_points: int, **kwargs):
         super().__init__(num_points, **kwargs)

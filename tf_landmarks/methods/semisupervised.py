@@ -19,7 +19,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.augment import annotated, borrowed_poses, tps, with_labels
+from tf_landmarks.augment import annotated, borrowed_poses, sides, tps, with_labels
+from tf_landmarks.augment import mirror as mirrors
 from tf_landmarks.data import labelled, labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
@@ -65,6 +66,12 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     )
     borrowing_end: float = base.option(
         0.4, "share of the steps from which on they are borrowed up to the whole"
+    )
+    mirror: mirrors.Axis = base.option(
+        "none", "shows half of all images in a mirror, that exchanges left and right of the image or top and bottom"
+    )  # fmt: skip
+    flip_pairs: str = base.option(
+        "", "landmarks that change places in it, name:name with commas between them"
     )
     features: str = base.option(
         "", "run of a method that describes every place, whose features the network sees beside the image; they stay as they are"
@@ -114,6 +121,7 @@ class Semisupervised(base.LandmarkModel):
         labels = (frozen or {}).get("labels")
         self._labels = _drawn(labels, options) if labels else None
         self._guide = (frozen or {}).get("guide")
+        self._mirror = sides.mirror_of(options.mirror, options.flip_pairs, self.names)
         self.guests = None
         if features := (frozen or {}).get("features"):
             geometry = spec.geometry or Geometry(spec.image_size)
@@ -173,6 +181,7 @@ class Semisupervised(base.LandmarkModel):
             options.brightness,
             options.borrowing,
             options.recoloring,
+            self._mirror,
         )
         player = optimizers.player("model", options, lambda: self.network.trainable_variables)
         return [base.Stage("main", augmentation, self.compute_losses, (player,))]
@@ -199,12 +208,15 @@ class Semisupervised(base.LandmarkModel):
             )
         else:
             shown = with_labels.labelled(batch)
-        both = tf.concat([shown, batch["warped"]], axis=0)  # normalised together
+        warped = self._mirror.images(batch["warped"], batch["mirrored"])
+        both = tf.concat([shown, warped], axis=0)  # normalised together
         of_labelled, of_warped = tf.split(self._logits(self.network, both, training), 2)
         labelled = self._distance(of_labelled, points)
         control = tps.control_grid(with_labels.CONTROL_SIDE)
         warp = tps.Warp(control, batch["warp"], "shifted")
-        agreement = self._distance(of_warped, _goals(warp, said.landmarks), confidence)
+        goals = self._mirror.points(_goals(warp, said.landmarks), batch["mirrored"])
+        sure = self._mirror.values(confidence, batch["mirrored"])
+        agreement = self._distance(of_warped, goals, sure)
         agreement_weight = options.agreement * self._ramp()
         total = labelled + agreement_weight * agreement
         terms = {
@@ -264,7 +276,8 @@ class Semisupervised(base.LandmarkModel):
         trust = tf.exp(-apart / self.options.guide_tolerance**2)
         # 0 where a point is missing, whose NaN the gradient would be multiplied by.
         trust = tf.stop_gradient(tf.where(tf.math.is_finite(trust), trust, 0.0))
-        return self._distance(of_warped, goals, trust)
+        goals = self._mirror.points(goals, batch["mirrored"])
+        return self._distance(of_warped, goals, self._mirror.values(trust, batch["mirrored"]))
 
     def _ramp(self) -> tf.Tensor:
         return self._share(self.options.ramp_start, self.options.ramp_end)
