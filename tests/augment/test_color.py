@@ -47,3 +47,28 @@ def test_colours_stay_colours_and_a_flat_image_flat():
     assert np.ptp(found) < 0.05
     found = color.transfer(tf.constant(checks[:, :3]), tf.constant(checks), tf.ones([1]))
     assert found.numpy().min() >= 0 and found.numpy().max() <= 1
+
+
+def test_each_channel_has_a_contrast_and_a_light_of_its_own():
+    strength = color.Strength(0.2, 0.3, 0.1)
+    drawn = strength.draw(tf.constant([1, 2]), 500).numpy()
+    assert drawn.shape == (500, 3, 3)
+    np.testing.assert_array_equal(drawn[..., 0], drawn[:, :1, 0].repeat(3, axis=1))
+    for number, (low, high) in enumerate([(0.8, 1.2), (0.7, 1.3), (-0.1, 0.1)]):
+        values = drawn[..., number]
+        assert low <= values.min() < low + 0.01 and high - 0.01 < values.max() <= high
+    assert np.abs(np.corrcoef(drawn[:, :, 1].T) - np.eye(3)).max() < 0.2
+    image = np.random.default_rng(0).uniform(0.3, 0.5, (500, 4, 4, 3)).astype(np.float32)
+    changed = color.change(tf.constant(image), tf.constant(drawn)).numpy()
+    bright = image * drawn[:, None, None, :, 0]
+    mean = bright.mean(axis=(1, 2), keepdims=True)
+    expected = mean + (bright - mean) * drawn[:, None, None, :, 1] + drawn[:, None, None, :, 2]
+    np.testing.assert_allclose(changed, expected, atol=1e-5)
+
+
+def test_no_strength_changes_nothing_and_colours_stay_in_their_range():
+    image = np.random.default_rng(0).uniform(size=(3, 4, 4, 3)).astype(np.float32)
+    nothing = color.Strength().draw(tf.constant([1, 2]), 3)
+    np.testing.assert_allclose(color.change(tf.constant(image), nothing), image, atol=1e-6)
+    much = color.change(tf.constant(image), color.Strength(0.9, 0.9, 0.9).draw(tf.constant([1, 2]), 3))  # fmt: skip
+    assert much.numpy().min() >= 0 and much.numpy().max() <= 1

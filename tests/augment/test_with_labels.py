@@ -12,6 +12,8 @@ from tf_landmarks.data.labelled_inputs import LabelledInputs
 
 SIZE = (64, 64)
 STRONG = tps.WarpStrength(15.0, 0.1, 0.1, 5e-4, 5e-3)
+NO_COLOR = color.Strength()
+COLORFUL = color.Strength(0.2, 0.3, 0.1)
 STILL = tps.WarpStrength(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -22,9 +24,9 @@ def labelled_blobs(count: int, seed: int = 0) -> LabelledInputs:
     return LabelledInputs(images, np.float32(points), tuple(colour_blobs.NAMES))
 
 
-def make(labels, strength, brightness=0.0, batch=6, seed=0, **options):
+def make(labels, strength, changes=NO_COLOR, batch=6, seed=0, **options):
     images = tf.constant(labelled_blobs(batch, seed=9).images / np.float32(255))[:, np.newaxis]
-    augmentation = with_labels.WithLabels(labels, strength, brightness, **options)
+    augmentation = with_labels.WithLabels(labels, strength, changes, **options)
     made = augmentation(images, tf.constant([seed, 0]), Geometry(64))
     made["labelled"] = with_labels.labelled(made)
     return {name: value.numpy() for name, value in made.items()}
@@ -82,7 +84,7 @@ def test_a_batch_is_a_function_of_its_seed_and_missing_points_stay_missing():
     labels = labelled_blobs(3)
     labels.points[:, 1] = np.nan
     options = {"borrowing": 0.9, "mirror": mirror.Mirror("horizontal", (2, 1, 0))}
-    one, same, other = (make(labels, STRONG, 0.2, seed=seed, **options) for seed in (1, 1, 2))
+    one, same, other = (make(labels, STRONG, COLORFUL, seed=seed, **options) for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], same[name], equal_nan=True) for name in one)
     assert not any(np.array_equal(one[n], other[n], equal_nan=True) for n in one if n != "images")
     assert np.isnan(one["points"][:, 1]).all() and np.isfinite(one["points"][:, 0]).any()
@@ -90,7 +92,10 @@ def test_a_batch_is_a_function_of_its_seed_and_missing_points_stay_missing():
 
 @pytest.mark.parametrize("name", ["warped", "labelled"])
 def test_brightness_is_that_of_each_image(name):
-    still, changed = make(labelled_blobs(3), STILL), make(labelled_blobs(3), STILL, 0.2)
+    still, changed = (
+        make(labelled_blobs(3), STILL),
+        make(labelled_blobs(3), STILL, color.Strength(0.2)),
+    )
     factors = (changed[name] / still[name])[:, 0, 0, 0]  # the background, which no factor saturates
     assert (factors >= 0.8).all() and (factors <= 1.2).all() and np.ptp(factors) > 0.05
 

@@ -1,8 +1,49 @@
 """Random changes of colour, applied as drawn elsewhere."""
 
+import dataclasses
+
 import tensorflow as tf
 
 _FLAT = 1e-4  # a variance below which there is nothing but noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """How strongly images change in brightness and, each channel by itself, in contrast and light; all 0 is the identity.
+
+    Attributes:
+        brightness: Factors of the whole image reach from 1 - this to 1 + this.
+        contrast: Factors of what a channel differs from its mean, likewise.
+        light: What is added to a channel reaches from -this to this.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    light: float = 0.0
+
+    def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
+        """`[count, 3, 3]`: for each channel of each image a factor of brightness, one of contrast, and its light."""
+        whole, *channels = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+        ranges = (self.brightness, self.contrast, self.light)
+        drawn = [
+            middle + reach * tf.random.stateless_uniform(shape, own, -1.0, 1.0)
+            for middle, reach, own, shape in zip(
+                (1.0, 1.0, 0.0),
+                ranges,
+                (whole, *channels),
+                ([count, 1], [count, 3], [count, 3]),
+                strict=True,
+            )
+        ]
+        return tf.stack([tf.broadcast_to(each, [count, 3]) for each in drawn], axis=-1)
+
+
+def change(images: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+    """Changes `images [B, H, W, 3]` in [0, 1] by what a `Strength` drew."""
+    brightness, contrast, light = tf.unstack(drawn[:, tf.newaxis, tf.newaxis], axis=-1)
+    images = tf.minimum(images * brightness, 1.0)
+    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+    return tf.clip_by_value((images - mean) * contrast + mean + light, 0.0, 1.0)
 
 
 def jitter(images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:

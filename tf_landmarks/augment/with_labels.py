@@ -4,7 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tf_landmarks.augment import annotated, color, sampling, tps
+from tf_landmarks.augment import annotated, sampling, tps
+from tf_landmarks.augment import color as colors
 from tf_landmarks.augment import mirror as mirrors
 from tf_landmarks.augment.augmentation import Augmentation, Batch, Draws
 from tf_landmarks.data.geometry import Geometry
@@ -30,7 +31,7 @@ class WithLabels(Augmentation):
     Attributes:
         labels: The labelled images.
         strength: Of the warps.
-        brightness: Factors of brightness of what is warped reach from 1 - this to 1 + this.
+        color: Strength of the changes of colour of what is warped.
         borrowing: Share of labelled images whose `borrowed` is not 0.
         recoloring: Share of labelled images that take the colours of the unlabelled image of the same number, more or less.
         mirror: Shows half of the labelled images, after their warp; and names half of the others, of which the model knows the
@@ -39,7 +40,7 @@ class WithLabels(Augmentation):
 
     labels: LabelledInputs
     strength: tps.WarpStrength
-    brightness: float = 0.0
+    color: colors.Strength = colors.Strength()
     borrowing: float = 0.0
     recoloring: float = 0.0
     mirror: mirrors.Mirror = mirrors.Mirror()
@@ -47,16 +48,15 @@ class WithLabels(Augmentation):
     sampler = SingleImages()
 
     def draw(self, seed: tf.Tensor, batch_size: int) -> Draws:
-        """Draws which labelled images are shown, the warps, and the factors of brightness."""
+        """Draws which labelled images are shown, the warps, and the changes of colour."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 9))
         shape = (batch_size,)
-        factors = (1.0 - self.brightness, 1.0 + self.brightness)
         return {
             "row": tf.random.stateless_uniform(shape, seeds[0], 0, len(self.labels), tf.int32),
             "labelled_warp": tps.draw_coefficients(self.strength, seeds[1], CONTROL_SIDE, shape),
-            "labelled_factor": tf.random.stateless_uniform(shape, seeds[2], *factors),
+            "labelled_color": self.color.draw(seeds[2], batch_size),
             "warp": tps.draw_coefficients(self.strength, seeds[3], CONTROL_SIDE, shape),
-            "factor": tf.random.stateless_uniform(shape, seeds[4], *factors),
+            "color": self.color.draw(seeds[4], batch_size),
             "borrowed": _shares(self.borrowing, batch_size, seeds[5]),
             "recolored": _shares(self.recoloring, batch_size, seeds[6]),
             "labelled_mirrored": self.mirror.draw(seeds[7], batch_size),
@@ -69,7 +69,7 @@ class WithLabels(Augmentation):
         shown = tf.gather(self.labels.images, draws["row"])
         shown = tf.image.convert_image_dtype(shown, tf.float32)
         if self.recoloring:
-            shown = color.transfer(shown, images, draws["recolored"])
+            shown = colors.transfer(shown, images, draws["recolored"])
         control, size = tps.control_grid(CONTROL_SIDE), (geometry.size,) * 2
         warp, labelled_warp = (
             tps.Warp(control, draws[name], "shifted") for name in ("warp", "labelled_warp")
@@ -79,9 +79,9 @@ class WithLabels(Augmentation):
         warped = sampling.sample(images, tps.warp_grid(warp, size), "edge")
         return {
             "images": images,
-            "warped": _brightened(warped, draws["factor"]),
+            "warped": colors.change(warped, draws["color"]),
             "warp": draws["warp"],
-            "shown": _brightened(shown, draws["labelled_factor"]),
+            "shown": colors.change(shown, draws["labelled_color"]),
             "places": self.mirror.images(tps.warp_grid(labelled_warp, size), shown_mirrored),
             "points": self.mirror.points(moved, shown_mirrored),
             "borrowed": draws["borrowed"],
@@ -102,7 +102,3 @@ def _shares(some: float, count: int, seed: tf.Tensor) -> tf.Tensor:
     """`[count]` uniform in [0, 1) for a share of all, 0 for the others."""
     part, chance = tf.unstack(tf.random.stateless_uniform((2, count), seed))
     return tf.where(chance < some, part, 0.0)
-
-
-def _brightened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    return tf.minimum(images * factors[:, tf.newaxis, tf.newaxis, tf.newaxis], 1.0)

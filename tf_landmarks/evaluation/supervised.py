@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import annotated, sides
+from tf_landmarks.augment import annotated, color, sides
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
@@ -103,7 +103,7 @@ class _Training:
         )
 
     def run(self, inputs: tf.Tensor, points: np.ndarray, seed: int) -> None:
-        """Trains from the start on images warped at random, of changing brightness.
+        """Trains from the start on images warped at random, of changing colours.
 
         Args:
             inputs: `[N, S, S, 3]` float32 in [0, 1].
@@ -132,10 +132,10 @@ class _Training:
         batch, targets = annotated.warp_annotated(
             tf.gather(inputs, rows), tf.gather(points, rows), recipe.strength, draw
         )
-        if recipe.brightness:
-            batch *= _factors(recipe.brightness, recipe.batch_size, draw)
+        # The second number of the draw is a step's: another stream than that of rows and warps.
+        changes = recipe.color.draw(draw + tf.constant([0, 1 << 40], tf.int64), recipe.batch_size)
         with tf.GradientTape() as tape:
-            loss = self.network.loss(tf.minimum(batch, 1.0), targets)
+            loss = self.network.loss(color.change(batch, changes), targets)
         variables = self.network.trainable_variables
         gradients = tape.gradient(loss, variables)
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -163,10 +163,3 @@ def make(name: str, steps: int | None = None, rotation: float | None = None) -> 
         strength = dataclasses.replace(strength, rotation=rotation)
     recipe = dataclasses.replace(recipe, steps=steps or recipe.steps, strength=strength)
     return SupervisedRival(name, recipe, NETWORKS[name].size)
-
-
-def _factors(range_: float, count: int, draw: tf.Tensor) -> tf.Tensor:
-    """Random factors of brightness, `[count, 1, 1, 1]`."""
-    # The second number of the draw is a step's: another stream than that of rows and warps.
-    draw = draw + tf.constant([0, 1 << 40], tf.int64)
-    return tf.random.stateless_uniform([count, 1, 1, 1], draw, 1.0 - range_, 1.0 + range_)

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
+from tf_landmarks.augment import color as colors
 from tf_landmarks.augment import tps
 from tf_landmarks.layers import blocks, soft_argmax, tcdcn, unet
 from tf_landmarks.losses import annotated_points
@@ -32,7 +33,7 @@ class Recipe:
         batch_size: Images per step.
         learning_rate: At the start.
         strength: Of the warps of the labelled images.
-        brightness: Factors of brightness reach from 1 - this to 1 + this.
+        color: Of their changes of colour.
         mirrored: Whether labelled images are shown in a mirror too, where `sides.choose` finds one.
     """
 
@@ -40,7 +41,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     strength: tps.WarpStrength
-    brightness: float = 0.0
+    color: colors.Strength = colors.Strength()
     mirrored: bool = False
 
 
@@ -84,7 +85,14 @@ class UNet(SupervisedNetwork):
     """
 
     size = 64
-    recipe = Recipe(600, 12, _OPTIONS.learning_rate, _OPTIONS.warp, _OPTIONS.brightness, True)
+    recipe = Recipe(
+        600,
+        12,
+        _OPTIONS.learning_rate,
+        _OPTIONS.warp,
+        colors.Strength(_OPTIONS.brightness, _OPTIONS.contrast, _OPTIONS.light),
+        mirrored=True,
+    )
 
     def __init__(self, num_points: int, **kwargs):
         super().__init__(num_points, **kwargs)

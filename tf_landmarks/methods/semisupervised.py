@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.augment import annotated, borrowed_poses, sides, tps, with_labels
+from tf_landmarks.augment import annotated, borrowed_poses, color, sides, tps, with_labels
 from tf_landmarks.augment import mirror as mirrors
 from tf_landmarks.data import labelled, labelled_inputs
 from tf_landmarks.data.geometry import Geometry
@@ -92,6 +92,12 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
         tps.WarpStrength(15.0, 0.1, 0.1, 5e-4, 5e-3), "warp of each image"
     )
     brightness: float = base.option(0.2, "factors of brightness reach so far from 1")
+    contrast: float = base.option(
+        0.3, "factors of the contrast of each channel of colour reach so far from 1"
+    )
+    light: float = base.option(
+        0.15, "what is added to each channel reaches so far from 0; images are in [0, 1]"
+    )
     learning_rate: float = base.option(2e-3, "Adam's learning rate at the start")
     schedule: schedules.Schedule = base.option("cosine", "how the learning rate falls")
 
@@ -178,7 +184,7 @@ class Semisupervised(base.LandmarkModel):
         augmentation = with_labels.WithLabels(
             self._labels,
             options.warp,
-            options.brightness,
+            color.Strength(options.brightness, options.contrast, options.light),
             options.borrowing,
             options.recoloring,
             self._mirror,
