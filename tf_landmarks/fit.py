@@ -83,7 +83,7 @@ _FLIP_PAIRS = flags.DEFINE_string(
     "flip_pairs",
     "auto",
     "landmarks that change places in a mirror, name:name with commas: a trained network sees half of its images in one. auto: those "
-    "whose names differ by left and right, if objects look like their mirror images; none: no mirror",
+    "whose names differ by left and right, if objects look like their mirror images; none: no mirror; or the name of a skeleton, human36m",
 )
 _CROP = flags.DEFINE_enum(
     "crop", None, ["auto", "none"],
@@ -241,8 +241,12 @@ def _check_labels(run, options) -> None:
     lines = run_flags.differences(run_flags.read(path), (run, options))
     different = dict(line.split(": ", 1) for line in lines)
     labels = different.pop("--semisupervised_labels_digest", "")
-    if "--semisupervised_flip_pairs" in different:  # one flag sets both
-        different.pop("--semisupervised_mirror", "")
+    mirror, pairs = "--semisupervised_mirror", "--semisupervised_flip_pairs"  # of one flag here
+    if pairs in different:
+        different.pop(mirror, "")
+    if labels and _FLIP_PAIRS.value == "auto":  # which the labels have chosen
+        different.pop(mirror, "")
+        different.pop(pairs, "")
     if different:
         told = "; ".join(f"{_CALLED.get(name, name)}: {what}" for name, what in different.items())
         raise UserError(

@@ -66,7 +66,7 @@ def differences(old: tuple, new: tuple) -> list[str]:
     run, options = new
     free = set(_free(run, "")) | set(_free(options, f"{run.method}_"))
     return [
-        f"--{name}: {before.get(name, 'absent')} in the run, {after.get(name, 'absent')} now"
+        f"--{name}: {before.get(name, 'absent') or '(none)'} in the run, {after.get(name, 'absent') or '(none)'} now"
         for name in sorted({*before, *after} - free)
         if before.get(name) != after.get(name)
     ]

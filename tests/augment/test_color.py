@@ -57,7 +57,8 @@ def test_each_channel_has_a_contrast_and_a_light_of_its_own():
     for number, (low, high) in enumerate([(0.8, 1.2), (0.7, 1.3), (-0.1, 0.1)]):
         values = drawn[..., number]
         assert low <= values.min() < low + 0.01 and high - 0.01 < values.max() <= high
-    assert np.abs(np.corrcoef(drawn[:, :, 1].T) - np.eye(3)).max() < 0.2
+    numbers = np.concatenate([drawn[:, :1, 0], drawn[..., 1], drawn[..., 2]], axis=1)
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(7)).max() < 0.2
     image = np.random.default_rng(0).uniform(0.3, 0.5, (500, 4, 4, 3)).astype(np.float32)
     changed = color.change(tf.constant(image), tf.constant(drawn)).numpy()
     bright = image * drawn[:, None, None, :, 0]

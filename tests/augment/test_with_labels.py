@@ -100,6 +100,14 @@ def test_brightness_is_that_of_each_image(name):
     assert (factors >= 0.8).all() and (factors <= 1.2).all() and np.ptp(factors) > 0.05
 
 
+def test_colours_of_labelled_images_and_others_are_drawn_apart():
+    drawn = with_labels.WithLabels(labelled_blobs(2), STILL, COLORFUL).draw(
+        tf.constant([3, 0]), 400
+    )
+    both = np.stack([drawn[name].numpy()[:, 0, 1] for name in ("color", "labelled_color")])
+    assert abs(np.corrcoef(both)[0, 1]) < 0.2 and np.ptp(both, axis=1).min() > 0.5
+
+
 def _bilinear(image, y, x):
     y, x = np.clip(y, 0, 62.999), np.clip(x, 0, 62.999)
     i, j = int(y), int(x)

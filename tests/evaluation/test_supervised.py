@@ -119,7 +119,6 @@ def test_points_come_back_in_pixels_of_each_image_or_missing(tmp_path, caplog):
     ) in caplog.text
 
 
-@pytest.mark.system
 def test_labelled_images_are_shown_in_a_mirror_too_where_objects_look_alike_in_it(
     tmp_path, monkeypatch
 ):
@@ -142,6 +141,7 @@ def test_labelled_images_are_shown_in_a_mirror_too_where_objects_look_alike_in_i
             np.testing.assert_allclose(points[2:], points[:2, [1, 0, 2]] * [1, -1])
 
 
+@pytest.mark.system
 def test_unlabelled_images_are_those_of_the_training_part(tmp_path):
     points = toy_data.random_points(5, seed=1)
     points[:, 2] = np.nan

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tests.augment.test_with_labels import STRONG, labelled_blobs
-from tf_landmarks.augment import annotated, borrowed_poses, tps, with_labels
+from tf_landmarks.augment import annotated, borrowed_poses, color, mirror, tps, with_labels
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
+from tf_landmarks.evaluation import supervised_networks
 from tf_landmarks.layers import soft_argmax
 from tf_landmarks.losses import annotated_points
 from tf_landmarks.methods import ModelSpec, semisupervised
@@ -238,6 +239,27 @@ def test_what_needs_unlabelled_images_is_refused_without(wanted, why):
     options = dataclasses.replace(OPTIONS, agreement=0.0, **wanted)
     with pytest.raises(UserError, match=f"{why}: leave one out"):
         Semisupervised.check(ModelSpec(64, 3), options)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"flip_pairs": "red:green"}, "--semisupervised_flip_pairs=red:green change places in a mirror"),
+        ({"flip_pairs": "red:grey", "mirror": "vertical"}, "--semisupervised_flip_pairs: 'red:grey' must be"),
+    ],
+)  # fmt: skip
+def test_a_mirror_and_its_pairs_go_together(options, what):
+    spec, own = ModelSpec(64, 3), dataclasses.replace(OPTIONS, **options)
+    with pytest.raises(UserError, match=what):
+        Semisupervised.check(spec, own)
+
+
+def test_images_change_as_the_options_say():
+    own = make(brightness=0.1, contrast=0.4, light=0.2, **MIRRORED).stages[0].augmentation
+    assert own.color == color.Strength(0.1, 0.4, 0.2)
+    assert own.mirror == mirror.Mirror("horizontal", (1, 0, 2))
+    plain = supervised_networks.UNet.recipe  # the rival's, of the same defaults
+    assert plain.color == color.Strength(0.2, 0.3, 0.15) and plain.mirrored
 
 
 def test_names_are_those_of_the_labels():

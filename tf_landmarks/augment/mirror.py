@@ -22,7 +22,7 @@ class Mirror:
     order: tuple[int, ...] = ()
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
-        """`[count]` bool, half of them true; none without a mirror."""
+        """`[count]` bool, each true with probability 1/2; none without a mirror."""
         if self.axis == "none":
             return tf.zeros([count], tf.bool)
         return tf.random.stateless_uniform([count], seed) < 0.5

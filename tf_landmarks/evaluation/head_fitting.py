@@ -26,7 +26,7 @@ from tf_landmarks.layers import exported_points, heads
 
 #: What `auto` chooses from, and the labelled images below which it does not ask: a ridge wants more.
 AUTO, LEAST_TO_CHOOSE = ("prototype", "ridge"), 10
-#: Prototypes that guide are looked for in so many directions, where images are turned by so many degrees or more.
+#: Prototypes that guide are looked for in so many directions, where objects lie in any.
 _TURNS = 12
 _BLOCKS = 5  # of neighbours, each left out in turn
 _HIDDEN = {"hidden": 64, "hidden_kernel": 3}

@@ -49,9 +49,10 @@ class SupervisedRival(rivals.Rival):
         def learn(rows: np.ndarray, repeat: int) -> np.ndarray:
             self._say_where_images_are_not_seen(len(rows))
             inputs, labels = labelled_inputs.floats(known.images[rows]), known.points[rows]
+            shown = inputs, labels
             if self.recipe.mirrored:
-                inputs, labels = self._with_mirror_images(inputs, labels, known.names)
-            training.run(inputs, labels, seed + repeat)
+                shown = self._with_mirror_images(inputs, labels, known.names)
+            training.run(*shown, seed + repeat)
             return rivals.network_points(training.network, measured, labels, test, geometry)
 
         return learn

@@ -158,6 +158,16 @@ class Semisupervised(base.LandmarkModel):
                 f"--semisupervised_names names {len(names)} landmarks and --num_landmarks={spec.num_landmarks}; give "
                 "both as the annotations have them"
             )
+        if options.flip_pairs and options.mirror == "none":
+            raise UserError(
+                f"--semisupervised_flip_pairs={options.flip_pairs} change places in a mirror, and --semisupervised_mirror=none: say "
+                "horizontal or vertical, or name none"
+            )
+        try:
+            sides.mirror_of(options.mirror, options.flip_pairs, names)
+        except UserError as error:
+            told = str(error).replace("--flip_pairs", "--semisupervised_flip_pairs")
+            raise UserError(told) from error
         if options.guide and not options.agreement:
             raise UserError(
                 "--semisupervised_guide teaches on unlabelled images, and --semisupervised_agreement=0 takes none: leave one out"
