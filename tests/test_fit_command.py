@@ -90,7 +90,7 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
     with open(tmp_path / "seen" / "landmarks.csv", newline="") as file:
         assert all(float(row["green_x"]) < 64 for row in csv.DictReader(file))
     changed = run(seeing[0], seeing[1], *seeing[3:], code=2)
-    assert f"(--features: {tmp_path}/run in the run,  now)" in changed
+    assert f"(--features: {tmp_path}/run in the run, (none) now)" in changed
     more = ["-m", "tf_landmarks.fit", f"--model={tmp_path}/seeing", "--finetune", f"--data={tmp_path}/data", "--steps=1",
             f"--output={tmp_path}/more"]  # fmt: skip
     assert f"saw --features={tmp_path}/run and this one would see --features=(none)" in run(
