@@ -23,27 +23,20 @@ class Strength:
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
         """`[count, 3, 3]`: for each channel of each image a factor of brightness, one of contrast, and its light."""
-        whole, *channels = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-        ranges = (self.brightness, self.contrast, self.light)
-        drawn = [
-            middle + reach * tf.random.stateless_uniform(shape, own, -1.0, 1.0)
-            for middle, reach, own, shape in zip(
-                (1.0, 1.0, 0.0),
-                ranges,
-                (whole, *channels),
-                ([count, 1], [count, 3], [count, 3]),
-                strict=True,
-            )
-        ]
-        return tf.stack([tf.broadcast_to(each, [count, 3]) for each in drawn], axis=-1)
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+        whole = tf.random.stateless_uniform([count, 1], seeds[0], -1.0, 1.0)
+        contrast, light = (
+            tf.random.stateless_uniform([count, 3], own, -1.0, 1.0) for own in seeds[1:]
+        )
+        brightness = tf.broadcast_to(1.0 + self.brightness * whole, [count, 3])
+        return tf.stack([brightness, 1.0 + self.contrast * contrast, self.light * light], axis=-1)
 
 
 def change(images: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
     """Changes `images [B, H, W, 3]` in [0, 1] by what a `Strength` drew."""
-    brightness, contrast, light = tf.unstack(drawn[:, tf.newaxis, tf.newaxis], axis=-1)
-    images = tf.minimum(images * brightness, 1.0)
-    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-    return tf.clip_by_value((images - mean) * contrast + mean + light, 0.0, 1.0)
+    brightness, contrast, light = tf.unstack(drawn, axis=-1)
+    images = tf.minimum(images * brightness[:, tf.newaxis, tf.newaxis], 1.0)
+    return jitter(images, light, contrast)
 
 
 def jitter(images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
@@ -51,14 +44,14 @@ def jitter(images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.
 
     Args:
         images: `[B, H, W, 3]` float32 in [0, 1].
-        brightness: `[B]`, added.
-        contrast: `[B]`, a factor.
+        brightness: `[B]`, added; or `[B, 3]`, to each channel.
+        contrast: Likewise, a factor.
 
     Returns:
         `[B, H, W, 3]` float32, clipped to [0, 1].
     """
     brightness, contrast = (
-        x[:, tf.newaxis, tf.newaxis, tf.newaxis] for x in (brightness, contrast)
+        tf.reshape(x, [tf.shape(x)[0], 1, 1, -1]) for x in (brightness, contrast)
     )
     mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
     return tf.clip_by_value((images - mean) * contrast + mean + brightness, 0.0, 1.0)

@@ -1,13 +1,11 @@
 """Heads for an export, fitted to labelled images: what it then says has the names that people gave."""
 
-import dataclasses
 import os
 
 import numpy as np
 from absl import logging
 
 from tf_landmarks import flags, run_directory
-from tf_landmarks.augment import sides
 from tf_landmarks.data import boxes, cropping, labelled, sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
@@ -105,21 +103,16 @@ def run_of_labels(
         UserError: As `read_labelled`.
     """
     images = _read_to_teach(data, unlabelled, frames, num_images, seed, crop)
-    mirrored = sides.choose(images.points, images.names, flip_pairs, rotation)
-    if mirrored.why:
-        logging.info("%s", mirrored.why)
     options = SemisupervisedOptions(
         labels=data,
         names=",".join(images.names),
         num_labels=num_images,
         labels_digest=images.digest,
         draw_seed=seed,
-        mirror=mirrored.axis,
-        flip_pairs=mirrored.flip_pairs,
     )
-    options = dataclasses.replace(
-        options, warp=dataclasses.replace(options.warp, rotation=rotation)
-    )
+    options, why = options.suited_to(images.points, images.names, rotation, flip_pairs)
+    if why:
+        logging.info("%s", why)
     default = os.path.join(
         "runs", f"named_{os.path.basename(os.path.normpath(labelled.folders_of(data)[0]))}"
     )

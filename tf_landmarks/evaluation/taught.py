@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
-from tf_landmarks.augment import sides
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
@@ -80,12 +79,8 @@ class Taught(rivals.Rival):
         options = semisupervised.SemisupervisedOptions(
             names=",".join(known.names), labels="rows", agreement=self.agreement
         )
-        if self.rotation is not None:
-            warp = dataclasses.replace(options.warp, rotation=self.rotation)
-            options = dataclasses.replace(options, warp=warp)
-        labelled_shapes = coordinates.swap_xy(known.points[rows])
-        mirrored = sides.choose(labelled_shapes, known.names, "auto", options.warp.rotation)
-        options = dataclasses.replace(options, mirror=mirrored.axis, flip_pairs=mirrored.flip_pairs)
+        shapes = coordinates.swap_xy(known.points[rows])
+        options, _ = options.suited_to(shapes, known.names, self.rotation, "auto")
         tf.keras.utils.set_random_seed(seed)
         spec = ModelSpec(UNet.size, len(known.names))
         frozen = {"labels": known.select(rows), "guide": guide}

@@ -14,6 +14,7 @@ and more, whose eyes are better.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -100,6 +101,29 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     )
     learning_rate: float = base.option(2e-3, "Adam's learning rate at the start")
     schedule: schedules.Schedule = base.option("cosine", "how the learning rate falls")
+
+    def suited_to(
+        self, points: np.ndarray, names: Sequence[str], rotation: float | None, flip_pairs: str
+    ) -> tuple["SemisupervisedOptions", str]:
+        """These options with warps and a mirror for labelled shapes, and what is to be said of the mirror; see `sides.choose`.
+
+        Args:
+            points: `[N, A, 2]` (x, y), NaN where missing.
+            names: Of the landmarks.
+            rotation: Standard deviation of the rotation of the warps, degrees; None leaves it.
+            flip_pairs: See `sides.choose`.
+
+        Raises:
+            UserError: As there.
+        """
+        warp = self.warp
+        if rotation is not None:
+            warp = dataclasses.replace(warp, rotation=rotation)
+        chosen = sides.choose(points, names, flip_pairs, warp.rotation)
+        suited = dataclasses.replace(
+            self, warp=warp, mirror=chosen.axis, flip_pairs=chosen.flip_pairs
+        )
+        return suited, chosen.why
 
 
 class Semisupervised(base.LandmarkModel):
