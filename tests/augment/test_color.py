@@ -73,3 +73,12 @@ def test_no_strength_changes_nothing_and_colours_stay_in_their_range():
     np.testing.assert_allclose(color.change(tf.constant(image), nothing), image, atol=1e-6)
     much = color.change(tf.constant(image), color.Strength(0.9, 0.9, 0.9).draw(tf.constant([1, 2]), 3))  # fmt: skip
     assert much.numpy().min() >= 0 and much.numpy().max() <= 1
+
+
+def test_a_share_of_the_images_changes_and_the_others_do_not():
+    drawn = color.Strength(0.2, 0.3, 0.1, share=0.25).draw(tf.constant([1, 2]), 2000).numpy()
+    same = np.all(drawn == np.array([1, 1, 0], np.float32), axis=(1, 2))
+    assert abs(same.mean() - 0.75) < 0.04
+    assert np.all(drawn[~same] != np.array([1, 1, 0], np.float32))
+    every = color.Strength(0.2, 0.3, 0.1).draw(tf.constant([1, 2]), 2000).numpy()
+    np.testing.assert_array_equal(drawn[~same], every[~same])

@@ -255,11 +255,15 @@ def test_a_mirror_and_its_pairs_go_together(options, what):
 
 
 def test_images_change_as_the_options_say():
-    own = make(brightness=0.1, contrast=0.4, light=0.2, **MIRRORED).stages[0].augmentation
-    assert own.color == color.Strength(0.1, 0.4, 0.2)
+    own = (
+        make(brightness=0.1, contrast=0.4, light=0.2, color_share=0.3, **MIRRORED)
+        .stages[0]
+        .augmentation
+    )
+    assert own.color == color.Strength(0.1, 0.4, 0.2, 0.3)
     assert own.mirror == mirror.Mirror("horizontal", (1, 0, 2))
     plain = supervised_networks.UNet.recipe  # the rival's, of the same defaults
-    assert plain.color == color.Strength(0.2, 0.3, 0.15) and plain.mirrored
+    assert plain.color == color.Strength(0.2, 0.3, 0.15, 0.5) and plain.mirrored
 
 
 def test_names_are_those_of_the_labels():

@@ -9,27 +9,33 @@ _FLAT = 1e-4  # a variance below which there is nothing but noise
 
 @dataclasses.dataclass(frozen=True)
 class Strength:
-    """How strongly images change in brightness and, each channel by itself, in contrast and light; all 0 is the identity.
+    """How many images change, and how strongly, in brightness and, each channel by itself, in contrast and light.
+
+    Images that never change keep what batch normalisation measures near to what is seen after training.
 
     Attributes:
         brightness: Factors of the whole image reach from 1 - this to 1 + this.
         contrast: Factors of what a channel differs from its mean, likewise.
         light: What is added to a channel reaches from -this to this.
+        share: Of the images that change.
     """
 
     brightness: float = 0.0
     contrast: float = 0.0
     light: float = 0.0
+    share: float = 1.0
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
         """`[count, 3, 3]`: for each channel of each image a factor of brightness, one of contrast, and its light."""
-        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
         whole = tf.random.stateless_uniform([count, 1], seeds[0], -1.0, 1.0)
         contrast, light = (
-            tf.random.stateless_uniform([count, 3], own, -1.0, 1.0) for own in seeds[1:]
+            tf.random.stateless_uniform([count, 3], own, -1.0, 1.0) for own in seeds[1:3]
         )
         brightness = tf.broadcast_to(1.0 + self.brightness * whole, [count, 3])
-        return tf.stack([brightness, 1.0 + self.contrast * contrast, self.light * light], axis=-1)
+        drawn = tf.stack([brightness, 1.0 + self.contrast * contrast, self.light * light], axis=-1)
+        changed = tf.random.stateless_uniform([count, 1, 1], seeds[3]) < self.share
+        return tf.where(changed, drawn, [1.0, 1.0, 0.0])
 
 
 def change(images: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:

@@ -90,7 +90,7 @@ class UNet(SupervisedNetwork):
         12,
         _OPTIONS.learning_rate,
         _OPTIONS.warp,
-        colors.Strength(_OPTIONS.brightness, _OPTIONS.contrast, _OPTIONS.light),
+        _OPTIONS.color_strength,
         mirrored=True,
     )
 

@@ -99,8 +99,16 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     light: float = base.option(
         0.15, "what is added to each channel reaches so far from 0; images are in [0, 1]"
     )
+    color_share: float = base.option(
+        0.5, "share of the images whose brightness, contrast and light change"
+    )
     learning_rate: float = base.option(2e-3, "Adam's learning rate at the start")
     schedule: schedules.Schedule = base.option("cosine", "how the learning rate falls")
+
+    @property
+    def color_strength(self) -> color.Strength:
+        """Of the changes of colour."""
+        return color.Strength(self.brightness, self.contrast, self.light, self.color_share)
 
     def suited_to(
         self, points: np.ndarray, names: Sequence[str], rotation: float | None, flip_pairs: str
@@ -218,7 +226,7 @@ class Semisupervised(base.LandmarkModel):
         augmentation = with_labels.WithLabels(
             self._labels,
             options.warp,
-            color.Strength(options.brightness, options.contrast, options.light),
+            options.color_strength,
             options.borrowing,
             options.recoloring,
             self._mirror,
