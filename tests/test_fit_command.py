@@ -147,8 +147,11 @@ def test_a_network_is_shown_mirror_images_where_names_have_sides(tmp_path):
     command = ["-m", "tf_landmarks.fit", f"--data={tmp_path}/data", "--steps=1"]
     said = run(*command, f"--output={tmp_path}/run")
     assert "half of the images are shown in a horizontal mirror, where these change places: left:right" in said  # fmt: skip
+    assert "have labels, which teach alone, 1 steps" in said
     said = run(*command, f"--output={tmp_path}/run", "--flip_pairs=none", code=2)
     assert "began with other flags (--flip_pairs: left:right in the run, (none) now)" in said  # fmt: skip
+    said = run(*command, "--guide=x", code=2)
+    assert "--guide=x teaches on images without labels, and all of --data=" in said
     said = run(*command, "--flip_pairs=left:ear", code=2)
     assert "--flip_pairs: 'left:ear' must be name:name, two of the landmarks left, right, tail" in said  # fmt: skip
 

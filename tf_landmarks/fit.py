@@ -8,7 +8,7 @@
     python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
 `--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
-labels, by all images of `--unlabelled`, or of `--data`; the same command again resumes. A small animal in a large picture is
+labels, by all images of `--unlabelled`, or of `--data` (where all of these have labels, by labels alone); the same command again resumes. A small animal in a large picture is
 cut out first: `--crop=auto`. With `--features` it sees what a run has learned without labels, or
 ImageNet's features (docs/semisupervised.md), beside the images. With `--guide`, what another export finds in the unlabelled images teaches it
 at first, or prototypes of the same labels by what a run has learned of places. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
@@ -72,7 +72,12 @@ _UNLABELLED = flags.DEFINE_string(
     "images or a video, from which a trained network learns besides; --data if empty",
 )
 _FRAMES = flags.DEFINE_string("frames", "", "of each video, the frames to take, start:stop:step")
-_STEPS = flags.DEFINE_integer("steps", 600, "of a trained network", lower_bound=1)
+_STEPS = flags.DEFINE_integer(
+    "steps",
+    None,
+    "of a trained network; 600 if not given, or 1500, in as long, where all images have labels",
+    lower_bound=1,
+)
 _ROTATION = flags.DEFINE_float(
     "rotation",
     15.0,
@@ -162,6 +167,11 @@ def _train_network() -> None:
         _ROTATION.value, _FLIP_PAIRS.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
     )  # fmt: skip
     options = dataclasses.replace(options, features=_FEATURES.value)
+    if _GUIDE.value and not options.agreement:
+        raise UserError(
+            f"--guide={_GUIDE.value} teaches on images without labels, and all of --data={_DATA.value} have some; name others by "
+            "--unlabelled, or leave the guide out"
+        )
     if _FINETUNE.value:
         naming.check_same_landmarks(_MODEL.value, options)
         run = dataclasses.replace(run, init_from=_MODEL.value)

@@ -143,7 +143,7 @@ def test_labelled_images_are_shown_in_a_mirror_too_where_objects_look_alike_in_i
 
 @pytest.mark.system
 def test_unlabelled_images_are_those_of_the_training_part(tmp_path):
-    points = toy_data.random_points(5, seed=1)
+    points = toy_data.random_points(6, seed=1)
     points[:, 2] = np.nan
     toy_data.write_part(tmp_path / "train", points)
     toy_data.write_part(tmp_path / "test", toy_data.random_points(3, (20, 60), seed=2), (20, 60))
@@ -156,9 +156,14 @@ def test_unlabelled_images_are_those_of_the_training_part(tmp_path):
     np.testing.assert_array_equal(again(np.arange(4), 0), found)
     assert np.nanmax(np.abs(other(np.arange(4), 0) - found)) > 0
     # Another image without labels, and the same labels: not the same network.
-    fewer = train.select(np.arange(4))
-    changed = rival.learner(fewer, test, LINEAR, seed=0)(np.arange(4), 0)
+    changed = rival.learner(train.select(np.arange(5)), test, LINEAR, seed=0)(np.arange(4), 0)
     assert np.nanmax(np.abs(changed - found)) > 0
+    # None without: labels teach alone.
+    every, alone = (
+        each.learner(train.select(np.arange(4)), test, LINEAR, seed=0)(np.arange(4), 0)
+        for each in (rival, taught.Taught(2, agreement=0.0))
+    )
+    np.testing.assert_array_equal(every, alone)
 
 
 @pytest.mark.system

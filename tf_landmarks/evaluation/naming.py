@@ -14,7 +14,7 @@ from tf_landmarks.evaluation import fit, head_fitting
 from tf_landmarks.evaluation.protocols import Examples, Protocol
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
-from tf_landmarks.methods.semisupervised import SemisupervisedOptions
+from tf_landmarks.methods.semisupervised import STEPS, STEPS_OF_LABELS_ALONE, SemisupervisedOptions
 from tf_landmarks.metrics import advice, landmark_errors
 from tf_landmarks.options import RunOptions
 
@@ -78,7 +78,7 @@ def run_of_labels(
     unlabelled: str,
     frames: str,
     num_images: int,
-    steps: int,
+    steps: int | None,
     rotation: float,
     flip_pairs: str,
     seed: int,
@@ -87,12 +87,15 @@ def run_of_labels(
 ) -> tuple[RunOptions, SemisupervisedOptions]:
     """The run that teaches a network the landmarks of annotated images.
 
+    Where all images have labels, they teach alone: what equivariance says of them besides gained nothing (docs/semisupervised.md), and
+    costs more than half of the time.
+
     Args:
         data: See `read_labelled`.
         unlabelled: What else it learns from; the folder of the annotated images if empty.
         frames: Of videos there, see `RunOptions`.
         num_images: See `read_labelled`.
-        steps: Of training.
+        steps: Of training; if None, as many as are tried.
         rotation: Standard deviation of the rotation of its warps, degrees.
         flip_pairs: Landmarks that change places in a mirror, see `sides.choose`.
         seed: Of the run and of the draw.
@@ -103,12 +106,20 @@ def run_of_labels(
         UserError: As `read_labelled`.
     """
     images = _read_to_teach(data, unlabelled, frames, num_images, seed, crop)
+    alone = not unlabelled and len(sources.open_source(data, frames=frames)) <= len(images)
+    steps = steps or (STEPS_OF_LABELS_ALONE if alone else STEPS)
+    if alone:
+        logging.info(
+            "all images of %s have labels, which teach alone, %d steps; --unlabelled=FOLDER|VIDEO names others of the kind",
+            data, steps,
+        )  # fmt: skip
     options = SemisupervisedOptions(
         labels=data,
         names=",".join(images.names),
         num_labels=num_images,
         labels_digest=images.digest,
         draw_seed=seed,
+        agreement=0.0 if alone else SemisupervisedOptions.agreement,
     )
     options, why = options.suited_to(images.points, images.names, rotation, flip_pairs)
     if why:

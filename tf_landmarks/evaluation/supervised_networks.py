@@ -86,7 +86,7 @@ class UNet(SupervisedNetwork):
 
     size = 64
     recipe = Recipe(
-        600,
+        semisupervised.STEPS,
         12,
         _OPTIONS.learning_rate,
         _OPTIONS.warp,

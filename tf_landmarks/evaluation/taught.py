@@ -21,7 +21,7 @@ class Taught(rivals.Rival):
     """The U-Net of the supervised rival, taught by the labelled images and, without their labels, by all of them.
 
     Attributes:
-        steps: Of its training; the U-Net's if 0.
+        steps: Of its training; if 0 as many as `python -m tf_landmarks.fit` takes.
         rotation: Standard deviation of the rotation of its warps, degrees; the method's if None.
         guide: A model with a head, fitted to the same labels, that teaches at first; none if None.
         features: A run of such a model, whose features the network sees besides; none if None.
@@ -75,9 +75,11 @@ class Taught(rivals.Rival):
     ) -> semisupervised.Semisupervised:
         """Trains on all images, of which `rows` have labels, as a run does but for what it writes."""
         geometry, recipe = Geometry(UNet.size), UNet.recipe
-        steps = self.steps or recipe.steps
+        alone = len(rows) == len(known)  # as `naming.run_of_labels` has it
+        many = semisupervised.STEPS_OF_LABELS_ALONE if alone else semisupervised.STEPS
+        steps = self.steps or many
         options = semisupervised.SemisupervisedOptions(
-            names=",".join(known.names), labels="rows", agreement=self.agreement
+            names=",".join(known.names), labels="rows", agreement=0.0 if alone else self.agreement
         )
         shapes = coordinates.swap_xy(known.points[rows])
         options, _ = options.suited_to(shapes, known.names, self.rotation, "auto")

@@ -33,6 +33,9 @@ from tf_landmarks.methods.guest_features import GuestFeatures
 
 #: Standard deviation of a heat map's target, where the image is 2 units wide: a cell.
 BLOB_STD = 0.06
+#: Steps by which `python -m tf_landmarks.fit` and its rivals train; and, in as long, where all images have labels and nothing is left
+#: to agree on.
+STEPS, STEPS_OF_LABELS_ALONE = 600, 1500
 # How often the U-Net halves the image.
 _HALVINGS = 3
 
