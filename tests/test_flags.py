@@ -207,6 +207,17 @@ def test_differences_name_the_flag_and_both_values():
     ]
 
 
+def test_flags_that_a_run_is_older_than_are_told(tmp_path):
+    path, run, options = str(tmp_path / "flags.cfg"), RunOptions(), ImmOptions(mirror=False)
+    flags.write(path, run, options)
+    assert flags.newer(path, run, options) == []
+    with open(path) as file:
+        lines = file.readlines()
+    with open(path, "w") as file:
+        file.writelines(line for line in lines if not line.startswith(("--imm_mirror=", "--seed=")))
+    assert flags.newer(path, run, options) == ["--seed=0", "--imm_mirror=false"]
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_flagfiles_fit_their_method(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # flagfiles name each other from here

@@ -49,15 +49,24 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     values = flags.FlagValues()
     define(values)
     try:
-        # Not as a --flagfile, which absl reads as UTF-8: paths may be any bytes.
-        lines = [line.strip() for line in run_directory.read_lines(path)]
-        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-        _, *rest = values(["tf_landmarks", *lines])
+        _, *rest = values(["tf_landmarks", *_lines(path)])
     except flags.Error as error:
         raise UserError(f"{path}: {error}") from error
     if rest:  # absl would pass over it
         raise UserError(f"{path}: {rest[0]!r} is no flag; flags start with --")
     return build(values)
+
+
+def newer(path: str, run: RunOptions, options) -> list[str]:
+    """The flags, with their values now, that the file of a run lacks: the run is older than they are."""
+    there = {line.split("=")[0] for line in _lines(path)}
+    return [f"--{k}={v}" for k, v in _flatten(run, options).items() if f"--{k}" not in there]
+
+
+def _lines(path: str) -> list[str]:
+    # Not as a --flagfile, which absl reads as UTF-8: paths may be any bytes.
+    lines = [line.strip() for line in run_directory.read_lines(path)]
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 
 def differences(old: tuple, new: tuple) -> list[str]:

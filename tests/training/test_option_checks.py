@@ -148,6 +148,21 @@ def test_a_run_directory_with_other_flags_is_refused_with_the_difference(tmp_pat
     )
 
 
+def test_flags_that_came_after_a_run_began_are_told_where_it_goes_on(tmp_path, caplog):
+    run = dataclasses.replace(RUN, run_dir=str(tmp_path), precision="float32")
+    path = tmp_path / "flags.cfg"
+    trainer.flags.write(str(path), run, OPTIONS)
+    with caplog.at_level("WARNING", logger="absl"):
+        trainer.check(run, OPTIONS)
+    assert not caplog.messages
+    path.write_text(path.read_text().replace(f"--imm_loss={OPTIONS.loss}\n", ""))
+    with caplog.at_level("WARNING", logger="absl"):
+        trainer.check(run, OPTIONS)
+    assert caplog.messages == [
+        f"{tmp_path} was begun by a version without these flags, and goes on with them: --imm_loss={OPTIONS.loss}"
+    ]
+
+
 @pytest.mark.parametrize("name", ["mirrored", "auto"])
 def test_a_batch_that_replicas_cannot_share_is_refused(name):
     with pytest.raises(ValueError, match=r"^--batch_size=4 does not divide by 3 replicas$"):

@@ -242,8 +242,8 @@ def check_splits(
     if trained_on.any() and not allow_training_images:
         raise UserError(
             f"{trained_on.sum()} of {len(test)} test images were trained on, "
-            f"{test.paths[np.argmax(trained_on)]} for one; measure on others, or pass "
-            "--allow_training_images where that is what you mean"
+            f"{test.paths[np.argmax(trained_on)]} for one; measure on others (python -m "
+            "tf_landmarks.evaluate --allow_training_images measures them nevertheless)"
         )
     return trained_on
 

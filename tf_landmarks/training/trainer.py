@@ -68,6 +68,11 @@ def check(run: RunOptions, options) -> None:
                 f"{run.run_dir} holds a run with other flags:\n  " + "\n  ".join(different) + "\n"
                 "continue it with the same flags, or give another --run_dir"
             )
+        if newer := flags.newer(path, run, options):
+            logging.warning(
+                "%s was begun by a version without these flags, and goes on with them: %s",
+                run.run_dir, " ".join(newer),
+            )  # fmt: skip
 
 
 @tf.autograph.experimental.do_not_convert
