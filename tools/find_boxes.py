@@ -14,10 +14,9 @@ A server sees single pictures and no background. A network that finds the boxes 
     python -m tf_landmarks.export --run_dir=runs/named --finder=runs/finder --output=/models/mine
 """
 
-import numpy as np
 from absl import flags
 
-from tf_landmarks import cli, results
+from tf_landmarks import cli, results, spread
 from tf_landmarks.data import moving_object
 
 _DATA = flags.DEFINE_string(
@@ -54,20 +53,14 @@ def main(_) -> None:
         boxes.write_table(
             output.path_of("boxes.csv"), [source.names[row] for row in rows], [found[row] for row in rows]
         )  # fmt: skip
-        shown = _spread(rows, _COUNT.value)
+        shown = [rows[place] for place in spread.evenly(len(rows), _COUNT.value)]
         pictures = [overlays.draw_box(source.read(row), found[row]) for row in shown]
         output.write_picture("boxes.png", grids.wrap(pictures, 3))
-        if chosen := _spread(rows, _PICTURES.value):
+        if chosen := [rows[place] for place in spread.evenly(len(rows), _PICTURES.value)]:
             labelling.write_boxed(
                 output.path_of("pictures"), source, chosen, [found[row] for row in chosen]
             )
         output.log()
-
-
-def _spread(rows: list[int], count: int) -> list[int]:
-    """So many of some rows, evenly; all of them where there are no more."""
-    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round())
-    return [rows[int(place)] for place in places]
 
 
 if __name__ == "__main__":

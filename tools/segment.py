@@ -15,7 +15,7 @@ writes segmentation.json and segmentation.png.
 import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli, results
+from tf_landmarks import cli, results, spread
 from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string(
@@ -95,7 +95,7 @@ def _draw(test, outcomes) -> np.ndarray:
 
     palette = np.array([overlays.color(k) for k in range(_CLASSES.value)], np.uint8)
     palette[0] = 255
-    chosen = np.linspace(0, len(test) - 1, min(8, len(test))).round().astype(int)
+    chosen = spread.evenly(len(test), 8)
     rows = [[test.images[i] for i in chosen], [palette[test.labels[i]] for i in chosen]]
     rows += [[palette[found.maps[i]] for i in chosen] for found in outcomes.values()]
     return grids.grid(rows)

@@ -13,10 +13,9 @@ of its features are large, trained and before training) and matches.png (places 
 ones of others).
 """
 
-import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli, results
+from tf_landmarks import cli, results, spread
 
 _MODEL = flags.DEFINE_string("model", None, "an export folder, or a run folder", required=True)
 _DATA = flags.DEFINE_string(
@@ -47,10 +46,8 @@ def main(_) -> None:
             _DATA.value, prefer_train=False, classes=_CLASSES.value, frames=_FRAMES.value
         )
         source = _CROP(model).apply(source, "--data")
-        spread = np.linspace(0, len(source) - 1, min(_COUNT.value, len(source)))
-        found = discovery.discover(
-            model, labelled.open_unlabelled(source, spread.round().astype(int))
-        )
+        some = spread.evenly(len(source), _COUNT.value)
+        found = discovery.discover(model, labelled.open_unlabelled(source, some))
         for line in found.lines:
             logging.info("health: %s", line)
         output.write_text("report.html", report.render(model, found))

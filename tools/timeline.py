@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from absl import flags, logging
 
-from tf_landmarks import cli, results
+from tf_landmarks import cli, results, spread
 from tf_landmarks.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "the run", required=True)
@@ -48,9 +48,8 @@ def main(_) -> None:
                 "every evaluation (--eval_every)"
             )
         steps = sorted(pictures)
-        chosen = np.unique(np.linspace(0, len(steps) - 1, min(_ROWS.value, len(steps))).round())
         rows = []
-        for step in (steps[int(place)] for place in chosen):
+        for step in (steps[place] for place in spread.evenly(len(steps), _ROWS.value)):
             picture = tf.io.decode_png(pictures[step]).numpy()
             label = np.full((picture.shape[0], 90, 3), 255, np.uint8)
             cv2.putText(

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from absl import logging
 
+from tf_landmarks import spread
 from tf_landmarks.data import frame_names, groups, image_files, stacks, videos
 from tf_landmarks.data.boxes import Box
 from tf_landmarks.data.files import Files
@@ -144,7 +145,7 @@ class Scene:
         self, title: str, read: Callable[[int], np.ndarray], total: int, reach: int = _REACH
     ):
         self._title, self._read, self._total, self._reach = title, read, total, reach
-        numbers = np.unique(np.linspace(0, total - 1, SAMPLED).round().astype(int)).tolist()
+        numbers = spread.evenly(total, SAMPLED).tolist()
         images = {number: self._try_read(number) for number in numbers}
         by_size: dict[tuple, list[np.ndarray]] = {}
         for image in images.values():

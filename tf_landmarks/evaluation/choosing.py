@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.cluster import vq
 
+from tf_landmarks import spread
 from tf_landmarks.data import fingerprints, sources
 from tf_landmarks.data.boxes import Box
 from tf_landmarks.errors import UserError
@@ -62,7 +63,7 @@ def look(
     Raises:
         UserError: If no image is left.
     """
-    wanted = np.unique(np.linspace(0, len(source) - 1, min(most, len(source))).round().astype(int))
+    wanted = spread.evenly(len(source), most)
     seen, chosen, described = set(known), [], []
     num_unreadable = num_left_out = 0
     remaining = iter(wanted)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_landmarks import coordinates
+from tf_landmarks import coordinates, spread
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.methods import METHODS
@@ -104,8 +104,7 @@ def discover(
 
 def measure_health(model: ExportedModel, images: LabelledImages, seed: int = 0) -> dict:
     """The health of a model's landmarks on some of the images, see metrics/unsupervised.py."""
-    count = min(HEALTH_IMAGES, len(images))
-    rows = np.linspace(0, len(images) - 1, count).round().astype(int)
+    rows = spread.evenly(len(images), HEALTH_IMAGES)
     inputs = model.to_inputs(images.images[rows]) / np.float32(255)
     found = unsupervised.measure(
         inputs,
@@ -134,11 +133,10 @@ def _correspondence(model: ExportedModel) -> Callable[..., Correspondence]:
 
 def _discover_features(model: ExportedModel, images: LabelledImages, seed: int) -> FeatureDiscovery:
     """Measures the health of features, trained and untrained, projects them, and matches places."""
-    rows = np.linspace(0, len(images) - 1, min(FEATURE_HEALTH_IMAGES, len(images)))
-    rows = rows.round().astype(int)
+    rows = spread.evenly(len(images), FEATURE_HEALTH_IMAGES)
     inputs = model.to_inputs(images.images[rows])
     seen = inputs / np.float32(255)
-    few = np.unique(np.linspace(0, len(rows) - 1, NUM_PICTURES).round().astype(int))
+    few = spread.evenly(len(rows), NUM_PICTURES)
     kind = METHODS.get(model.facts["method"], FeatureModel)
 
     def untrained(batch: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
+from tf_landmarks import spread
 from tf_landmarks.data import annotations, files, frame_names, image_files
 from tf_landmarks.data.annotations import on_disk
 from tf_landmarks.data.annotations.base import Annotations, shown
@@ -136,7 +137,7 @@ def _of_table(image: str, table: str, names: Sequence[str]) -> References:
     rows = np.flatnonzero(known.labelled())
     if len(rows) > MOST:
         logging.info("--table=%s: %d of its %d images are taken", table, MOST, len(rows))
-        rows = rows[np.linspace(0, len(rows) - 1, MOST).round().astype(int)]
+        rows = rows[spread.evenly(len(rows), MOST)]
     known, paths = known.select(rows), [paths[row] for row in rows]
     missing = [
         name for name, row in zip(known.names, _counts(known.points), strict=True) if not row

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_landmarks import coordinates
+from tf_landmarks import coordinates, spread
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
@@ -125,8 +125,7 @@ class RidgeRival(Rival):
         """`[F, r]` orthonormal directions in which the descriptors of images lie; None to take all."""
         if self._features(images.images[:1], None).size <= _MAX_DIMENSIONS:
             return None
-        count = min(len(images), _MAX_DIMENSIONS)
-        rows = np.linspace(0, len(images) - 1, count).round().astype(int)
+        rows = spread.evenly(len(images), _MAX_DIMENSIONS)
         described = self._features(images.images[rows], None)
         # A ridge penalises weights, which lie in the span of the descriptors that they are fitted to:
         # turning this space changes no prediction.

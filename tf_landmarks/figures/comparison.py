@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_landmarks import spread
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.evaluation import pair_transfer
 from tf_landmarks.evaluation.carriers import Carrier
@@ -31,7 +32,7 @@ def draw(
     """
     first = next(iter(results.values()))
     order = np.argsort(first.image_nme, kind="stable")[: np.isfinite(first.image_nme).sum()]
-    chosen = order[np.linspace(0, len(order) - 1, min(columns, len(order))).round().astype(int)]
+    chosen = order[spread.evenly(len(order), columns)]
     every = np.concatenate([result.errors[chosen].ravel() for result in results.values()])
     top = float(np.nanpercentile(every, 95)) if np.isfinite(every).any() else 1.0
 

@@ -5,6 +5,7 @@ import heapq
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_landmarks import spread
 from tf_landmarks.evaluation.point_transfer import Found
 from tf_landmarks.evaluation.references import References
 from tf_landmarks.visualize import overlays
@@ -26,8 +27,7 @@ class Sheet:
 
     def __init__(self, references: References, count: int):
         self._references, self._seen = references, 0
-        spread = np.linspace(0, count - 1, min(_SPREAD, count))
-        self._chosen = set(spread.round().astype(int).tolist())
+        self._chosen = set(spread.evenly(count, _SPREAD).tolist())
         self._spread: list[tuple[str, np.ndarray]] = []
         self._worst: list[tuple[float, int, str, np.ndarray]] = []  # a heap, the best of them first
 

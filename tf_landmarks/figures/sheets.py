@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tf_landmarks import spread
 from tf_landmarks.evaluation.discovery import Discovery, FeatureDiscovery
 from tf_landmarks.figures import feature_grids, model_grids
 from tf_landmarks.inference.exported import ExportedModel
@@ -40,7 +41,7 @@ def draw(model: ExportedModel, found: Discovery | FeatureDiscovery) -> dict[str,
             "matches": feature_grids.matches(found),
         }
     images = list(found.test.images)
-    few, row = _spread(images, _ROWS), _spread(images, _COLUMNS)
+    few, row = _some(images, _ROWS), _some(images, _COLUMNS)
     drawn = {
         "numbers": model_grids.numbers(model, few),
         "landmarks": model_grids.landmarks(model, images),
@@ -56,6 +57,6 @@ def draw(model: ExportedModel, found: Discovery | FeatureDiscovery) -> dict[str,
     return drawn
 
 
-def _spread(images: list[np.ndarray], count: int) -> list[np.ndarray]:
+def _some(images: list[np.ndarray], count: int) -> list[np.ndarray]:
     """As many, spread over all: neighbours are often alike."""
-    return images[:: max(1, len(images) // count)][:count]
+    return [images[index] for index in spread.evenly(len(images), count)]

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from tf_landmarks import spread
 from tf_landmarks.evaluation import attribution
 from tf_landmarks.evaluation.discovery import Discovery
 from tf_landmarks.evaluation.landmark_regression import Result
@@ -25,7 +26,7 @@ def overview(result: Result, count: int = 10) -> np.ndarray:
         One `[H, W, 3]` uint8 picture of three rows.
     """
     rows: list[list[np.ndarray]] = [[], [], []]
-    for i in _spread(len(result.test), count):
+    for i in spread.evenly(len(result.test), count):
         image = result.test.images[i]
         factor = _factor(image, CELL)
         rows[0].append(overlays.enlarge(image, factor))
@@ -62,8 +63,8 @@ def discovered(model: ExportedModel, result: Discovery) -> Panel:
                 tuple(images.marker(k) for k in range(model.num_landmarks)),
                 formats.landmark_labels(model),
             ),
-            Gallery(tuple(numbered(i) for i in _spread(len(result.test), 2)), size="large"),
-            Gallery(tuple(figure(i) for i in _spread(len(result.test), 18))),
+            Gallery(tuple(numbered(i) for i in spread.evenly(len(result.test), 2)), size="large"),
+            Gallery(tuple(figure(i) for i in spread.evenly(len(result.test), 18))),
         ),
     )
 
@@ -139,7 +140,7 @@ def correlations(model: ExportedModel, result: Result) -> Panel | None:
 
 def blended_heatmaps(model: ExportedModel, result: Discovery) -> Panel:
     """Shows all heatmaps over some pictures, and one by one for the first of them."""
-    indices = _spread(len(result.test), 6)
+    indices = spread.evenly(len(result.test), 6)
     pictures = [result.test.images[i] for i in indices]
     names = [_name(result, i) for i in indices]
     maps = model.heatmaps(pictures)
@@ -174,7 +175,7 @@ def reconstructions(model: ExportedModel, result: Discovery) -> Panel | None:
     """Shows pictures, and the same drawn by the generator."""
     if not model.has_generator:
         return None
-    indices = _spread(len(result.test), 8)
+    indices = spread.evenly(len(result.test), 8)
     pictures = [result.test.images[i] for i in indices]
     names = [_name(result, i) for i in indices]
     # The heading of a row, what it shows, and its pictures.
@@ -202,7 +203,7 @@ def swaps(model: ExportedModel, result: Discovery) -> Panel | None:
     """Shows the look of some pictures with the landmarks of others."""
     if not model.has_generator:
         return None
-    indices = _spread(len(result.test), 10)
+    indices = spread.evenly(len(result.test), 10)
     poses, looks = indices[::2], indices[1::2] if len(indices) > 1 else indices
     inputs = dict(
         zip(indices, model.to_inputs([result.test.images[i] for i in indices]), strict=True)
@@ -234,11 +235,6 @@ def swaps(model: ExportedModel, result: Discovery) -> Panel | None:
         "the pose follows the picture at the left, the landmarks are ignored.",
         (Matrix(tuple(rows)),),
     )
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """Returns up to `most` different indices below `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
 def _name(result: Discovery, index: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_landmarks import spread
 from tf_landmarks.augment.augmentation import Batch
 from tf_landmarks.data import sources
 from tf_landmarks.data.image_files import UnreadableImageError
@@ -123,8 +124,7 @@ class RunData:
 
     def _look(self) -> Iterator[np.ndarray]:
         """Some images spread over the source, as stored, or what is cut out of them."""
-        rows = np.unique(np.linspace(0, len(self.source) - 1, NUM_CHECKED).astype(int))
-        for index in rows.tolist():
+        for index in spread.evenly(len(self.source), NUM_CHECKED).tolist():
             with contextlib.suppress(UnreadableImageError):  # training names and counts them
                 yield self.source.read(index)
 
