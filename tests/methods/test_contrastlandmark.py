@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
 from tf_landmarks.errors import UserError
-from tf_landmarks.training import checkpoints, models, trainer, warm_start
+from tf_landmarks.training import checkpoints, models, trainer, untrained, warm_start
 from tf_landmarks.training.input_pipeline import ImageSet
 
 EAGER = True
@@ -51,6 +52,19 @@ def parts(model) -> tuple[dict, dict]:
     values = {path: value.numpy() for path, value in model.network_variables.items()}
     projector = {path: v for path, v in values.items() if path.startswith("projector/")}
     return {path: v for path, v in values.items() if path not in projector}, projector
+
+
+@pytest.mark.parametrize("arguments", [ENCODER, ALONE])
+def test_statistics_before_training_are_measured_on_any_number_of_images(arguments):
+    size = parse(arguments)[0].image_size
+    images = np.random.default_rng(0).uniform(size=(6, size, size, 3)).astype(np.float32)
+    found = []
+    for known in (images, np.concatenate([images, images[:2]])):  # filled up to two of each group
+        *_, model = make([*arguments, "--contrastlandmark_bn_groups=4"])
+        untrained.calibrate(model, types.SimpleNamespace(sample=lambda count, x=known: x))
+        found.append(model.encoder.stem_norm.moving_mean.numpy())
+    assert np.abs(found[0]).max() > 0
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize(("other", "taken"), [(ENCODER, False), (BOTH, True)])

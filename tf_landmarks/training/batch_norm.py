@@ -6,6 +6,7 @@ replaced, before each evaluation and at the end, by the plain average over train
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -101,6 +102,11 @@ class NormStatistics:
         self._forward(batch)
         for total, value in zip(self._sums, self.variables, strict=True):
             total.assign_add(value)
+
+
+def most_parts(model: Model) -> int:
+    """Of how many parts a batch must be, all of as many images, to pass through a model's batch normalisation in training."""
+    return math.lcm(1, *(getattr(norm, "groups", 1) for norm in _norms(model)))
 
 
 def _norms(model: Model) -> list[tf.keras.layers.BatchNormalization]:

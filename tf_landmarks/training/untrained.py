@@ -8,6 +8,7 @@ training adds is measured, not what they knew.
 
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import run_directory
@@ -45,6 +46,9 @@ def calibrate(model: LandmarkModel | FeatureModel, images: ImageSet) -> None:
     batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
     if len(batches) > 1 and len(batches[-1]) < BATCH // 2:
         batches.pop()  # too few for statistics that count as much as the others'
+    # Where parts of a batch are normalised each by itself, the last one is filled up from its start.
+    parts = batch_norm.most_parts(model)
+    batches = [np.resize(b, [-(-len(b) // parts) * parts, *b.shape[1:]]) for b in batches]
     batch_norm.replace_statistics(
         model, map(tf.constant, batches), lambda batch: model.represent(batch, training=True)
     )
