@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
         said = run(*guided)
         assert "prototype head" not in said and "all 2 steps are done" in said
     seeing = ["-m", "tf_landmarks.fit", f"--features={tmp_path}/run", f"--data={tmp_path}/data", "--steps=2",
-              f"--output={tmp_path}/seeing"]  # fmt: skip
+              f"--output={tmp_path}/seeing", "--num_images=3"]  # fmt: skip
     if method == "fse":  # which finds points
         told = f"--features={tmp_path}/run: it is a run of --method=fse; this takes one of"
         assert told in run(*seeing, code=2)
@@ -150,8 +151,22 @@ def test_a_network_is_shown_mirror_images_where_names_have_sides(tmp_path):
     assert "have labels, which teach alone, 1 steps" in said
     said = run(*command, f"--output={tmp_path}/run", "--flip_pairs=none", code=2)
     assert "began with other flags (--flip_pairs: left:right in the run, (none) now)" in said  # fmt: skip
+    more = [
+        "--finetune",
+        f"--model={tmp_path}/run",
+        f"--unlabelled={tmp_path}/data",
+        f"--output={tmp_path}/more",
+    ]
+    assert f"weights are those of {tmp_path}/run" in run(
+        *command, *more
+    )  # of a teacher, too, which has begun anew
     said = run(*command, "--guide=x", code=2)
     assert "--guide=x teaches on images without labels, and all of --data=" in said
+    pictures = tmp_path / "data" / "images"
+    first = sorted(pictures.iterdir())[0]
+    shutil.copy(first, pictures / f"another{first.suffix}")
+    said = run(*command, f"--output={tmp_path}/run", code=2)
+    assert "or images were that have none; give another --output" in said
     said = run(*command, "--flip_pairs=left:ear", code=2)
     assert "--flip_pairs: 'left:ear' must be name:name, two of the landmarks left, right, tail" in said  # fmt: skip
 

@@ -216,6 +216,10 @@ def test_flags_that_a_run_is_older_than_are_told(tmp_path):
     with open(path, "w") as file:
         file.writelines(line for line in lines if not line.startswith(("--imm_mirror=", "--seed=")))
     assert flags.newer(path, run, options) == ["--seed=0", "--imm_mirror=false"]
+    # They may be chosen; others may not.
+    other = dataclasses.replace(run, num_landmarks=4)
+    (line,) = flags.differences_from(path, other, dataclasses.replace(options, mirror=True))
+    assert line.startswith("--num_landmarks: ")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])

@@ -65,11 +65,11 @@ _RIVALS = flags.DEFINE_list(
 _SUPERVISED = flags.DEFINE_list(
     "supervised", [],
     "networks to train on the same labels, beside --rivals: unet (from scratch, the "
-    "strongest rival, minutes on one core), A, B; semisupervised (what tf_landmarks.fit trains: all of train/ without its "
-    "labels, too)",
+    "strongest rival, minutes on one core), A, B; semisupervised (what tf_landmarks.fit trains: where not all of "
+    "train/ is labelled or drawn, all of it without its labels, too)",
 )  # fmt: skip
 _SUPERVISED_STEPS = flags.DEFINE_integer(
-    "supervised_steps", None, "steps of their training; default: the network's own (600 of unet, else 500)",
+    "supervised_steps", None, "steps of their training; default: the network's own (600 of unet and semisupervised, 1500 of the latter where all images have labels; else 500)",
     lower_bound=1,
 )  # fmt: skip
 _SUPERVISED_ROTATION = flags.DEFINE_float(

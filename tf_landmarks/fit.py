@@ -69,7 +69,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "of the draw and of the fit", lower_boun
 _UNLABELLED = flags.DEFINE_string(
     "unlabelled",
     "",
-    "images or a video, from which a trained network learns besides; --data if empty",
+    "images or a video, from which a trained network learns besides; --data if empty, and nothing where all of its images have labels",
 )
 _FRAMES = flags.DEFINE_string("frames", "", "of each video, the frames to take, start:stop:step")
 _STEPS = flags.DEFINE_integer(
@@ -248,9 +248,11 @@ def _check_labels(run, options) -> None:
     path = os.path.join(run.run_dir, run_directory.FLAGS)
     if not os.path.exists(path):
         return
-    lines = run_flags.differences(run_flags.read(path), (run, options))
+    lines = run_flags.differences_from(path, run, options)
     different = dict(line.split(": ", 1) for line in lines)
     labels = different.pop("--semisupervised_labels_digest", "")
+    # Which differs where all images have labels now, or had then.
+    labels = different.pop("--semisupervised_agreement", "") or labels
     mirror, pairs = "--semisupervised_mirror", "--semisupervised_flip_pairs"  # of one flag here
     if pairs in different:
         different.pop(mirror, "")
@@ -265,7 +267,7 @@ def _check_labels(run, options) -> None:
     if labels:
         raise UserError(
             f"{run.run_dir} holds a run that began with other labels than --data={_DATA.value} has now: some were corrected, added "
-            "or taken away; give another --output, where the network learns from these"
+            "or taken away, or images were that have none; give another --output, where the network learns from these"
         )
 
 

@@ -63,6 +63,13 @@ def newer(path: str, run: RunOptions, options) -> list[str]:
     return [f"--{k}={v}" for k, v in _flatten(run, options).items() if f"--{k}" not in there]
 
 
+def differences_from(path: str, run: RunOptions, options) -> list[str]:
+    """See `differences`, of the run of which `path` is the file; flags that it is older than may be chosen."""
+    free = {line.split("=")[0] for line in newer(path, run, options)}
+    found = differences(read(path), (run, options))
+    return [line for line in found if line.split(":")[0] not in free]
+
+
 def _lines(path: str) -> list[str]:
     # Not as a --flagfile, which absl reads as UTF-8: paths may be any bytes.
     lines = [line.strip() for line in run_directory.read_lines(path)]

@@ -182,16 +182,16 @@ def test_points_become_named_by_a_linear_head_and_each_is_a_blob():
 
 
 def test_labels_teach_alone_and_longer_where_no_image_is_without(blobs, tmp_path):
-    def planned(data, unlabelled="", count=0, steps=None):
+    def planned(data, unlabelled="", count=0, steps=None, frames=""):
         run, options = naming.run_of_labels(
-            data, unlabelled, "", count, steps, 15.0, "auto", 0, str(tmp_path / "run")
+            data, unlabelled, frames, count, steps, 15.0, "auto", 0, str(tmp_path / "run")
         )
         return options.agreement, run.steps
 
     data = blobs[1]
     assert planned(data) == (0.0, 1500)
     assert planned(data, steps=7) == (0.0, 7)
-    assert planned(data, count=3) == (1.0, 600)
+    assert planned(data, count=3) == planned(data, frames="::2") == (1.0, 600)
     assert planned(data, unlabelled=f"{data}/test") == (1.0, 600)
     points = np.concatenate([colour_blobs.random_points(3, seed=4), np.full([1, 3, 2], np.nan)])
     colour_blobs.write_part(tmp_path / "data", points)

@@ -87,8 +87,9 @@ def run_of_labels(
 ) -> tuple[RunOptions, SemisupervisedOptions]:
     """The run that teaches a network the landmarks of annotated images.
 
-    Where all images have labels, they teach alone: what equivariance says of them besides gained nothing (docs/semisupervised.md), and
-    costs more than half of the time.
+    Where all images have labels, they teach alone: equivariance on these gained nothing (docs/semisupervised.md) and takes more than
+    half of the time. An image has labels if one of its landmarks has; whoever names the same folder as `unlabelled` has
+    equivariance all the same.
 
     Args:
         data: See `read_labelled`.
@@ -106,7 +107,8 @@ def run_of_labels(
         UserError: As `read_labelled`.
     """
     images = _read_to_teach(data, unlabelled, frames, num_images, seed, crop)
-    alone = not unlabelled and len(sources.open_source(data, frames=frames)) <= len(images)
+    # Of videos whose frames are chosen, numbers of frames and of labels say nothing of each other.
+    alone = not (unlabelled or frames) and len(sources.open_source(data)) == len(images)
     steps = steps or (STEPS_OF_LABELS_ALONE if alone else STEPS)
     if alone:
         logging.info(

@@ -118,10 +118,10 @@ class Contrastlandmark(base.FeatureModel):
         "descriptor; should fall far below that of descriptors that say nothing, about the root of half the side",
     }
     remedies = base.FeatureRemedies(
-        collapse="with a lower --contrastlandmark_learning_rate or more images",
-        directions="with more steps, or a longer --contrastlandmark_queue_size",
+        collapse="with views that share more (--contrastlandmark_crop_least=0.8), a lower --contrastlandmark_learning_rate or more images",
+        directions="with more steps, views that share more (--contrastlandmark_crop_least=0.8), or a longer --contrastlandmark_queue_size",
         places="with a projection (--contrastlandmark_projection_dim=64 and --contrastlandmark_projection_steps)",
-        warps="with smaller crops (--contrastlandmark_crop_least) or stronger --contrastlandmark_color_*",
+        warps="with somewhat smaller crops (--contrastlandmark_crop_least=0.6) or stronger --contrastlandmark_color_*",
     )
 
     def __init__(

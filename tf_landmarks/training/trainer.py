@@ -62,7 +62,7 @@ def check(run: RunOptions, options) -> None:
     initial_weights.check(run, options)
     path = os.path.join(run.run_dir, run_directory.FLAGS)
     if os.path.exists(path):
-        different = flags.differences(flags.read(path), (run, options))
+        different = flags.differences_from(path, run, options)
         if different:
             raise UserError(
                 f"{run.run_dir} holds a run with other flags:\n  " + "\n  ".join(different) + "\n"
