@@ -53,10 +53,10 @@ def main(_) -> None:
         boxes.write_table(
             output.path_of("boxes.csv"), [source.names[row] for row in rows], [found[row] for row in rows]
         )  # fmt: skip
-        shown = [rows[place] for place in spread.evenly(len(rows), _COUNT.value)]
+        shown = spread.some(rows, _COUNT.value)
         pictures = [overlays.draw_box(source.read(row), found[row]) for row in shown]
         output.write_picture("boxes.png", grids.wrap(pictures, 3))
-        if chosen := [rows[place] for place in spread.evenly(len(rows), _PICTURES.value)]:
+        if chosen := spread.some(rows, _PICTURES.value):
             labelling.write_boxed(
                 output.path_of("pictures"), source, chosen, [found[row] for row in chosen]
             )

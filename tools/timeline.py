@@ -49,7 +49,7 @@ def main(_) -> None:
             )
         steps = sorted(pictures)
         rows = []
-        for step in (steps[place] for place in spread.evenly(len(steps), _ROWS.value)):
+        for step in spread.some(steps, _ROWS.value):
             picture = tf.io.decode_png(pictures[step]).numpy()
             label = np.full((picture.shape[0], 90, 3), 255, np.uint8)
             cv2.putText(

@@ -14,7 +14,7 @@ from tf_landmarks.evaluation import fit, head_fitting
 from tf_landmarks.evaluation.protocols import Examples, Protocol
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
-from tf_landmarks.methods.semisupervised import STEPS, STEPS_OF_LABELS_ALONE, SemisupervisedOptions
+from tf_landmarks.methods.semisupervised import SemisupervisedOptions, usual_steps
 from tf_landmarks.metrics import advice, landmark_errors
 from tf_landmarks.options import RunOptions
 
@@ -73,6 +73,9 @@ def _read_to_teach(
     return images
 
 
+_ALONE = "all images of %s have labels, which teach alone, %d steps; --unlabelled=FOLDER|VIDEO names others of the kind"
+
+
 def run_of_labels(
     data: str,
     unlabelled: str,
@@ -109,12 +112,9 @@ def run_of_labels(
     images = _read_to_teach(data, unlabelled, frames, num_images, seed, crop)
     # Of videos whose frames are chosen, numbers of frames and of labels say nothing of each other.
     alone = not (unlabelled or frames) and len(sources.open_source(data)) == len(images)
-    steps = steps or (STEPS_OF_LABELS_ALONE if alone else STEPS)
+    steps = steps or usual_steps(alone)
     if alone:
-        logging.info(
-            "all images of %s have labels, which teach alone, %d steps; --unlabelled=FOLDER|VIDEO names others of the kind",
-            data, steps,
-        )  # fmt: skip
+        logging.info(_ALONE, data, steps)
     options = SemisupervisedOptions(
         labels=data,
         names=",".join(images.names),
@@ -126,16 +126,13 @@ def run_of_labels(
     options, why = options.suited_to(images.points, images.names, rotation, flip_pairs)
     if why:
         logging.info("%s", why)
-    default = os.path.join(
-        "runs", f"named_{os.path.basename(os.path.normpath(labelled.folders_of(data)[0]))}"
-    )
     run = RunOptions(
         method="semisupervised",
         data=unlabelled or data,
         frames=frames,
         crop=crop.crop,
         boxes=crop.table,
-        run_dir=run_dir or default,
+        run_dir=run_dir or _folder_of(data),
         steps=steps,
         batch_size=12,
         image_size=64,
@@ -146,6 +143,12 @@ def run_of_labels(
     )
     _warn_of_small_objects(images, run.geometry)
     return run, options
+
+
+def _folder_of(data: str) -> str:
+    """Where the run of some annotated images is kept if nothing is said."""
+    name = os.path.basename(os.path.normpath(labelled.folders_of(data)[0]))
+    return os.path.join("runs", f"named_{name}")
 
 
 def check_same_landmarks(run_dir: str, options: SemisupervisedOptions) -> None:

@@ -76,8 +76,7 @@ class Taught(rivals.Rival):
         """Trains on all images, of which `rows` have labels, as a run does but for what it writes."""
         geometry, recipe = Geometry(UNet.size), UNet.recipe
         alone = len(rows) == len(known)  # as `naming.run_of_labels` has it
-        many = semisupervised.STEPS_OF_LABELS_ALONE if alone else semisupervised.STEPS
-        steps = self.steps or many
+        steps = self.steps or semisupervised.usual_steps(alone)
         options = semisupervised.SemisupervisedOptions(
             names=",".join(known.names), labels="rows", agreement=0.0 if alone else self.agreement
         )

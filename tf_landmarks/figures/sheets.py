@@ -41,7 +41,7 @@ def draw(model: ExportedModel, found: Discovery | FeatureDiscovery) -> dict[str,
             "matches": feature_grids.matches(found),
         }
     images = list(found.test.images)
-    few, row = _some(images, _ROWS), _some(images, _COLUMNS)
+    few, row = spread.some(images, _ROWS), spread.some(images, _COLUMNS)
     drawn = {
         "numbers": model_grids.numbers(model, few),
         "landmarks": model_grids.landmarks(model, images),
@@ -55,8 +55,3 @@ def draw(model: ExportedModel, found: Discovery | FeatureDiscovery) -> dict[str,
     if model.renders_parts:
         drawn["parts"] = model_grids.parts(model, row)
     return drawn
-
-
-def _some(images: list[np.ndarray], count: int) -> list[np.ndarray]:
-    """As many, spread over all: neighbours are often alike."""
-    return [images[index] for index in spread.evenly(len(images), count)]

@@ -33,9 +33,8 @@ from tf_landmarks.methods.guest_features import GuestFeatures
 
 #: Standard deviation of a heat map's target, where the image is 2 units wide: a cell.
 BLOB_STD = 0.06
-#: Steps by which `python -m tf_landmarks.fit` and its rivals train; and, in as long, where all images have labels and nothing is left
-#: to agree on.
-STEPS, STEPS_OF_LABELS_ALONE = 600, 1500
+#: Steps by which `python -m tf_landmarks.fit` and its rivals train.
+STEPS = 600
 # How often the U-Net halves the image.
 _HALVINGS = 3
 
@@ -337,6 +336,11 @@ class Semisupervised(base.LandmarkModel):
         """How far training is on the way from one share of its steps to another, in [0, 1]."""
         done = tf.cast(self.steps_done, tf.float32) / self._steps
         return tf.clip_by_value((done - start) / (end - start), 0.0, 1.0)
+
+
+def usual_steps(alone: bool) -> int:
+    """Steps of a network; where labels teach alone, as many as take as long as with a teacher."""
+    return 1500 if alone else STEPS
 
 
 def _goals(warp: tps.Warp, points: tf.Tensor) -> tf.Tensor:

@@ -104,8 +104,8 @@ class NormStatistics:
             total.assign_add(value)
 
 
-def most_parts(model: Model) -> int:
-    """Of how many parts a batch must be, all of as many images, to pass through a model's batch normalisation in training."""
+def batch_multiple(model: Model) -> int:
+    """Of what a batch's size must be a multiple, to pass through a model's batch normalisation in training."""
     return math.lcm(1, *(getattr(norm, "groups", 1) for norm in _norms(model)))
 
 

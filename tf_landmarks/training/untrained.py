@@ -46,9 +46,9 @@ def calibrate(model: LandmarkModel | FeatureModel, images: ImageSet) -> None:
     batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
     if len(batches) > 1 and len(batches[-1]) < BATCH // 2:
         batches.pop()  # too few for statistics that count as much as the others'
-    # Where parts of a batch are normalised each by itself, the last one is filled up from its start.
-    parts = batch_norm.most_parts(model)
-    batches = [np.resize(b, [-(-len(b) // parts) * parts, *b.shape[1:]]) for b in batches]
+    # Filled up from its start where parts of a batch are normalised each by itself.
+    unit = batch_norm.batch_multiple(model)
+    batches = [np.resize(b, [-(-len(b) // unit) * unit, *b.shape[1:]]) for b in batches]
     batch_norm.replace_statistics(
         model, map(tf.constant, batches), lambda batch: model.represent(batch, training=True)
     )
