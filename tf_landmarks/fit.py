@@ -75,7 +75,7 @@ _FRAMES = flags.DEFINE_string("frames", "", "of each video, the frames to take, 
 _STEPS = flags.DEFINE_integer(
     "steps",
     None,
-    "of a trained network; 600 if not given, or 1500, in as long, where all images have labels",
+    "of a trained network; 600 if not given, or 1500 where all images have labels",
     lower_bound=1,
 )
 _ROTATION = flags.DEFINE_float(

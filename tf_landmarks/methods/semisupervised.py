@@ -339,7 +339,7 @@ class Semisupervised(base.LandmarkModel):
 
 
 def usual_steps(alone: bool) -> int:
-    """Steps of a network; where labels teach alone, as many as take as long as with a teacher."""
+    """Steps of a network; more where labels teach alone, each of which takes half as long."""
     return 1500 if alone else STEPS
 
 
