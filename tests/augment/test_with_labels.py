@@ -68,6 +68,14 @@ def test_some_are_mirrored_after_their_warp_and_their_landmarks_change_places():
         np.testing.assert_allclose(mirrored[name], expected, atol=1e-5)
 
 
+def test_where_labels_teach_alone_nothing_else_is_warped_and_labelled_images_are_the_same():
+    seen = {"mirror": mirror.Mirror("vertical", (1, 0, 2)), "changes": COLORFUL}
+    both, alone = (make(labelled_blobs(4), STRONG, alone=alone, **seen) for alone in (False, True))
+    assert set(both) - set(alone) == {"warped", "warp", "mirrored"}
+    for name, values in alone.items():
+        np.testing.assert_array_equal(values, both[name])
+
+
 def test_a_warped_image_shows_at_each_place_what_the_warp_says():
     batch = make(labelled_blobs(2), STRONG)
     warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")

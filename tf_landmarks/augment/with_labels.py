@@ -26,7 +26,8 @@ class WithLabels(Augmentation):
     warps them again blurs them once), and where they lie then `points [B, A, 2]`, (y, x)
     in the corner convention, NaN where they are missing or not seen; and `borrowed [B]`, how much of the pose of the
     unlabelled image of the same number each labelled one borrows, of which the model knows the pose; and `mirrored [B]` bool, which of
-    the `warped` the model should see in the mirror. Beyond the border of an image its edge continues.
+    the `warped` the model should see in the mirror. Beyond the border of an image its edge continues. Where labels teach alone,
+    there is no `warped`, `warp` and `mirrored`, and the others are what they are with them.
 
     Attributes:
         labels: The labelled images.
@@ -36,6 +37,7 @@ class WithLabels(Augmentation):
         recoloring: Share of labelled images that take the colours of the unlabelled image of the same number, more or less.
         mirror: Shows half of the labelled images, after their warp; and names half of the others, of which the model knows the
             landmarks.
+        alone: Whether labels teach alone.
     """
 
     labels: LabelledInputs
@@ -44,6 +46,7 @@ class WithLabels(Augmentation):
     borrowing: float = 0.0
     recoloring: float = 0.0
     mirror: mirrors.Mirror = mirrors.Mirror()
+    alone: bool = False
 
     sampler = SingleImages()
 
@@ -51,17 +54,21 @@ class WithLabels(Augmentation):
         """Draws which labelled images are shown, the warps, and the changes of colour."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 9))
         shape = (batch_size,)
-        return {
+        draws = {
             "row": tf.random.stateless_uniform(shape, seeds[0], 0, len(self.labels), tf.int32),
             "labelled_warp": tps.draw_coefficients(self.strength, seeds[1], CONTROL_SIDE, shape),
             "labelled_color": self.color.draw(seeds[2], batch_size),
-            "warp": tps.draw_coefficients(self.strength, seeds[3], CONTROL_SIDE, shape),
-            "color": self.color.draw(seeds[4], batch_size),
             "borrowed": _shares(self.borrowing, batch_size, seeds[5]),
             "recolored": _shares(self.recoloring, batch_size, seeds[6]),
             "labelled_mirrored": self.mirror.draw(seeds[7], batch_size),
-            "mirrored": self.mirror.draw(seeds[8], batch_size),
         }
+        if not self.alone:
+            draws |= {
+                "warp": tps.draw_coefficients(self.strength, seeds[3], CONTROL_SIDE, shape),
+                "color": self.color.draw(seeds[4], batch_size),
+                "mirrored": self.mirror.draw(seeds[8], batch_size),
+            }
+        return draws
 
     def apply(self, images: tf.Tensor, draws: Draws, geometry: Geometry) -> Batch:
         """See the base class."""
@@ -71,22 +78,25 @@ class WithLabels(Augmentation):
         if self.recoloring:
             shown = colors.transfer(shown, images, draws["recolored"])
         control, size = tps.control_grid(CONTROL_SIDE), (geometry.size,) * 2
-        warp, labelled_warp = (
-            tps.Warp(control, draws[name], "shifted") for name in ("warp", "labelled_warp")
-        )
-        moved = annotated.moved_points(labelled_warp, tf.gather(self.labels.points, draws["row"]))
-        shown_mirrored = draws["labelled_mirrored"]
-        warped = sampling.sample(images, tps.warp_grid(warp, size), "edge")
-        return {
+        warp = tps.Warp(control, draws["labelled_warp"], "shifted")
+        moved = annotated.moved_points(warp, tf.gather(self.labels.points, draws["row"]))
+        mirrored = draws["labelled_mirrored"]
+        batch = {
             "images": images,
-            "warped": colors.change(warped, draws["color"]),
-            "warp": draws["warp"],
             "shown": colors.change(shown, draws["labelled_color"]),
-            "places": self.mirror.images(tps.warp_grid(labelled_warp, size), shown_mirrored),
-            "points": self.mirror.points(moved, shown_mirrored),
+            "places": self.mirror.images(tps.warp_grid(warp, size), mirrored),
+            "points": self.mirror.points(moved, mirrored),
             "borrowed": draws["borrowed"],
-            "mirrored": draws["mirrored"],
         }
+        if not self.alone:
+            warp = tps.Warp(control, draws["warp"], "shifted")
+            warped = sampling.sample(images, tps.warp_grid(warp, size), "edge")
+            batch |= {
+                "warped": colors.change(warped, draws["color"]),
+                "warp": draws["warp"],
+                "mirrored": draws["mirrored"],
+            }
+        return batch
 
     def pictures(self, batch: Batch) -> list[tf.Tensor]:
         """Shows a labelled image and an unlabelled one."""

@@ -232,6 +232,7 @@ class Semisupervised(base.LandmarkModel):
             options.borrowing,
             options.recoloring,
             self._mirror,
+            alone=not options.agreement,
         )
         player = optimizers.player("model", options, lambda: self.network.trainable_variables)
         return [base.Stage("main", augmentation, self.compute_losses, (player,))]
