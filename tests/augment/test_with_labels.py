@@ -28,7 +28,6 @@ def make(labels, strength, changes=NO_COLOR, batch=6, seed=0, **options):
     images = tf.constant(labelled_blobs(batch, seed=9).images / np.float32(255))[:, np.newaxis]
     augmentation = with_labels.WithLabels(labels, strength, changes, **options)
     made = augmentation(images, tf.constant([seed, 0]), Geometry(64))
-    made["labelled"] = with_labels.labelled(made)
     return {name: value.numpy() for name, value in made.items()}
 
 
@@ -91,8 +90,8 @@ def test_a_warped_image_shows_at_each_place_what_the_warp_says():
 def test_a_batch_is_a_function_of_its_seed_and_missing_points_stay_missing():
     labels = labelled_blobs(3)
     labels.points[:, 1] = np.nan
-    options = {"borrowing": 0.9, "mirror": mirror.Mirror("horizontal", (2, 1, 0))}
-    one, same, other = (make(labels, STRONG, COLORFUL, seed=seed, **options) for seed in (1, 1, 2))
+    seen = {"mirror": mirror.Mirror("horizontal", (2, 1, 0))}
+    one, same, other = (make(labels, STRONG, COLORFUL, seed=seed, **seen) for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], same[name], equal_nan=True) for name in one)
     assert not any(np.array_equal(one[n], other[n], equal_nan=True) for n in one if n != "images")
     assert np.isnan(one["points"][:, 1]).all() and np.isfinite(one["points"][:, 0]).any()
@@ -122,31 +121,3 @@ def _bilinear(image, y, x):
     v, u = y - i, x - j
     top = image[i, j] * (1 - u) + image[i, j + 1] * u
     return top * (1 - v) + (image[i + 1, j] * (1 - u) + image[i + 1, j + 1] * u) * v
-
-
-def test_a_share_of_labelled_images_borrows_more_or_less_of_a_pose():
-    labels = labelled_blobs(2)
-    assert not make(labels, STILL)["borrowed"].any()
-    augmentation = with_labels.WithLabels(labels, STILL, borrowing=0.7)
-    shares = augmentation.draw(tf.constant([3, 0]), 400)["borrowed"].numpy()
-    assert 0.63 < np.mean(shares > 0) < 0.77 and 0.4 < np.mean(shares[shares > 0]) < 0.6
-    assert shares.min() >= 0 and shares.max() < 1
-
-
-def test_a_share_of_labelled_images_takes_the_colours_of_the_unlabelled_ones():
-    labels = labelled_blobs(1)
-    images = tf.random.stateless_uniform([40, 1, 64, 64, 3], [1, 2]) * tf.reshape(
-        tf.linspace(0.2, 1.0, 40), [-1, 1, 1, 1, 1]
-    )
-    augmentation = with_labels.WithLabels(labels, STILL, recoloring=0.5)
-    draws = augmentation.draw(tf.constant([3, 0]), 40)
-    batch = augmentation.apply(images, draws, Geometry(64))
-    expected = color.transfer(
-        tf.repeat(tf.constant(labels.images / np.float32(255)), 40, axis=0),
-        images[:, 0],
-        draws["recolored"],
-    )
-    np.testing.assert_allclose(with_labels.labelled(batch), expected, atol=1e-4)
-    assert 10 < np.count_nonzero(draws["recolored"]) < 30
-    changed = np.abs(batch["shown"] - labels.images / np.float32(255)).max((1, 2, 3)) > 1e-3
-    np.testing.assert_array_equal(changed, draws["recolored"].numpy() > 0)

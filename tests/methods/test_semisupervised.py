@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.augment.test_with_labels import STRONG, labelled_blobs
-from tf_landmarks.augment import annotated, borrowed_poses, color, mirror, tps, with_labels
+from tf_landmarks.augment import annotated, color, mirror, tps, with_labels
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import supervised_networks
@@ -47,7 +47,7 @@ def test_the_agreement_is_the_distance_to_where_the_warp_moves_what_the_teacher_
     warp = tps.Warp(tps.control_grid(with_labels.CONTROL_SIDE), batch["warp"], "shifted")
     goals = annotated.moved_points(warp, said.landmarks).numpy()
     goals[np.abs(goals).max(-1) > 1] = np.nan
-    both = tf.concat([with_labels.labelled(batch), batch["warped"]], 0)
+    both = tf.concat([batch["labelled"], batch["warped"]], 0)
     logits = model.network(both, training=True)[4:]
     weights = soft_argmax.confidence(said)
     expected = annotated_points.heatmap_loss(logits, goals, BLOB_STD, 0.1, weights=weights)
@@ -103,27 +103,6 @@ def test_the_agreement_is_ramped_in_over_the_middle_half(done, share):
     np.testing.assert_allclose(losses.totals["model"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("done", "share"), [(0, 0.0), (10, 0.0), (25, 0.5), (40, 1.0), (99, 1.0)])
-def test_labelled_images_are_bent_towards_the_poses_of_unlabelled_ones(done, share):
-    model = make(borrowing=0.5)
-    model.start_stage(model.stages[0], 100)
-    model.steps_done.assign(done)
-    batch = batch_of(model, size=16)
-    assert 0 < np.count_nonzero(batch["borrowed"]) < 16
-    model.teacher.scores.kernel.assign(
-        30.0 * tf.random.normal([32, 3], seed=1)[tf.newaxis, tf.newaxis]
-    )
-    said = soft_argmax.joint_soft_argmax(model.teacher(batch["images"], training=True))
-    shown, points = borrowed_poses.borrow(
-        batch["shown"], batch["places"], batch["points"], said.landmarks, soft_argmax.confidence(said), share * batch["borrowed"]
-    )  # fmt: skip
-    assert (np.abs(shown - with_labels.labelled(batch)).max() > 0.05) == (share > 0)
-    logits = model.network(tf.concat([shown, batch["warped"]], 0), training=True)[:16]
-    expected = annotated_points.heatmap_loss(logits, points, BLOB_STD, 0.1)
-    labelled = model.compute_losses(batch, training=True).terms["labelled"]
-    np.testing.assert_allclose(labelled, expected, rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("done", "share", "options"),
     [(0, 1.0, {}), (40, 1.0, {}), (60, 0.5, MIRRORED), (80, 0.0, {}), (99, 0.0, {})],
@@ -154,7 +133,7 @@ def test_the_guide_teaches_at_first_as_far_as_it_agrees_with_itself(done, share,
     warped[which] = warped[which][:, :, ::-1]
     goals[which] = (goals * [1, -1])[which][:, [1, 0, 2]]
     trust[which] = trust[which][:, [1, 0, 2]]
-    both = tf.concat([with_labels.labelled(batch), warped], 0)
+    both = tf.concat([batch["labelled"], warped], 0)
     logits = model.network(both, training=True)[4:]
     expected = float(annotated_points.heatmap_loss(logits, goals, BLOB_STD, 0.1, weights=trust))
     losses = model.compute_losses(batch, training=True)
@@ -232,12 +211,9 @@ def test_what_does_not_fit_is_refused(options, what):
         make(**options)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "why"), [({"guide": "runs/x"}, "takes none"), ({"borrowing": 0.5}, "has no teacher")]
-)
-def test_what_needs_unlabelled_images_is_refused_without(wanted, why):
-    options = dataclasses.replace(OPTIONS, agreement=0.0, **wanted)
-    with pytest.raises(UserError, match=f"{why}: leave one out"):
+def test_a_guide_is_refused_without_unlabelled_images():
+    options = dataclasses.replace(OPTIONS, agreement=0.0, guide="runs/x")
+    with pytest.raises(UserError, match="takes none: leave one out"):
         Semisupervised.check(ModelSpec(64, 3), options)
 
 

@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks.augment import annotated, borrowed_poses, color, sides, tps, with_labels
+from tf_landmarks.augment import annotated, color, sides, tps, with_labels
 from tf_landmarks.augment import mirror as mirrors
 from tf_landmarks.data import labelled, labelled_inputs
 from tf_landmarks.data.geometry import Geometry
@@ -58,18 +58,6 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     ramp_start: float = base.option(0.25, "share of the steps at which that weight begins to rise")
     ramp_end: float = base.option(0.75, "share of the steps from which on it is whole")
     teacher_momentum: float = base.option(0.98, "of the teacher's weights, at each step")
-    recoloring: float = base.option(
-        0.0, "share of the labelled images that take the colours of an unlabelled one, more or less"
-    )
-    borrowing: float = base.option(
-        0.0, "share of the labelled images that are bent towards the pose of an unlabelled one, as the teacher sees it"
-    )  # fmt: skip
-    borrowing_start: float = base.option(
-        0.1, "share of the steps at which poses begin to be borrowed"
-    )
-    borrowing_end: float = base.option(
-        0.4, "share of the steps from which on they are borrowed up to the whole"
-    )
     mirror: mirrors.Axis = base.option(
         "none", "shows half of all images in a mirror, that exchanges left and right of the image or top and bottom"
     )  # fmt: skip
@@ -206,11 +194,6 @@ class Semisupervised(base.LandmarkModel):
             raise UserError(
                 "--semisupervised_guide teaches on unlabelled images, and --semisupervised_agreement=0 takes none: leave one out"
             )
-        if options.borrowing and not options.agreement:
-            raise UserError(
-                "--semisupervised_borrowing takes poses that the teacher sees, and --semisupervised_agreement=0 has no teacher: leave "
-                "one out"
-            )
         if spec.image_size % 2**_HALVINGS:
             raise UserError(
                 f"--image_size={spec.image_size}: --method=semisupervised takes multiples of {2**_HALVINGS}"
@@ -229,8 +212,6 @@ class Semisupervised(base.LandmarkModel):
             self._labels,
             options.warp,
             options.color_strength,
-            options.borrowing,
-            options.recoloring,
             self._mirror,
             alone=not options.agreement,
         )
@@ -246,21 +227,14 @@ class Semisupervised(base.LandmarkModel):
         """Terms: see `terms`."""
         options, points = self.options, batch["points"]
         if not options.agreement:
-            shown = with_labels.labelled(batch)
-            labelled = self._distance(self._logits(self.network, shown, training), points)
+            logits = self._logits(self.network, batch["labelled"], training)
+            labelled = self._distance(logits, points)
             return base.Losses({"model": labelled}, {"labelled": labelled})
         # Of the batch, as the network's own: its moving averages lag behind weights that change fast.
         said = soft_argmax.joint_soft_argmax(self._logits(self.teacher, batch["images"], training))
         confidence = tf.stop_gradient(soft_argmax.confidence(said))
-        if options.borrowing:
-            shares = batch["borrowed"] * self._share(options.borrowing_start, options.borrowing_end)
-            shown, points = borrowed_poses.borrow(
-                batch["shown"], batch["places"], points, said.landmarks, confidence, shares
-            )
-        else:
-            shown = with_labels.labelled(batch)
         warped = self._mirror.images(batch["warped"], batch["mirrored"])
-        both = tf.concat([shown, warped], axis=0)  # normalised together
+        both = tf.concat([batch["labelled"], warped], axis=0)  # normalised together
         of_labelled, of_warped = tf.split(self._logits(self.network, both, training), 2)
         labelled = self._distance(of_labelled, points)
         control = tps.control_grid(with_labels.CONTROL_SIDE)
