@@ -17,7 +17,10 @@ from tf_landmarks.methods import ModelSpec, semisupervised
 from tf_landmarks.methods.semisupervised import BLOB_STD, Semisupervised, SemisupervisedOptions
 
 pytestmark = pytest.mark.graph
-OPTIONS = SemisupervisedOptions(labels="blobs", names="red,green,blue", brightness=0.0)
+# What shapes tell has a test of its own.
+OPTIONS = SemisupervisedOptions(
+    labels="blobs", names="red,green,blue", brightness=0.0, shape_weight=0.0
+)
 MIRRORED = {"mirror": "horizontal", "flip_pairs": "red:green"}
 
 
@@ -153,6 +156,50 @@ def test_a_guide_that_points_elsewhere_in_a_warped_image_is_not_believed():
     assert float(model.compute_losses(batch_of(model), training=True).terms["guided"]) < 1e-3
 
 
+def test_the_teacher_is_believed_as_far_as_its_landmarks_are_where_the_others_expect_them():
+    plain, model = (make(warp=STRONG, shape_weight=weight) for weight in (0.0, 0.5))
+    shapes = tf.random.stateless_normal([50, 3, 2], [1, 2], 0.0, 0.05)
+    model.shapes.momentum = 0.0
+    model.shapes.observe(shapes, tf.ones([50, 3]))
+    model.shapes.momentum = 1.0
+    for each in (plain, model):
+        each.start_stage(each.stages[0], 10)
+        each.teacher.scores.kernel.assign(
+            30.0 * tf.random.stateless_normal([32, 3], [3, 4])[tf.newaxis, tf.newaxis]
+        )
+    batch = batch_of(model)
+    found = soft_argmax.joint_soft_argmax(model.teacher(batch["images"], training=True))
+    apart = np.array(model.shapes.refine(found).landmarks - found.landmarks)
+    belief = np.exp(-np.square(apart).sum(-1) / (2 * 0.15**2))
+    assert belief.min() < 0.8
+    seen = []
+    for each in (plain, model):
+        each._distance = lambda logits, points, weights=None: (
+            seen.append(weights) or tf.reduce_mean(logits)
+        )
+        each.compute_losses(batch, training=True)
+    np.testing.assert_allclose(seen[3], seen[1] * belief, rtol=1e-3)
+
+
+def test_shapes_are_learned_in_training_alone_and_refine_what_is_found():
+    model = make(shape_weight=0.5)
+    model.start_stage(model.stages[0], 10)
+    batch = batch_of(model)
+    before = model.shapes.firsts.numpy()
+    model.compute_losses(batch, training=False)
+    np.testing.assert_array_equal(model.shapes.firsts, before)
+    model.compute_losses(batch, training=True)
+    said = soft_argmax.joint_soft_argmax(model.teacher(batch["images"], training=True))
+    weights = np.repeat(np.square(soft_argmax.confidence(said)), 2, axis=1)
+    shapes = weights * np.reshape(said.landmarks, [4, 6])
+    np.testing.assert_allclose(model.shapes.firsts, 0.02 * shapes.T @ weights / 4, rtol=1e-3, atol=1e-7)  # fmt: skip
+    found = soft_argmax.joint_soft_argmax(model.network(batch["images"]))
+    answer = model.represent(batch["images"])
+    np.testing.assert_array_equal(answer.points, model.shapes.refine(found).landmarks)
+    assert not hasattr(make(agreement=0.0, shape_weight=0.5), "teacher")
+    assert make(agreement=0.0, shape_weight=0.5).shapes is None
+
+
 def test_no_gradient_reaches_the_teacher_and_the_agreement_moves_the_network():
     model = make(ramp_start=-1.0, ramp_end=-0.5)
     model.start_stage(model.stages[0], 10)
@@ -204,6 +251,8 @@ def test_some_labels_are_those_that_few_labels_draws():
         ({"names": "red,green"}, "names 2 landmarks and --num_landmarks=3"),
         ({"names": "red,blue,green"}, "the landmarks of blobs are red,green,blue"),
         ({"num_labels": 5}, "blobs has 4 labelled images"),
+        ({"shape_tolerance": 0.0}, "--semisupervised_shape_tolerance=0.0 is a distance"),
+        ({"shape_trust": -1.0}, "--semisupervised_shape_trust=-1.0 is a distance"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, what):

@@ -3,7 +3,8 @@
 Labels teach as they always do. Unlabelled images teach by equivariance, the idea that the methods without labels rest on
 (Thewlis et al. 2017): on a warped image, the landmarks must be where the warp moves those of the image. What the
 latter are is said by a teacher, whose weights are moving averages of the network's (Tarvainen and Valpola 2017), as far as
-its heat maps are narrow; the term is ramped in once labels have taught something.
+its heat maps are narrow and its landmarks together a shape that it finds elsewhere (`layers/shape_prior.py`); the term is
+ramped in once labels have taught something. What the trained network finds is refined by the same shapes.
 
 A guide may teach before that: landmarks that something else finds in the unlabelled images, of which descriptors learned
 without labels are the case in mind (prototypes of one labelled image are right more often than what a network learns from it).
@@ -25,7 +26,7 @@ from tf_landmarks.augment import mirror as mirrors
 from tf_landmarks.data import labelled, labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import soft_argmax, unet
+from tf_landmarks.layers import shape_prior, soft_argmax, unet
 from tf_landmarks.layers.exported_points import ExportedPoints
 from tf_landmarks.losses import annotated_points
 from tf_landmarks.methods import base, optimizers, schedules
@@ -58,6 +59,15 @@ class SemisupervisedOptions(optimizers.OptimizerOptions):
     ramp_start: float = base.option(0.25, "share of the steps at which that weight begins to rise")
     ramp_end: float = base.option(0.75, "share of the steps from which on it is whole")
     teacher_momentum: float = base.option(0.98, "of the teacher's weights, at each step")
+    shape_weight: float = base.option(
+        0.5, "how much of a landmark's place is told by where the others are found; 0: nothing"
+    )
+    shape_tolerance: float = base.option(
+        0.1, "standard deviation of what they do not tell; the image is 2 units wide"
+    )
+    shape_trust: float = base.option(
+        0.15, "standard deviation of the distance to where they expect it, by which the teacher is believed less"
+    )  # fmt: skip
     mirror: mirrors.Axis = base.option(
         "none", "shows half of all images in a mirror, that exchanges left and right of the image or top and bottom"
     )  # fmt: skip
@@ -164,6 +174,11 @@ class Semisupervised(base.LandmarkModel):
         self.network = make()
         if options.agreement:
             self.teacher = make()
+        self.shapes = None
+        if options.agreement and options.shape_weight:
+            self.shapes = shape_prior.ShapePrior(
+                spec.num_landmarks, options.shape_tolerance, options.shape_weight
+            )
         self._steps = 1
 
     @classmethod
@@ -190,6 +205,12 @@ class Semisupervised(base.LandmarkModel):
         except UserError as error:
             told = str(error).replace("--flip_pairs", "--semisupervised_flip_pairs")
             raise UserError(told) from error
+        for name in ("shape_tolerance", "shape_trust"):
+            if not getattr(options, name) > 0:
+                raise UserError(
+                    f"--semisupervised_{name}={getattr(options, name)} is a distance and must be above 0; --semisupervised_shape_weight=0 "
+                    "leaves shapes out"
+                )
         if options.guide and not options.agreement:
             raise UserError(
                 "--semisupervised_guide teaches on unlabelled images, and --semisupervised_agreement=0 takes none: leave one out"
@@ -232,7 +253,7 @@ class Semisupervised(base.LandmarkModel):
             return base.Losses({"model": labelled}, {"labelled": labelled})
         # Of the batch, as the network's own: its moving averages lag behind weights that change fast.
         said = soft_argmax.joint_soft_argmax(self._logits(self.teacher, batch["images"], training))
-        confidence = tf.stop_gradient(soft_argmax.confidence(said))
+        confidence = tf.stop_gradient(self._confidence(said, training))
         warped = self._mirror.images(batch["warped"], batch["mirrored"])
         both = tf.concat([batch["labelled"], warped], axis=0)  # normalised together
         of_labelled, of_warped = tf.split(self._logits(self.network, both, training), 2)
@@ -277,6 +298,8 @@ class Semisupervised(base.LandmarkModel):
         """See the base class."""
         logits = self._logits(self.network, images, training)
         found = soft_argmax.joint_soft_argmax(logits)
+        if self.shapes:
+            found = self.shapes.refine(found)
         return base.Landmarks(
             found.landmarks, found.heatmaps, logits, soft_argmax.confidence(found)
         )
@@ -291,6 +314,17 @@ class Semisupervised(base.LandmarkModel):
         return annotated_points.heatmap_loss(
             logits, points, BLOB_STD, self.options.entropy_weight, weights=weights
         )
+
+    def _confidence(self, said: soft_argmax.Detection, training: bool) -> tf.Tensor:
+        """How far to believe the teacher, `[B, A]`: as its maps are narrow and its landmarks where the others expect them."""
+        confidence = soft_argmax.confidence(said)
+        if not self.shapes:
+            return confidence
+        if training:
+            self.shapes.observe(said.landmarks, confidence)
+        apart = self.shapes.refine(said).landmarks - said.landmarks
+        squared = tf.reduce_sum(tf.square(apart), axis=-1)
+        return confidence * tf.exp(-squared / (2.0 * self.options.shape_trust**2))
 
     def _guided(
         self, of_warped: tf.Tensor, batch: dict[str, tf.Tensor], warp: tps.Warp
