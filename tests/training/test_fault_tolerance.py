@@ -22,6 +22,7 @@ from tests.conformance import cases
 from tf_landmarks.data import sources
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.unreadable import BadFiles
+from tf_landmarks.errors import UserError
 from tf_landmarks.methods import base
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, dry_run, numerics
@@ -112,6 +113,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capl
     data.write_bytes(b"")
     with pytest.raises(ValueError, match=r"none of the 3 checkpoints in .* can be read"):
         found.restore(lambda number: None)
+
+
+def test_a_checkpoint_that_lacks_a_part_of_the_model_is_refused_with_what_it_lacks(tmp_path):
+    _, saved = started(str(tmp_path))
+    saved.save()
+    newer, found = started(str(tmp_path))
+    newer.renderer.new_part = tf.Variable(0.0, name="new_part")
+    with pytest.raises(UserError, match=r"ckpt-0 lacks weights .*new_part.* another version"):
+        found.restore(lambda number: None)
+    with pytest.raises(UserError, match="lacks weights"):
+        checkpoints.load_latest(str(tmp_path), newer)
 
 
 def test_three_checkpoints_are_kept(tmp_path):

@@ -189,8 +189,11 @@ def _read_newest(folder: str, read: Callable[[str], None], kind: str = "ckpt") -
         try:
             with run_directory.plain_path(folder) as plain:
                 read(os.path.join(plain, os.path.basename(path)))
-        except AssertionError:  # it is whole, and of another model
-            raise
+        except AssertionError as error:  # it is whole, and of another model
+            raise UserError(
+                f"{path} lacks weights that the model has ({_first_line(error)}): another version of the method wrote it. Where flags.cfg "
+                "beside it lacks a flag that leaves the new part out, add that; otherwise train anew"
+            ) from error
         except Exception as error:  # whatever readers make of damaged bytes
             failed = f"{path} cannot be read ({_first_line(error)})"
             logging.warning("%s; the one before it is tried", failed)
