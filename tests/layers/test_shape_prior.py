@@ -38,7 +38,8 @@ def blobs(points, std: float = 0.06) -> tf.Tensor:
 
 def test_mean_and_covariance_are_those_of_what_it_saw():
     points = np.random.default_rng(0).normal(0, 0.3, (50, 4, 2)).astype(np.float32)
-    mean, covariance = taught(points).gaussian()
+    prior = taught(points)
+    mean, covariance = prior.mean, prior.covariance
     np.testing.assert_allclose(mean, points.reshape(50, 8).mean(0), atol=1e-5)
     expected = np.cov(points.reshape(50, 8).T, bias=True)
     np.testing.assert_allclose(covariance, expected, atol=1e-5)
@@ -48,14 +49,14 @@ def test_a_landmark_counts_by_the_square_of_its_confidence():
     points = np.random.default_rng(0).normal(0, 0.3, (40, 2, 2)).astype(np.float32)
     sure = np.ones((40, 2), np.float32)
     sure[20:, 1] = 0.0
-    mean, covariance = taught(points, sure).gaussian()
+    mean = taught(points, sure).mean
     np.testing.assert_allclose(mean[:2], points[:, 0].mean(0), atol=1e-5)
     np.testing.assert_allclose(mean[2:], points[:20, 1].mean(0), atol=1e-5)
     sure[:, 1] = np.linspace(0, 1, 40)
-    mean, covariance = taught(points, sure).gaussian()
+    prior = taught(points, sure)
     weights = sure[:, 1] ** 4  # of the pair of a landmark with itself
-    np.testing.assert_allclose(mean[2:], np.average(points[:, 1], 0, weights), atol=1e-5)
-    assert np.linalg.eigvalsh(covariance).min() > -1e-6
+    np.testing.assert_allclose(prior.mean[2:], np.average(points[:, 1], 0, weights), atol=1e-5)
+    assert np.linalg.eigvalsh(prior.covariance).min() > -1e-6
 
 
 def test_later_batches_move_it_by_the_momentum():
@@ -64,35 +65,38 @@ def test_later_batches_move_it_by_the_momentum():
     prior.observe(tf.constant(one), tf.ones([3, 1]))
     prior.observe(tf.constant(other), tf.ones([3, 1]))
     # The start counts as a batch whose mean is 0, here of the share 0.75^2.
-    np.testing.assert_allclose(prior.gaussian()[0], 0.75 * 0.25 * 0.5 - 0.25 * 0.5, atol=1e-6)
+    np.testing.assert_allclose(prior.mean, 0.75 * 0.25 * 0.5 - 0.25 * 0.5, atol=1e-6)
 
 
-def test_what_is_expected_is_the_gaussian_given_the_others():
+def test_a_map_is_multiplied_by_the_gaussian_given_the_others():
     """By hand: the others' readings, each as noisy as its map is wide and the tolerance, condition the Gaussian."""
-    prior = taught(triangles(300), tolerance=0.08)
-    widths = np.float32([0.05, 0.1, 0.2])
-    maps = tf.concat([blobs(triangles(5, seed=1)[:, [a]], w) for a, w in enumerate(widths)], -1)
-    found = detection(maps)
-    mean, covariance = (np.asarray(x, np.float64) for x in prior.gaussian())
-    expected, spread = prior._expected(found, *prior.gaussian())
+    prior = taught(triangles(300), tolerance=0.08, weight=0.7)
+    points = triangles(5, seed=1)
+    maps = [blobs(points[:, [a]], width) for a, width in enumerate((0.05, 0.1, 0.2))]
+    found = detection(tf.concat(maps, axis=-1))
+    mean, covariance = (np.asarray(x, np.float64) for x in (prior.mean, prior.covariance))
     cells = np.linspace(-1, 1, 32)
     grid = np.stack(np.meshgrid(cells, cells, indexing="ij"), -1).reshape(-1, 2)
-    for image in range(5):
-        weights = np.asarray(found.heatmaps[image], np.float64).reshape(-1, 3)
-        noises = [np.cov(grid.T, aweights=weights[:, a], bias=True) + 0.08**2 * np.eye(2) for a in range(3)]  # fmt: skip
+    tolerance = 0.08**2 * np.eye(2)
+    refined = prior.refine(found, rounds=1).heatmaps.numpy().reshape(5, 1024, 3)
+    for image, own_maps in enumerate(np.asarray(found.heatmaps, np.float64).reshape(5, 1024, 3)):
+        readings = (own_maps.T @ grid).reshape(-1)
+        noise = np.zeros((6, 6))
+        for a in range(3):
+            spread = np.cov(grid.T, aweights=own_maps[:, a], bias=True)
+            noise[2 * a : 2 * a + 2, 2 * a : 2 * a + 2] = spread + tolerance
         for a in range(3):
             own, others = [2 * a, 2 * a + 1], [i for i in range(6) if i // 2 != a]
-            noise = np.zeros((4, 4))
-            for place, b in enumerate(b for b in range(3) if b != a):
-                noise[2 * place : 2 * place + 2, 2 * place : 2 * place + 2] = noises[b]
-            gain = covariance[np.ix_(own, others)] @ np.linalg.inv(
-                covariance[np.ix_(others, others)] + noise
-            )
-            reading = np.asarray(found.landmarks[image], np.float64).reshape(-1)
-            by_hand = mean[own] + gain @ (reading - mean)[others]
-            np.testing.assert_allclose(expected[image, a], by_hand, atol=2e-4)
+            both = (covariance + noise)[np.ix_(others, others)]
+            gain = covariance[np.ix_(own, others)] @ np.linalg.inv(both)
+            expected = mean[own] + gain @ (readings - mean)[others]
             left = covariance[np.ix_(own, own)] - gain @ covariance[np.ix_(others, own)]
-            np.testing.assert_allclose(spread[image, a], left + 0.08**2 * np.eye(2), atol=2e-4)
+            apart = grid - expected
+            distance = np.sum(apart @ np.linalg.inv(left + tolerance) * apart, axis=1)
+            by_hand = (own_maps[:, a] + 1e-8) * np.exp(-0.35 * distance)
+            np.testing.assert_allclose(
+                refined[image, :, a], by_hand / by_hand.sum(), rtol=2e-3, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -119,9 +123,9 @@ def test_maps_remain_distributions_however_narrow_or_flat_they_are():
     maps = tf.concat([tf.reshape(narrow, [1, 32, 32, 3]), tf.ones([1, 32, 32, 3])], axis=0)
     refined = taught(triangles(100)).refine(detection(maps))
     np.testing.assert_allclose(tf.reduce_sum(refined.heatmaps, axis=(1, 2)), 1.0, atol=1e-5)
-    np.testing.assert_allclose(refined.landmarks, soft_argmax.mean(refined.heatmaps), atol=1e-6)
+    np.testing.assert_allclose(refined.landmarks, soft_argmax.mean(refined.heatmaps), atol=1e-5)
     # Where nothing is seen, the mean shape is expected.
-    mean = tf.reshape(taught(triangles(100)).gaussian()[0], [3, 2])
+    mean = tf.reshape(taught(triangles(100)).mean, [3, 2])
     np.testing.assert_allclose(refined.landmarks[1], mean, atol=0.02)
 
 

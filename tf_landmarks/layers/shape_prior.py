@@ -7,6 +7,7 @@ the map is multiplied by that. A shape that moves, turns or grows has coordinate
 Gaussian does for objects in any direction.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from tf_landmarks import coordinates
@@ -40,16 +41,20 @@ class ShapePrior(tf.keras.layers.Layer):
         self.tolerance = tolerance
         self.weight = weight
         self.momentum = momentum
-        # Sums over images of w_a w_b, w_a w_b x_a and w_a w_b x_a x_b for each pair of coordinates: of x as (y, x) of all A.
-        for name, start in ("counts", "identity"), ("firsts", "zeros"), ("seconds", "identity"):
-            variable = self.add_weight(
-                name,
-                [2 * num_points, 2 * num_points],
-                initializer=start,
-                trainable=False,
-                aggregation=tf.VariableAggregation.MEAN,
-            )
-            setattr(self, name, variable)
+        # Means over images of w_a w_b, w_a w_b x_a and w_a w_b x_a x_b for each pair of coordinates, (y, x) of all A; and what follows.
+        square = [2 * num_points, 2 * num_points]
+        self.counts = self._add("counts", square, "identity")
+        self.firsts = self._add("firsts", square, "zeros")
+        self.seconds = self._add("seconds", square, "identity")
+        self.mean = self._add("mean", square[:1], "zeros")
+        self.covariance = self._add("covariance", square, "identity")
+
+    def _add(self, name: str, shape: list[int], start: str) -> tf.Variable:
+        # Replicas see different images.
+        aggregation = tf.VariableAggregation.MEAN
+        return self.add_weight(
+            name, shape, initializer=start, trainable=False, aggregation=aggregation
+        )
 
     def observe(self, points: tf.Tensor, confidence: tf.Tensor) -> None:
         """Learns from the landmarks of a batch.
@@ -69,15 +74,14 @@ class ShapePrior(tf.keras.layers.Layer):
         ):
             found = tf.matmul(left, right, transpose_a=True) / number
             variable.assign(self.momentum * variable + (1.0 - self.momentum) * found)
-
-    def gaussian(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean `[2A]` and covariance `[2A, 2A]` of the coordinates, (y, x) of each landmark in turn."""
         means = tf.math.divide_no_nan(self.firsts, self.counts)  # of a, where b is known too
         covariance = tf.math.divide_no_nan(self.seconds, self.counts) - means * tf.transpose(means)
         # Each entry has weights of its own, and together they need not be a covariance.
         values, directions = tf.linalg.eigh(covariance)
-        covariance = tf.matmul(directions * tf.nn.relu(values), directions, transpose_b=True)
-        return tf.linalg.diag_part(means), covariance
+        self.mean.assign(tf.linalg.diag_part(means))
+        self.covariance.assign(
+            tf.matmul(directions * tf.nn.relu(values), directions, transpose_b=True)
+        )
 
     def refine(self, found: soft_argmax.Detection, rounds: int = 2) -> soft_argmax.Detection:
         """Multiplies each heat map by what the others make of its landmark.
@@ -89,33 +93,55 @@ class ShapePrior(tf.keras.layers.Layer):
         Returns:
             The products, each of sum 1, and their means.
         """
-        mean, covariance = self.gaussian()
-        own = tf.math.log(found.heatmaps + _UNSEEN)
-        cells = coordinates.corner_grid(tuple(found.heatmaps.shape[1:3]))
-        places = tf.constant(cells, tf.float32)[:, :, tf.newaxis]  # [h, w, 1, 2]
+        height, width, count = found.heatmaps.shape[1:]
+        basis = tf.constant(_quadratics(height, width), tf.float32)
+        maps = tf.reshape(tf.transpose(found.heatmaps, [0, 3, 1, 2]), [-1, count, height * width])
+        own = tf.math.log(maps + _UNSEEN)
         for _ in range(rounds):
-            expected, spread = self._expected(found, mean, covariance)
-            apart = places - expected[:, tf.newaxis, tf.newaxis]
-            distance = tf.einsum("bhwai,baij,bhwaj->bhwa", apart, tf.linalg.inv(spread), apart)
-            logits = own - 0.5 * self.weight * distance
-            heatmaps = tf.exp(logits - tf.reduce_logsumexp(logits, axis=(1, 2), keepdims=True))
-            found = found._replace(landmarks=soft_argmax.mean(heatmaps), heatmaps=heatmaps)
-        return found
+            expected, spread = self._expected(*_mean_and_covariance(maps, basis))
+            log_gaussian = -0.5 * self.weight * _distances(expected, tf.linalg.inv(spread))
+            maps = tf.nn.softmax(own + tf.matmul(log_gaussian, basis, transpose_b=True))
+        landmarks, _ = _mean_and_covariance(maps, basis)
+        maps = tf.transpose(tf.reshape(maps, [-1, count, height, width]), [0, 2, 3, 1])
+        return found._replace(landmarks=landmarks, heatmaps=maps)
 
-    def _expected(
-        self, found: soft_argmax.Detection, mean: tf.Tensor, covariance: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where each landmark is to be expected by the others: `[B, A, 2]`, and how surely, `[B, A, 2, 2]`."""
-        points = found.landmarks
-        spreads = soft_argmax.covariance(found)
+    def _expected(self, points: tf.Tensor, spreads: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where each landmark is to be expected by the others, `[B, A, 2]`, and how surely, `[B, A, 2, 2]`.
+
+        Args:
+            points: `[B, A, 2]`, the means of the maps.
+            spreads: `[B, A, 2, 2]`, their covariances.
+        """
         noise = spreads + self.tolerance**2 * tf.eye(2)
-        precision = tf.linalg.inv(covariance + _block_diagonal(noise))
-        residual = tf.linalg.matvec(precision, _flat(points) - mean)
+        precision = tf.linalg.inv(self.covariance + _block_diagonal(noise))
+        residual = tf.linalg.matvec(precision, _flat(points) - self.mean)
         # The prediction of a reading by all others, and its covariance.
         predicted = tf.linalg.inv(_blocks(precision, points.shape[1]))
         expected = points - tf.linalg.matvec(predicted, tf.reshape(residual, tf.shape(points)))
         # Of the landmark itself, less its own map's noise but for the tolerance.
         return expected, predicted - spreads
+
+
+def _quadratics(height: int, width: int) -> np.ndarray:
+    """1, y, x, y², yx and x² of each cell, `[height * width, 6]`: moments and quadratic forms are products with these."""
+    y, x = coordinates.corner_grid((height, width)).reshape(-1, 2).T
+    return np.stack([np.ones_like(y), y, x, y * y, y * x, x * x], axis=-1)
+
+
+def _mean_and_covariance(maps: tf.Tensor, basis: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of `[B, A, n]` distributions over cells: `[B, A, 2]` and `[B, A, 2, 2]`."""
+    moments = tf.matmul(maps, basis)
+    mean = moments[..., 1:3]
+    second = tf.gather(moments, [[3, 4], [4, 5]], axis=-1)
+    return mean, second - mean[..., tf.newaxis] * mean[..., tf.newaxis, :]
+
+
+def _distances(centres: tf.Tensor, precision: tf.Tensor) -> tf.Tensor:
+    """(u - c)' P (u - c) by the six quadratics of u: `[B, A, 2]` and `[B, A, 2, 2]` to `[B, A, 6]`."""
+    pull = tf.linalg.matvec(precision, centres)
+    constant = tf.reduce_sum(centres * pull, axis=-1, keepdims=True)
+    yy, yx, xx = precision[..., 0, 0], precision[..., 0, 1], precision[..., 1, 1]
+    return tf.concat([constant, -2.0 * pull, tf.stack([yy, 2.0 * yx, xx], axis=-1)], axis=-1)
 
 
 def _flat(points: tf.Tensor) -> tf.Tensor:

@@ -12,8 +12,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_landmarks import coordinates
-
 SoftArgmax = Literal["mean", "sum", "joint"]
 MapShape = Literal["gaussian", "gaussian_without_half", "flat", "flat_separable"]
 
@@ -87,15 +85,6 @@ def mean(heatmaps: tf.Tensor) -> tf.Tensor:
     rows = tf.reduce_sum(heatmaps, axis=2)
     columns = tf.reduce_sum(heatmaps, axis=1)
     return tf.stack([_expectation(rows), _expectation(columns)], axis=-1)
-
-
-def covariance(detection: Detection) -> tf.Tensor:
-    """The covariance of (y, x) of each heatmap, `[B, K, 2, 2]`."""
-    maps = detection.heatmaps
-    cells = tf.constant(coordinates.corner_grid(tuple(maps.shape[1:3])), tf.float32)
-    # [B, h, w, K, 2]
-    apart = cells[:, :, tf.newaxis] - detection.landmarks[:, tf.newaxis, tf.newaxis]
-    return tf.einsum("bhwk,bhwki,bhwkj->bkij", maps, apart, apart)
 
 
 def moments(marginals: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
