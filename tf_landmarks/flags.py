@@ -50,6 +50,11 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     define(values)
     try:
         _, *rest = values(["tf_landmarks", *_lines(path)])
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(
+            f"{path}: --{error.flagname} is no flag of this version; if another version wrote it there and it was off, "
+            "remove the line"
+        ) from error
     except flags.Error as error:
         raise UserError(f"{path}: {error}") from error
     if rest:  # absl would pass over it
