@@ -163,9 +163,17 @@ def _train_network() -> None:
     from tf_landmarks.training import strategy, trainer
 
     run, options = naming.run_of_labels(
-        _DATA.value, _UNLABELLED.value, _FRAMES.value, _NUM_IMAGES.value, _STEPS.value,
-        _ROTATION.value, _FLIP_PAIRS.value, _SEED.value, _OUTPUT.value, Cropping(_CROP.value or "none", _BOXES.value),
-    )  # fmt: skip
+        _DATA.value,
+        unlabelled=_UNLABELLED.value,
+        frames=_FRAMES.value,
+        num_images=_NUM_IMAGES.value,
+        steps=_STEPS.value,
+        rotation=_ROTATION.value,
+        flip_pairs=_FLIP_PAIRS.value,
+        seed=_SEED.value,
+        run_dir=_OUTPUT.value,
+        crop=Cropping(_CROP.value or "none", _BOXES.value),
+    )
     options = dataclasses.replace(options, features=_FEATURES.value)
     if _GUIDE.value and not options.agreement:
         raise UserError(

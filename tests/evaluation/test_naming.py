@@ -184,8 +184,8 @@ def test_points_become_named_by_a_linear_head_and_each_is_a_blob():
 def test_labels_teach_alone_and_longer_where_no_image_is_without(blobs, tmp_path):
     def planned(data, unlabelled="", count=0, steps=None, frames=""):
         run, options = naming.run_of_labels(
-            data, unlabelled, frames, count, steps, 15.0, "auto", 0, str(tmp_path / "run")
-        )
+            data, unlabelled=unlabelled, frames=frames, num_images=count, steps=steps, rotation=15.0, run_dir=str(tmp_path / "run")
+        )  # fmt: skip
         return options.agreement, run.steps
 
     data = blobs[1]

@@ -78,14 +78,15 @@ _ALONE = "all images of %s have labels, which teach alone, %d steps; --unlabelle
 
 def run_of_labels(
     data: str,
-    unlabelled: str,
-    frames: str,
-    num_images: int,
-    steps: int | None,
+    *,
+    unlabelled: str = "",
+    frames: str = "",
+    num_images: int = 0,
+    steps: int | None = None,
     rotation: float,
-    flip_pairs: str,
-    seed: int,
-    run_dir: str,
+    flip_pairs: str = "auto",
+    seed: int = 0,
+    run_dir: str = "",
     crop: cropping.Cropping = cropping.NONE,
 ) -> tuple[RunOptions, SemisupervisedOptions]:
     """The run that teaches a network the landmarks of annotated images.
