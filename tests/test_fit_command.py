@@ -159,7 +159,9 @@ def test_a_network_is_shown_mirror_images_where_names_have_sides(tmp_path):
     ]
     assert f"weights are those of {tmp_path}/run" in run(
         *command, *more
-    )  # of a teacher, too, which has begun anew
+    )  # of a teacher and shapes, too, which have begun anew
+    back = ["--finetune", f"--model={tmp_path}/more", f"--output={tmp_path}/back"]
+    assert f"weights are those of {tmp_path}/more" in run(*command, *back)
     said = run(*command, "--guide=x", code=2)
     assert "--guide=x teaches on images without labels, and all of --data=" in said
     pictures = tmp_path / "data" / "images"

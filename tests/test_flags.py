@@ -154,7 +154,7 @@ def test_a_flag_that_is_not_known_names_the_file(tmp_path):
     path = tmp_path / "flags.cfg"
     path.write_text("--steps=3\n--imm_sigma=2\n")
     with pytest.raises(
-        ValueError, match=r"flags\.cfg: --imm_sigma is no flag of this version; .* remove the line"
+        ValueError, match=r"flags\.cfg: --imm_sigma: no flag of this version\. .* remove the line"
     ):
         flags.read(str(path))
 

@@ -51,9 +51,13 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     try:
         _, *rest = values(["tf_landmarks", *_lines(path)])
     except flags.UnrecognizedFlagError as error:
+        names = [line.lstrip("-").split("=")[0] for line in _lines(path)]
+        unknown = [
+            f"--{n}" for n in names if n not in values and n.removeprefix("no") not in values
+        ]
         raise UserError(
-            f"{path}: --{error.flagname} is no flag of this version; if another version wrote it there and it was off, "
-            "remove the line"
+            f"{path}: {', '.join(unknown)}: no flag of this version. If another version wrote that and it was off, remove the line; "
+            "if it was on, go on with that version"
         ) from error
     except flags.Error as error:
         raise UserError(f"{path}: {error}") from error

@@ -59,6 +59,32 @@ def test_a_landmark_counts_by_the_square_of_its_confidence():
     assert np.linalg.eigvalsh(prior.covariance).min() > -1e-6
 
 
+def test_landmarks_that_are_never_seen_together_are_independent():
+    points = np.random.default_rng(0).normal(0.3, 0.2, (40, 2, 2)).astype(np.float32)
+    sure = np.zeros((40, 2), np.float32)
+    sure[:20, 0] = sure[20:, 1] = 1.0
+    prior = taught(points, sure)
+    expected = np.zeros((4, 4))
+    expected[:2, :2], expected[2:, 2:] = (
+        np.cov(seen.T, bias=True) for seen in (points[:20, 0], points[20:, 1])
+    )
+    np.testing.assert_allclose(prior.covariance, expected, atol=1e-5)
+
+
+def test_the_covariance_is_one_even_if_each_pair_is_seen_in_other_images():
+    """x, y and z of three landmarks, each pair of them seen alike or opposite in images of its own: no Gaussian does that."""
+    value = np.random.default_rng(0).normal(0, 0.3, 20).astype(np.float32)
+    points, sure = np.zeros((60, 3, 2), np.float32), np.zeros((60, 3), np.float32)
+    for part, (a, b, sign) in enumerate([(0, 1, 1), (1, 2, 1), (0, 2, -1)]):
+        rows = slice(20 * part, 20 * part + 20)
+        sure[rows, [a]] = sure[rows, [b]] = 1.0
+        points[rows, a, 0], points[rows, b, 0] = value, sign * value
+    prior = taught(points, sure)
+    assert np.linalg.eigvalsh(prior.covariance).min() > -1e-6
+    refined = prior.refine(detection(blobs(triangles(4))))
+    assert np.isfinite(refined.landmarks).all()
+
+
 def test_later_batches_move_it_by_the_momentum():
     one, other = (np.full((3, 1, 2), value, np.float32) for value in (0.5, -0.5))
     prior = ShapePrior(1, momentum=0.75)

@@ -157,7 +157,9 @@ def test_a_guide_that_points_elsewhere_in_a_warped_image_is_not_believed():
 
 
 def test_the_teacher_is_believed_as_far_as_its_landmarks_are_where_the_others_expect_them():
-    plain, model = (make(warp=STRONG, shape_weight=weight) for weight in (0.0, 0.5))
+    own = {"warp": STRONG, "shape_tolerance": 0.2, "shape_trust": 0.3}
+    plain, model = (make(shape_weight=weight, **own) for weight in (0.0, 0.7))
+    assert (model.shapes.tolerance, model.shapes.weight) == (0.2, 0.7)
     shapes = tf.random.stateless_normal([50, 3, 2], [1, 2], 0.0, 0.05)
     model.shapes.momentum = 0.0
     model.shapes.observe(shapes, tf.ones([50, 3]))
@@ -170,7 +172,7 @@ def test_the_teacher_is_believed_as_far_as_its_landmarks_are_where_the_others_ex
     batch = batch_of(model)
     found = soft_argmax.joint_soft_argmax(model.teacher(batch["images"], training=True))
     apart = np.array(model.shapes.refine(found).landmarks - found.landmarks)
-    belief = np.exp(-np.square(apart).sum(-1) / (2 * 0.15**2))
+    belief = np.exp(-np.square(apart).sum(-1) / (2 * 0.3**2))
     assert belief.min() < 0.8
     seen = []
     for each in (plain, model):
@@ -194,10 +196,34 @@ def test_shapes_are_learned_in_training_alone_and_refine_what_is_found():
     shapes = weights * np.reshape(said.landmarks, [4, 6])
     np.testing.assert_allclose(model.shapes.firsts, 0.02 * shapes.T @ weights / 4, rtol=1e-3, atol=1e-7)  # fmt: skip
     found = soft_argmax.joint_soft_argmax(model.network(batch["images"]))
-    answer = model.represent(batch["images"])
-    np.testing.assert_array_equal(answer.points, model.shapes.refine(found).landmarks)
+    answer, refined = model.represent(batch["images"]), model.shapes.refine(found)
+    np.testing.assert_array_equal(answer.points, refined.landmarks)
+    np.testing.assert_array_equal(answer.heatmaps, refined.heatmaps)
+    own, narrowed = (np.array(soft_argmax.confidence(each)) for each in (found, refined))
+    np.testing.assert_allclose(answer.confidence, own.max(1, keepdims=True) * narrowed, rtol=1e-5)
     assert not hasattr(make(agreement=0.0, shape_weight=0.5), "teacher")
     assert make(agreement=0.0, shape_weight=0.5).shapes is None
+
+
+def test_where_the_network_sees_nothing_it_is_not_sure_whatever_shapes_say():
+    model = make(shape_weight=0.5)
+    shapes = tf.random.stateless_normal([50, 3, 2], [1, 2], 0.0, 0.05)
+    model.shapes.momentum = 0.0
+    model.shapes.observe(shapes, tf.ones([50, 3]))
+    model.network.scores.kernel.assign(tf.zeros([1, 1, 32, 3]))  # all its maps are flat
+    images = tf.zeros([2, 64, 64, 3])
+    assert model.represent(images).confidence.numpy().max() < 0.05
+    refined = model.shapes.refine(soft_argmax.joint_soft_argmax(model.network(images)))
+    assert soft_argmax.confidence(refined).numpy().min() > 0.5
+
+
+def test_a_teacher_that_diverges_is_said_not_to_be_finite_and_teaches_no_shapes():
+    model = make(shape_weight=0.5)
+    model.start_stage(model.stages[0], 10)
+    model.teacher.scores.kernel.assign(np.nan * np.ones([1, 1, 32, 3]))
+    losses = model.compute_losses(batch_of(model), training=True)
+    assert not np.isfinite(losses.terms["confidence"])
+    assert np.isfinite(model.shapes.covariance).all()
 
 
 def test_no_gradient_reaches_the_teacher_and_the_agreement_moves_the_network():
@@ -232,7 +258,9 @@ def test_the_teacher_is_the_network_at_first_and_its_moving_average_later():
 def test_without_the_agreement_there_is_no_teacher():
     model = make(agreement=0.0)
     assert not hasattr(model, "teacher") and not model.loss_variables
-    assert list(model.compute_losses(batch_of(model), training=True).terms) == ["labelled"]
+    batch = batch_of(model)
+    assert "warped" not in batch
+    assert list(model.compute_losses(batch, training=True).terms) == ["labelled"]
 
 
 def test_some_labels_are_those_that_few_labels_draws():
@@ -251,8 +279,9 @@ def test_some_labels_are_those_that_few_labels_draws():
         ({"names": "red,green"}, "names 2 landmarks and --num_landmarks=3"),
         ({"names": "red,blue,green"}, "the landmarks of blobs are red,green,blue"),
         ({"num_labels": 5}, "blobs has 4 labelled images"),
-        ({"shape_tolerance": 0.0}, "--semisupervised_shape_tolerance=0.0 is a distance"),
-        ({"shape_trust": -1.0}, "--semisupervised_shape_trust=-1.0 is a distance"),
+        ({"shape_tolerance": 0.01}, "--semisupervised_shape_tolerance=0.01 must be 0.02 or more"),
+        ({"shape_trust": -1.0}, "--semisupervised_shape_trust=-1.0 must be"),
+        ({"shape_weight": -0.5}, "--semisupervised_shape_weight=-0.5 must be 0.0 or more"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, what):

@@ -24,8 +24,8 @@ class WithLabels(Augmentation):
     A batch holds `images` and `warped`, `[B, S, S, 3]`, the parameters `warp` of g, `[B, N + 3, 2]`, and `mirrored [B]` bool, which of
     the `warped` the model should see in the mirror; and labelled images, drawn with replacement and warped by others,
     `labelled [B, S, S, 3]`, with their `points [B, A, 2]`, (y, x) in the corner convention, NaN where they are missing or not
-    seen. Beyond the border of an image its edge continues. Where labels teach alone, there is no `warped`, `warp` and `mirrored`,
-    and the others are what they are with them.
+    seen. Beyond the border of an image its edge continues. Where labels teach alone, there is no `warped`, `warp` and `mirrored`;
+    the rest of the batch stays the same.
 
     Attributes:
         labels: The labelled images.

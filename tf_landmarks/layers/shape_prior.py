@@ -19,14 +19,14 @@ _UNSEEN = 1e-8  # a map is 0 nowhere: that which it never expected can still be 
 class ShapePrior(tf.keras.layers.Layer):
     """The Gaussian, and what it makes of heat maps. Before it has seen anything, landmarks are anywhere and independent.
 
-    Mean and covariance are moving averages over batches, in which each pair of landmarks counts by how sure the network is of
+    Mean and covariance are those of moving averages over batches, in which each pair of landmarks counts by how sure the network is of
     both.
 
     Args:
         num_points: A.
         tolerance: Standard deviation of what it does not explain of a landmark; the image is 2 units wide.
         weight: Exponent of what it says, beside the map's own.
-        momentum: Of the moving averages, at each batch.
+        momentum: Of the moving averages, at each batch (of each part of one, where gradients accumulate).
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ShapePrior(tf.keras.layers.Layer):
         momentum: float = 0.98,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)  # whatever the precision of networks is
         self.tolerance = tolerance
         self.weight = weight
         self.momentum = momentum
@@ -61,10 +61,12 @@ class ShapePrior(tf.keras.layers.Layer):
 
         Args:
             points: `[B, A, 2]` (y, x).
-            confidence: `[B, A]` in [0, 1]; a landmark counts by its square.
+            confidence: `[B, A]` in [0, 1]; a landmark counts by its square, and one that is not finite, as of a network that
+                diverges, not at all.
         """
-        shapes = _flat(points)
-        weights = tf.repeat(tf.square(confidence), 2, axis=1)
+        shapes, weights = _flat(points), tf.repeat(tf.square(confidence), 2, axis=1)
+        known = tf.math.is_finite(shapes) & tf.math.is_finite(weights)
+        shapes, weights = (tf.where(known, values, 0.0) for values in (shapes, weights))
         number = tf.cast(tf.shape(points)[0], tf.float32)
         weighted = weights * shapes
         for variable, left, right in (
@@ -91,16 +93,19 @@ class ShapePrior(tf.keras.layers.Layer):
             rounds: How often; what one map has decided helps the others the next time.
 
         Returns:
-            The products, each of sum 1, and their means.
+            The products, each of sum 1, and their means. An image with a map that is not finite comes back as NaN.
         """
         height, width, count = found.heatmaps.shape[1:]
         basis = tf.constant(_quadratics(height, width), tf.float32)
         maps = tf.reshape(tf.transpose(found.heatmaps, [0, 3, 1, 2]), [-1, count, height * width])
+        whole = tf.reduce_all(tf.math.is_finite(maps), axis=(1, 2), keepdims=True)
+        maps = tf.where(whole, maps, 1.0 / (height * width))  # an inverse of NaN is an error
         own = tf.math.log(maps + _UNSEEN)
         for _ in range(rounds):
             expected, spread = self._expected(*_mean_and_covariance(maps, basis))
             log_gaussian = -0.5 * self.weight * _distances(expected, tf.linalg.inv(spread))
             maps = tf.nn.softmax(own + tf.matmul(log_gaussian, basis, transpose_b=True))
+        maps = tf.where(whole, maps, float("nan"))
         landmarks, _ = _mean_and_covariance(maps, basis)
         maps = tf.transpose(tf.reshape(maps, [-1, count, height, width]), [0, 2, 3, 1])
         return found._replace(landmarks=landmarks, heatmaps=maps)

@@ -145,13 +145,14 @@ class Semisupervised(base.LandmarkModel):
     }
     learns_from_labels = True
     loss_layers = ("teacher",)
+    added_layers = ("shapes",)
     can_grow = False
     terms: ClassVar = {
         "labelled": "distance between heat maps' means and labels, with a tenth of their cross-entropy; should fall",
         "agreement": "the same on warped unlabelled images, towards where the warp moves what the teacher says of them",
         "agreement_weight": "of the agreement, which rises with the steps, and the loss with it",
         "guided": "the same, towards where the warp moves what the guide finds, as far as it says the same of both; need not fall to 0, for it is often wrong",
-        "confidence": "how narrow the teacher's heat maps are on unlabelled images, in (0, 1]; should rise",
+        "confidence": "how narrow the teacher's heat maps are on unlabelled images, and how near their landmarks are to where the others expect them, in (0, 1]; should rise",
     }
 
     def __init__(self, spec: base.ModelSpec, options: SemisupervisedOptions, frozen=None, **kwargs):
@@ -205,11 +206,12 @@ class Semisupervised(base.LandmarkModel):
         except UserError as error:
             told = str(error).replace("--flip_pairs", "--semisupervised_flip_pairs")
             raise UserError(told) from error
-        for name in ("shape_tolerance", "shape_trust"):
-            if not getattr(options, name) > 0:
+        # A smaller tolerance leaves too few digits of float32.
+        least = {"shape_weight": 0.0, "shape_tolerance": 0.02, "shape_trust": 1e-3}
+        for name, bound in least.items():
+            if not (given := getattr(options, name)) >= bound:
                 raise UserError(
-                    f"--semisupervised_{name}={getattr(options, name)} is a distance and must be above 0; --semisupervised_shape_weight=0 "
-                    "leaves shapes out"
+                    f"--semisupervised_{name}={given} must be {bound} or more; --semisupervised_shape_weight=0 leaves shapes out"
                 )
         if options.guide and not options.agreement:
             raise UserError(
@@ -298,11 +300,13 @@ class Semisupervised(base.LandmarkModel):
         """See the base class."""
         logits = self._logits(self.network, images, training)
         found = soft_argmax.joint_soft_argmax(logits)
+        confidence = soft_argmax.confidence(found)
         if self.shapes:
             found = self.shapes.refine(found)
-        return base.Landmarks(
-            found.landmarks, found.heatmaps, logits, soft_argmax.confidence(found)
-        )
+            # Where no map is narrow there is nothing, however narrow the shapes are.
+            surest = tf.reduce_max(confidence, axis=-1, keepdims=True)
+            confidence = surest * soft_argmax.confidence(found)
+        return base.Landmarks(found.landmarks, found.heatmaps, logits, confidence)
 
     def _logits(self, network: unet.HeatmapUNet, images: tf.Tensor, training: bool) -> tf.Tensor:
         guests = self.guests(images) if self.guests else None

@@ -102,7 +102,7 @@ class Checkpoints:
 
         def read(path: str) -> None:
             start_stage(int(tf.train.load_checkpoint(path).get_tensor(_STAGE_NUMBER)))
-            self._checkpoint.read(path).assert_existing_objects_matched()
+            _check_complete(self._checkpoint.read(path), path)
 
         if not _read_newest(self._folder, read):
             start_stage(0)
@@ -178,7 +178,22 @@ def read_weights(path: str, model: Model) -> None:
     with run_directory.plain_path(folder) as plain:
         status = tf.train.Checkpoint(model=model).read(os.path.join(plain, name))
     status.expect_partial()  # the optimizer's state is left behind
-    status.assert_existing_objects_matched()
+    _check_complete(status, path)
+
+
+def _check_complete(status, path: str) -> None:
+    """Checks that a checkpoint had all that was to be read.
+
+    Raises:
+        UserError: If it is one of another model.
+    """
+    try:
+        status.assert_existing_objects_matched()
+    except AssertionError as error:
+        raise UserError(
+            f"{path} lacks weights that the model has now ({_first_line(error)}): another version of the method wrote it. Go on with "
+            "that version, or train anew; to export it, say in the flags.cfg of its run what leaves the new part out"
+        ) from error
 
 
 def _read_newest(folder: str, read: Callable[[str], None], kind: str = "ckpt") -> bool:
@@ -189,11 +204,8 @@ def _read_newest(folder: str, read: Callable[[str], None], kind: str = "ckpt") -
         try:
             with run_directory.plain_path(folder) as plain:
                 read(os.path.join(plain, os.path.basename(path)))
-        except AssertionError as error:  # it is whole, and of another model
-            raise UserError(
-                f"{path} lacks weights that the model has ({_first_line(error)}): another version of the method wrote it. Where flags.cfg "
-                "beside it lacks a flag that leaves the new part out, add that; otherwise train anew"
-            ) from error
+        except UserError:  # it is whole, and of another model
+            raise
         except Exception as error:  # whatever readers make of damaged bytes
             failed = f"{path} cannot be read ({_first_line(error)})"
             logging.warning("%s; the one before it is tried", failed)
