@@ -1,9 +1,14 @@
 """A Gaussian of shapes: what it learns, what it expects of a landmark, and what that makes of heat maps."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import commands
 from tf_landmarks.layers import soft_argmax
 from tf_landmarks.layers.shape_prior import ShapePrior
 
@@ -159,3 +164,17 @@ def test_before_it_has_seen_anything_it_hardly_moves_what_is_seen():
     found = detection(blobs(triangles(8)))
     refined = ShapePrior(3).refine(found)
     np.testing.assert_allclose(refined.landmarks, found.landmarks, atol=0.01)
+
+
+@pytest.mark.system
+def test_replicas_learn_one_gaussian_of_all_their_images(tmp_path):
+    # A process of its own, see tests/conformance/replicas.py.
+    script = pathlib.Path(__file__).with_name("shapes_on_replicas.py")
+    subprocess.run([sys.executable, script, tmp_path], env=commands.ENVIRONMENT, check=True)
+    found = np.load(tmp_path / "found.npz")
+    alone = ShapePrior(3, momentum=0.6)
+    for shapes, confidence in zip(found["shapes"], found["confidence"], strict=True):
+        alone.observe(tf.constant(np.concatenate(shapes)), tf.constant(np.concatenate(confidence)))
+    for replica in range(2):
+        np.testing.assert_allclose(found["mean"][replica], alone.mean, atol=1e-6)
+        np.testing.assert_allclose(found["covariance"][replica], alone.covariance, atol=1e-6)
