@@ -51,9 +51,10 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
     try:
         _, *rest = values(["tf_landmarks", *_lines(path)])
     except flags.UnrecognizedFlagError as error:
-        names = [line.lstrip("-").split("=")[0] for line in _lines(path)]
         unknown = [
-            f"--{n}" for n in names if n not in values and n.removeprefix("no") not in values
+            f"--{name}"
+            for name in map(_name, _lines(path))
+            if name not in values and name.removeprefix("no") not in values
         ]
         raise UserError(
             f"{path}: {', '.join(unknown)}: no flag of this version. If another version wrote that and it was off, remove the line; "
@@ -68,15 +69,20 @@ def read(path: str) -> tuple[RunOptions, typing.Any]:
 
 def newer(path: str, run: RunOptions, options) -> list[str]:
     """The flags, with their values now, that the file of a run lacks: the run is older than they are."""
-    there = {line.split("=")[0] for line in _lines(path)}
-    return [f"--{k}={v}" for k, v in _flatten(run, options).items() if f"--{k}" not in there]
+    there = set(map(_name, _lines(path)))
+    return [f"--{k}={v}" for k, v in _flatten(run, options).items() if k not in there]
 
 
 def differences_from(path: str, run: RunOptions, options) -> list[str]:
     """See `differences`, of the run of which `path` is the file; flags that it is older than may be chosen."""
-    free = {line.split("=")[0] for line in newer(path, run, options)}
+    free = set(map(_name, newer(path, run, options)))
     found = differences(read(path), (run, options))
-    return [line for line in found if line.split(":")[0] not in free]
+    return [line for line in found if _name(line.split(":")[0]) not in free]
+
+
+def _name(line: str) -> str:
+    """Of the flag that a line of a flagfile sets."""
+    return line.lstrip("-").split("=")[0]
 
 
 def _lines(path: str) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 
 from tf_landmarks.layers.grouped_norm import GroupedBatchNormalization
+from tf_landmarks.training.strategy import make_strategy
 
 # isort: split
 import tensorflow as tf
@@ -17,9 +18,7 @@ import tensorflow as tf
 
 def main(folder: str) -> None:
     """Normalises once on each replica, with other rows."""
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored", replicas=2, batch_size=2)
     rows = np.random.default_rng(0).normal(size=(2, 4, 3, 3, 2)).astype(np.float32)
     rows += np.arange(8, dtype=np.float32).reshape(2, 4, 1, 1, 1)
     with strategy.scope():

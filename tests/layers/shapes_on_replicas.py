@@ -10,6 +10,7 @@ import sys
 import numpy as np
 
 from tf_landmarks.layers.shape_prior import ShapePrior
+from tf_landmarks.training.strategy import make_strategy
 
 # isort: split
 import tensorflow as tf
@@ -17,9 +18,7 @@ import tensorflow as tf
 
 def main(folder: str) -> None:
     """Learns from two batches on each replica."""
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored", replicas=2, batch_size=2)
     draw = np.random.default_rng(0)
     shapes = draw.normal(0, 0.3, (2, 2, 5, 3, 2)).astype(np.float32)  # [batch, replica, image, ...]
     confidence = draw.uniform(0.2, 1, (2, 2, 5, 3)).astype(np.float32)

@@ -68,10 +68,10 @@ class WithLabels(Augmentation):
         shown = tf.gather(self.labels.images, draws["row"])
         shown = tf.image.convert_image_dtype(shown, tf.float32)
         control, size = tps.control_grid(CONTROL_SIDE), (geometry.size,) * 2
-        warp = tps.Warp(control, draws["labelled_warp"], "shifted")
-        moved = annotated.moved_points(warp, tf.gather(self.labels.points, draws["row"]))
+        labelled_warp = tps.Warp(control, draws["labelled_warp"], "shifted")
+        moved = annotated.moved_points(labelled_warp, tf.gather(self.labels.points, draws["row"]))
         mirrored = draws["labelled_mirrored"]
-        places = self.mirror.images(tps.warp_grid(warp, size), mirrored)
+        places = self.mirror.images(tps.warp_grid(labelled_warp, size), mirrored)
         batch = {
             "images": images,
             "labelled": sampling.sample(

@@ -116,17 +116,11 @@ def run_of_labels(
     steps = steps or usual_steps(alone)
     if alone:
         logging.info(_ALONE, data, steps)
-    options = SemisupervisedOptions(
-        labels=data,
-        names=",".join(images.names),
-        num_labels=num_images,
-        labels_digest=images.digest,
-        draw_seed=seed,
-        agreement=0.0 if alone else SemisupervisedOptions.agreement,
-    )
+    options = _options_of(images, data, num_images, seed, alone)
     options, why = options.suited_to(images.points, images.names, rotation, flip_pairs)
     if why:
         logging.info("%s", why)
+    every = max(1, steps // 3)
     run = RunOptions(
         method="semisupervised",
         data=unlabelled or data,
@@ -138,12 +132,26 @@ def run_of_labels(
         batch_size=12,
         image_size=64,
         num_landmarks=len(images.names),
-        eval_every=max(1, steps // 3),
-        save_every=max(1, steps // 3),
+        eval_every=every,
+        save_every=every,
         seed=seed,
     )
     _warn_of_small_objects(images, run.geometry)
     return run, options
+
+
+def _options_of(
+    images: LabelledImages, data: str, num_images: int, seed: int, alone: bool
+) -> SemisupervisedOptions:
+    """What is learned from some annotated images, but for what suits their shapes; see `run_of_labels`."""
+    return SemisupervisedOptions(
+        labels=data,
+        names=",".join(images.names),
+        num_labels=num_images,
+        labels_digest=images.digest,
+        draw_seed=seed,
+        agreement=0.0 if alone else SemisupervisedOptions.agreement,
+    )
 
 
 def _folder_of(data: str) -> str:

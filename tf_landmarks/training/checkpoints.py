@@ -173,7 +173,11 @@ def latest_values(folder: str, best: bool = False) -> dict[str, np.ndarray]:
 
 
 def read_weights(path: str, model: Model) -> None:
-    """Puts the weights of one checkpoint into a model, without an optimizer."""
+    """Puts the weights of one checkpoint into a model, without an optimizer.
+
+    Raises:
+        UserError: If it is one of another model.
+    """
     folder, name = os.path.split(path)
     with run_directory.plain_path(folder) as plain:
         status = tf.train.Checkpoint(model=model).read(os.path.join(plain, name))
