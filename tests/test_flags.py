@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 from tf_landmarks import flags
 from tf_landmarks.augment import tps
 from tf_landmarks.methods import MODELS, ModelSpec
-from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.methods.imm_options import ImmOptions
 from tf_landmarks.options import RunOptions
 
 pytestmark = pytest.mark.core

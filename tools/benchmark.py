@@ -248,10 +248,10 @@ def measure_input(found: dict) -> dict:
 
     from tf_landmarks.data import sources
     from tf_landmarks.data.geometry import Geometry
-    from tf_landmarks.methods import imm
+    from tf_landmarks.methods.imm_options import ImmOptions
 
     geometry = Geometry(SIDE, crop_fraction=0.8)
-    pairing = imm.ImmOptions()
+    pairing = ImmOptions()
     with tempfile.TemporaryDirectory() as folder:
         faces = sources.SyntheticFaces(64, size=160)
         os.makedirs(os.path.join(folder, "images"))

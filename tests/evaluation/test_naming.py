@@ -24,7 +24,7 @@ from tf_landmarks.evaluation import (
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
 from tf_landmarks.methods import base, named
-from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.methods.imm_options import ImmOptions
 from tf_landmarks.methods.semisupervised import SemisupervisedOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import signatures

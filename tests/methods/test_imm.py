@@ -10,7 +10,9 @@ from tf_landmarks import flags
 from tf_landmarks.augment import frame_pairs, tps, warped_pairs
 from tf_landmarks.layers import pretrained, soft_argmax, weights
 from tf_landmarks.methods import base
-from tf_landmarks.methods.imm import Imm, ImmOptions, num_halvings
+from tf_landmarks.methods.imm import Imm
+from tf_landmarks.methods.imm_networks import num_halvings
+from tf_landmarks.methods.imm_options import ImmOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import checkpoints, models
 

@@ -13,7 +13,8 @@ from tests.conformance import cases
 from tf_landmarks import coordinates, methods
 from tf_landmarks.augment import tps
 from tf_landmarks.data.geometry import Geometry
-from tf_landmarks.methods.imm import Imm, ImmOptions
+from tf_landmarks.methods.imm import Imm
+from tf_landmarks.methods.imm_options import ImmOptions
 from tf_landmarks.metrics import advice, unsupervised
 
 pytestmark = pytest.mark.core

@@ -18,7 +18,7 @@ import tf_landmarks
 from tf_landmarks import artifacts, coordinates, flags, methods, run_directory
 from tf_landmarks.data import fingerprints, image_files, tfrecords
 from tf_landmarks.evaluation.calibrating import Calibration
-from tf_landmarks.methods.imm import ImmOptions
+from tf_landmarks.methods.imm_options import ImmOptions
 from tf_landmarks.metrics.calibration import Curve
 from tf_landmarks.options import RunOptions
 from tf_landmarks.serving import saved_model

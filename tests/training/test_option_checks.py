@@ -13,7 +13,8 @@ from PIL import Image
 from tests import commands
 from tf_landmarks import cli
 from tf_landmarks.data.unreadable import TooManyBadFilesError
-from tf_landmarks.methods.imm import Imm, ImmOptions
+from tf_landmarks.methods.imm import Imm
+from tf_landmarks.methods.imm_options import ImmOptions
 from tf_landmarks.options import RunOptions
 from tf_landmarks.training import models, strategy, trainer, untrained
 from tf_landmarks.training.run_data import RunData

@@ -19,9 +19,10 @@ from tf_landmarks.layers import (
     resnet,
     soft_argmax,
 )
-from tf_landmarks.methods import imm
+from tf_landmarks.methods import imm_networks
 from tf_landmarks.methods.base import ModelSpec
 from tf_landmarks.methods.c3_options import C3Options
+from tf_landmarks.methods.imm_options import ImmOptions
 
 #: Of ImageNet in [0, 1], R, G, B; what ResNets of PyTorch's files were trained with.
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -73,7 +74,7 @@ class Networks(tf.keras.layers.Layer):
         sync, width, halvings = (
             spec.sync_batch_norm,
             options.head_width,
-            imm.num_halvings(spec.image_size, options.grid),
+            imm_networks.num_halvings(spec.image_size, options.grid),
         )
         self.backbone = _backbone(options, halvings, sync)
         self.appearance_head, self.pose_head = (
@@ -82,7 +83,7 @@ class Networks(tf.keras.layers.Layer):
         self.landmark_conv = tf.keras.layers.Conv2D(
             spec.num_landmarks, 1, kernel_initializer=_normal()
         )
-        self.decoder = imm.Renderer(halvings, _decoder_options(options), sync)
+        self.decoder = imm_networks.Renderer(halvings, _decoder_options(options), sync)
         self.flow_side = _flow_side(spec.image_size, options)
         kernel = options.flow_kernel or (
             _SMALL_KERNEL if self.flow_side <= _COARSE else _LARGE_KERNEL
@@ -193,7 +194,7 @@ class Head(tf.keras.layers.Layer):
 
 def _backbone(options: C3Options, halvings: int, sync: bool) -> tf.keras.layers.Layer:
     if options.backbone == "small":
-        return imm.Body(halvings, imm.ImmOptions(width=options.width, weight_decay=0.0), sync)
+        return imm_networks.Body(halvings, ImmOptions(width=options.width, weight_decay=0.0), sync)
     if options.backbone == "resnet50_keras":
         return keras_resnet.KerasResNet50(options.dilated_levels, sync)
     norm = functools.partial(grouped_norm.GroupedBatchNormalization, synchronized=sync)
@@ -213,8 +214,8 @@ def _flow_side(image_size: int, options: C3Options) -> int:
     return -(-image_size * 2**kept // _STRIDES[options.flow_level])
 
 
-def _decoder_options(options: C3Options) -> imm.ImmOptions:
-    return imm.ImmOptions(
+def _decoder_options(options: C3Options) -> ImmOptions:
+    return ImmOptions(
         renderer_width=options.renderer_width,
         renderer_min_width=options.renderer_min_width,
         weight_decay=0.0,  # that of a stage is its player's

@@ -16,218 +16,18 @@ inputs, the renderer is better conditioned, and the losses multiply by 255 thems
 constants keep the published meaning.
 """
 
-import dataclasses
-import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_landmarks.augment import augmentation, frame_pairs, tps, warped_pairs
+from tf_landmarks.augment import augmentation, frame_pairs, warped_pairs
 from tf_landmarks.data import samplers
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import blocks, frozen_network, soft_argmax
+from tf_landmarks.layers import frozen_network, soft_argmax
 from tf_landmarks.losses import perceptual
-from tf_landmarks.methods import base, optimizers, schedules
-
-Loss = Literal["balanced", "l2", "l1"]
-Bottleneck = Literal["landmarks", "vector"]
-PairKind = Literal["composed", "independent", "frames", "warped_frames"]
-
-
-@dataclasses.dataclass(frozen=True)
-class ImmOptions(optimizers.OptimizerOptions):
-    """Options of IMM; the defaults are the released code's, but for what the head of this file names."""
-
-    width: int = base.option(
-        32, "channels of the first block of detector and encoder; each later block doubles them"
-    )
-    renderer_width: int = base.option(
-        256, "channels of the renderer's first block; each later one halves them"
-    )
-    renderer_min_width: int = base.option(32, "channels below which the renderer does not go")
-    grid: int = base.option(
-        16, "cells along a side of the heatmaps; the image is a power of two times it"
-    )
-    bottleneck: Bottleneck = base.option(
-        "landmarks",
-        "what crosses from target to output: landmarks; or, for the paper's ablation, a vector of 2K "
-        "numbers between fully connected layers",
-    )
-    softargmax: soft_argmax.SoftArgmax = base.option("mean", "how heatmaps become points")
-    blob: soft_argmax.MapShape = base.option(
-        "gaussian_without_half", "shape of the blob at each landmark"
-    )
-    blob_std: float = base.option(0.1, "width of the blob; the image is 2 units high")
-    output_affine: bool = base.option(
-        False, "add mid-grey to the renderer's output; saves about 1000 steps"
-    )
-    loss: Loss = base.option(
-        "l2", "balanced (levels of the loss network by running means), or l2 or l1 of pixels"
-    )
-    loss_network: str = base.option(
-        "",
-        "weights of the network whose features the balanced loss compares beside pixels: VGG-16 or "
-        "VGG-19 (.h5, .npz), SqueezeNet (.h5), or what --method=colorization wrote; imagenet: "
-        "the VGG-19 that Keras downloads",
-    )
-    loss_start: perceptual.Start = base.option(
-        "published",
-        "where the running means of the balanced loss start; first_batch saves 1000 steps",
-    )
-    loss_zoom: int = base.option(
-        1, "how many times images are enlarged before the loss network sees them"
-    )
-    loss_stop_gradient: bool = base.option(
-        False, "no gradient through the running means of the balanced loss"
-    )
-    adversarial: float = base.option(
-        0.0,
-        "weight of a patch discriminator's verdict beside the loss of pixels, for the paper's ablation; "
-        "0: no discriminator",
-    )
-    legacy_resize: bool = base.option(
-        False, "resize as TensorFlow 1 did: upsampling in the renderer, masks in the loss"
-    )
-    weight_decay: float = base.option(1e-5, "c of c * 1/2 |W|^2 on convolution kernels")
-    schedule: schedules.Schedule = base.option("staircase", "how the learning rate falls")
-    clip: optimizers.Clip = base.option(
-        "variable", "what is clipped to norm 1: each variable's gradient, or all together"
-    )
-    pairing: PairKind = base.option(
-        "composed",
-        "source = warp of the target; independent warps; frames of a video as they are; or warped_frames, "
-        "each warped by itself",
-    )
-    border: warped_pairs.Border = base.option(
-        "zeros_mask", "black border with a mask, or a margin in which the image continues"
-    )
-    target_warp: tps.WarpStrength = base.option(
-        tps.WarpStrength(0.0, 0.0, 0.1, 0.001, 0.005), "warp of the target"
-    )
-    source_warp: tps.WarpStrength = base.option(
-        tps.WarpStrength(5.0, 0.1, 0.1, 0.001, 0.01), "warp of the source"
-    )
-    mirror: bool = base.option(True, "mirror frame pairs with probability 1/2")
-
-
-class Body(tf.keras.layers.Layer):
-    """The convolutional body of detector and encoder: S x S image to grid x grid features.
-
-    A 7x7 and a 3x3 block at full size, then per halving a stride-2 and a stride-1 block, channels
-    doubling: 32 to 256 for 128 px.
-    """
-
-    def __init__(self, halvings: int, options: ImmOptions, sync: bool, **kwargs):
-        super().__init__(**kwargs)
-        self.blocks = []
-        for level in range(halvings + 1):
-            filters = options.width * 2**level
-            first = (7, 1) if level == 0 else (3, 2)
-            for kernel, stride in (first, (3, 1)):
-                block = blocks.ConvBlock(filters, kernel, stride, options.weight_decay, sync)
-                self.blocks.append(block)
-
-    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        features = images
-        for block in self.blocks:
-            features = block(features, training=training)
-        return features  # [B, grid, grid, width * 2^halvings]
-
-
-class Renderer(tf.keras.layers.Layer):
-    """The generator: grid x grid features and blobs to an S x S image."""
-
-    def __init__(self, halvings: int, options: ImmOptions, sync: bool, **kwargs):
-        super().__init__(**kwargs)
-        self.levels = []
-        for level in range(halvings + 1):
-            filters = max(options.renderer_min_width, options.renderer_width // 2**level)
-            count = 1 if level == halvings else 2
-            self.levels.append(
-                [blocks.ConvBlock(filters, 3, 1, options.weight_decay, sync) for _ in range(count)]
-            )
-        self.output_conv = blocks.conv(3, 3, weight_decay=options.weight_decay)
-        self._half_pixel_centers = not options.legacy_resize
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        features = inputs
-        for level, layers in enumerate(self.levels):
-            if level > 0:
-                features = blocks.upsample_2x(features, self._half_pixel_centers)
-            for block in layers:
-                features = block(features, training=training)
-        return tf.cast(self.output_conv(features), tf.float32)  # [B, S, S, 3]
-
-
-class LandmarkBottleneck(tf.keras.layers.Layer):
-    """What crosses from target to output: K landmarks, each redrawn as a blob."""
-
-    def __init__(self, num_landmarks: int, options: ImmOptions, **kwargs):
-        super().__init__(**kwargs)
-        self.head = blocks.conv(num_landmarks, 1, weight_decay=options.weight_decay)
-        self._options = options
-
-    def points(self, features: tf.Tensor) -> soft_argmax.Detection:
-        """Reads landmarks off `features [B, grid, grid, C]`."""
-        return soft_argmax.soft_argmax(self.head(features), self._options.softargmax)
-
-    def maps(self, points: tf.Tensor) -> tf.Tensor:
-        """Makes `[B, grid, grid, K]` blobs of `points [B, K, 2]`."""
-        return _blobs(points, self._options)
-
-
-class VectorBottleneck(tf.keras.layers.Layer):
-    """The ablation's bottleneck: K pairs of numbers in [-1, 1] that need not be places.
-
-    The paper gives the number of numbers (10, 20, 60) and no more; that they are bounded by tanh, and
-    drawn as maps of the same size as blobs by one linear layer, is ours.
-    """
-
-    def __init__(self, num_landmarks: int, options: ImmOptions, **kwargs):
-        super().__init__(**kwargs)
-        self._options = options
-        self._shape = (options.grid, options.grid, num_landmarks)
-        self.encode = tf.keras.layers.Dense(2 * num_landmarks, dtype=tf.float32)
-        self.decode = tf.keras.layers.Dense(math.prod(self._shape), dtype=tf.float32)
-
-    def points(self, features: tf.Tensor) -> soft_argmax.Detection:
-        """Encodes `features [B, grid, grid, C]`; blobs stand in for maps, of which there are none."""
-        flat = tf.reshape(features, [-1, math.prod(features.shape[1:])])
-        points = tf.reshape(tf.tanh(self.encode(flat)), [-1, self._shape[2], 2])
-        blobs = _blobs(points, self._options)
-        total = tf.reduce_sum(blobs, axis=(1, 2), keepdims=True)
-        return soft_argmax.Detection(points, tf.math.divide_no_nan(blobs, total), blobs)
-
-    def maps(self, points: tf.Tensor) -> tf.Tensor:
-        """Makes `[B, grid, grid, K]` maps of `points [B, K, 2]`."""
-        flat = tf.reshape(points, [-1, 2 * self._shape[2]])
-        return tf.reshape(self.decode(flat), [-1, *self._shape])
-
-
-_BOTTLENECKS = {"landmarks": LandmarkBottleneck, "vector": VectorBottleneck}
-
-
-def _blobs(points: tf.Tensor, options: ImmOptions) -> tf.Tensor:
-    size = (options.grid, options.grid)
-    return soft_argmax.gaussian_maps(points, size, options.blob_std, options.blob)
-
-
-class Discriminator(tf.keras.layers.Layer):
-    """Tells real images from rebuilt ones, patch by patch; the paper does not describe its own."""
-
-    def __init__(self, width: int, **kwargs):
-        super().__init__(**kwargs)
-        self.convs = [
-            tf.keras.layers.Conv2D(width * 2**level, 4, 2, padding="same") for level in range(3)
-        ]
-        self.verdict = tf.keras.layers.Conv2D(1, 3, padding="same")
-
-    def call(self, images: tf.Tensor) -> tf.Tensor:
-        features = 2.0 * images - 1.0
-        for conv in self.convs:
-            features = tf.nn.leaky_relu(conv(features), 0.2)
-        return tf.cast(self.verdict(features), tf.float32)  # [B, S/8, S/8, 1]: 1 real, 0 rebuilt
+from tf_landmarks.methods import base, imm_networks, optimizers
+from tf_landmarks.methods.imm_options import ImmOptions
 
 
 class Imm(base.LandmarkModel):
@@ -256,15 +56,18 @@ class Imm(base.LandmarkModel):
     def __init__(self, spec: base.ModelSpec, options: ImmOptions, frozen=None, **kwargs):
         super().__init__(spec, options, frozen, **kwargs)
         self.loss_network = (frozen or {}).get("loss_network")
-        halvings, sync = num_halvings(spec.image_size, options.grid), spec.sync_batch_norm
-        self.detector = Body(halvings, options, sync, name="detector")
-        self.bottleneck = _BOTTLENECKS[options.bottleneck](
+        halvings, sync = (
+            imm_networks.num_halvings(spec.image_size, options.grid),
+            spec.sync_batch_norm,
+        )
+        self.detector = imm_networks.Body(halvings, options, sync, name="detector")
+        self.bottleneck = imm_networks.BOTTLENECKS[options.bottleneck](
             spec.num_landmarks, options, name="bottleneck"
         )
-        self.encoder = Body(halvings, options, sync, name="encoder")
-        self.renderer = Renderer(halvings, options, sync, name="renderer")
+        self.encoder = imm_networks.Body(halvings, options, sync, name="encoder")
+        self.renderer = imm_networks.Renderer(halvings, options, sync, name="renderer")
         if options.adversarial:
-            self.discriminator = Discriminator(2 * options.width, name="discriminator")
+            self.discriminator = imm_networks.Discriminator(2 * options.width, name="discriminator")
 
     @classmethod
     def check(cls, spec: base.ModelSpec, options: ImmOptions) -> None:
@@ -393,8 +196,3 @@ class Imm(base.LandmarkModel):
         return warped_pairs.WarpedPair(
             options.target_warp, options.source_warp, composed, options.border, sampler
         )
-
-
-def num_halvings(image_size: int, grid: int) -> int:
-    """How often an image must be halved to reach the grid."""
-    return int(math.log2(image_size // grid))
