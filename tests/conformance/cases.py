@@ -92,7 +92,20 @@ class Case:
 
 CASES = [
     Case("imm", _IMM, watched="m_input", scale=1.0),
-    Case("imm", {**_IMM, "loss": "balanced", "pairing": "frames"}, watched="m_input", scale=1.0),
+    Case(
+        "imm",
+        # What is drawn is smaller than what a U-Net sees.
+        {
+            **_IMM,
+            "loss": "balanced",
+            "pairing": "frames",
+            "detector": "unet",
+            "drawn_size": 16,
+            "grid": 8,
+        },
+        watched="m_input",
+        scale=1.0,
+    ),
     Case(
         "imm",
         {**_IMM, "loss": "l1", "bottleneck": "vector", "adversarial": 0.01},

@@ -52,8 +52,10 @@ def test_networks_have_the_weights_of_the_specification(architecture, num_landma
 
 
 @pytest.mark.parametrize(("size", "grid"), [(80, 40), (94, 47), (45, 22)])
-@pytest.mark.parametrize("architecture", ["plain", "dilated"])
+@pytest.mark.parametrize("architecture", ["plain", "dilated", "unet"])
 def test_maps_have_half_the_side_of_the_image(size, grid, architecture):
+    if architecture == "unet":
+        size, grid = 8 * (size // 8), 4 * (size // 8)
     model = make_model(size, architecture=architecture)
     found = model.represent(tf.zeros([1, size, size, 3]))
     assert found.heatmaps.shape == (1, grid, grid, 4) and model.grid == grid
@@ -81,6 +83,31 @@ def test_its_trunk_makes_its_features_and_other_methods_have_none():
         if index == 0:
             values = tf.nn.max_pool2d(values, 2, 2, "VALID")
     np.testing.assert_allclose(model.features(images), values, atol=1e-6)
+
+
+def test_a_unet_scores_centred_images_and_decays_as_the_others_do():
+    model, images = make_model(architecture="unet", weight_decay=2e-3), noise()[:, 0]
+    values = model.trunk[0](images - 0.5)
+    np.testing.assert_allclose(model.features(images), values, atol=1e-6)
+    np.testing.assert_allclose(model.represent(images).score_maps, model.head(values), atol=1e-5)
+    kernels = [v for v in model.trainable_variables if "kernel" in v.name]
+    assert len(kernels) == len(model.losses)
+    expected = 2e-3 * 0.5 * sum(np.sum(kernel.numpy() ** 2) for kernel in kernels)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_maps_of_a_unet_start_unlike_each_other():
+    # Behind its few channels, weights as small as the plain network's make all maps flat, and many points never part.
+    model = make_model(64, 20, architecture="unet")
+    scores = model.represent(noise(64, 8)[:, 0], training=True).score_maps
+    assert float(tf.math.reduce_std(scores)) > 0.3
+
+
+def test_a_unet_takes_images_that_halve():
+    with pytest.raises(
+        ValueError, match=r"--image_size=46: --fse_architecture=unet takes multiples of 8"
+    ):
+        Fse.check(base.ModelSpec(46, 3), FseOptions(architecture="unet"))
 
 
 def test_defaults_are_the_papers_for_faces():

@@ -21,12 +21,12 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SMALL = {"width": 4, "renderer_width": 16, "renderer_min_width": 4}
 
 
-def small(**options) -> Imm:
-    """A built model at 32 px with 3 landmarks whose networks do something."""
+def small(size: int = 32, **options) -> Imm:
+    """A built model, at 32 px with 3 landmarks whose networks do something."""
     tf.keras.utils.set_random_seed(0)
     path = options.get("loss_network", "")
     frozen = {"loss_network": pretrained.load(path)} if path else {}
-    model = Imm(base.ModelSpec(32, 3), ImmOptions(**{**SMALL, **options}), frozen)
+    model = Imm(base.ModelSpec(size, 3), ImmOptions(**{**SMALL, **options}), frozen)
     model.build_variables()
     for variable in model.trainable_variables:
         if "kernel" in variable.name:
@@ -34,10 +34,10 @@ def small(**options) -> Imm:
     return model
 
 
-def batch(size: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
+def batch(size: int = 2, seed: int = 0, side: int = 32) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    images = rng.uniform(size=(2, size, 32, 32, 3)).astype(np.float32)
-    mask = rng.uniform(size=(size, 32, 32, 1)).astype(np.float32)
+    images = rng.uniform(size=(2, size, side, side, 3)).astype(np.float32)
+    mask = rng.uniform(size=(size, side, side, 1)).astype(np.float32)
     return {"source": images[0], "target": images[1], "mask": mask}
 
 
@@ -154,6 +154,42 @@ def test_a_size_that_does_not_fit_names_the_flags_and_the_sizes_that_do(size, gr
     words = f"--image_size={size} does not fit --imm_grid={grid} cells; IMM then takes {allowed}"
     with pytest.raises(ValueError, match=words):
         Imm(base.ModelSpec(size, 10), ImmOptions(grid=grid))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("size", "options", "words"),
+    [
+        (64, {"drawn_size": 24}, "--imm_drawn_size=24 does not divide --image_size=64"),
+        (96, {"drawn_size": 32}, "--image_size=96 does not fit --imm_grid=16 cells"),
+        (64, {"drawn_size": 16}, "--imm_drawn_size=16 does not fit --imm_grid=16 cells"),
+        (68, {"detector": "unet"}, "--image_size=68: --imm_detector=unet takes multiples of 8"),
+        (48, {"detector": "unet"}, "--image_size=48 does not fit --imm_grid=16 cells"),
+    ],
+)
+def test_sizes_of_a_unet_and_of_what_is_drawn_are_checked(size, options, words):
+    with pytest.raises(ValueError, match=words):
+        Imm.check(base.ModelSpec(size, 3), ImmOptions(**options))
+    Imm.check(base.ModelSpec(96, 3), ImmOptions(detector="unet", drawn_size=32))
+
+
+@pytest.mark.core
+def test_a_unet_finds_landmarks_on_half_the_pixels_and_what_is_drawn_is_smaller():
+    model, pair = small(64, detector="unet", drawn_size=32), batch(side=64)
+    found = model.represent(pair["target"])
+    assert found.heatmaps.shape == (2, 32, 32, 3)
+    logits = model.bottleneck.head(model.detector.levels(pair["target"] - 0.5)[0])
+    np.testing.assert_allclose(found.score_maps, logits, rtol=1e-4, atol=1e-4)
+    halves = {k: np.mean(v.reshape(2, 32, 2, 32, 2, -1), axis=(2, 4)) for k, v in pair.items()}
+    output = model._generate(model.encoder(halves["source"]), found.points, False)
+    assert output.shape == (2, 32, 32, 3)
+    terms = model.compute_losses(pair, training=False).terms
+    squared = halves["mask"] * (255.0 * (halves["target"] - output)) ** 2
+    assert float(terms["m_input"]) == pytest.approx(np.mean(squared), rel=1e-4)
+    rendered = model.render(pair["source"], found.points)
+    enlarged = tf.image.resize(output, [64, 64])
+    np.testing.assert_allclose(rendered, np.clip(enlarged, 0, 1), atol=1e-5)
+    assert all(part.shape == (2, 64, 64, 3) for part in model.render_parts(pair["source"]))
 
 
 @pytest.mark.core

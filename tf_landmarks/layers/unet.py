@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import blocks
 
+WIDTHS = (16, 32, 64, 64)
+#: What the sides of the images are multiples of that a network of these widths takes.
+MULTIPLE = 2 ** (len(WIDTHS) - 1)
 Guests = Mapping[int, tf.Tensor]
 
 
@@ -21,18 +25,21 @@ class UNet(tf.keras.layers.Layer):
         momentum: Of the statistics' moving averages.
         guests: The pairs, by number from 0, to whose features those of another network are added, through a 1x1
             convolution each.
+        weight_decay: Coefficient of `1/2 |W|^2` on the kernels.
     """
 
     def __init__(
         self,
-        widths: Sequence[int] = (16, 32, 64, 64),
+        widths: Sequence[int] = WIDTHS,
         sync_batch_norm: bool = False,
         momentum: float = 0.99,
         guests: Sequence[int] = (),
+        weight_decay: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         common = {
+            "weight_decay": weight_decay,
             "initializer": tf.keras.initializers.HeNormal,
             "sync_batch_norm": sync_batch_norm,
             "momentum": momentum,
@@ -79,6 +86,20 @@ class UNet(tf.keras.layers.Layer):
         return found
 
 
+def check_size(image_size: int, flag: str) -> None:
+    """Checks that images can be halved as often as a U-Net of `WIDTHS` does it.
+
+    Args:
+        image_size: Their side, pixels.
+        flag: What chose the network, `--method=value`.
+
+    Raises:
+        UserError: Naming both flags.
+    """
+    if image_size % MULTIPLE:
+        raise UserError(f"--image_size={image_size}: {flag} takes multiples of {MULTIPLE}")
+
+
 class HeatmapUNet(tf.keras.layers.Layer):
     """A U-Net of about 250 000 parameters whose last convolution scores the places of each landmark.
 
@@ -92,7 +113,7 @@ class HeatmapUNet(tf.keras.layers.Layer):
     def __init__(
         self,
         num_points: int,
-        widths: Sequence[int] = (16, 32, 64, 64),
+        widths: Sequence[int] = WIDTHS,
         sync_batch_norm: bool = False,
         guests: Sequence[int] = (),
         **kwargs,

@@ -29,7 +29,7 @@ Network = Literal["hourglass", "smallnet", "unet"]
 _STRIDE = 2  # pixels a cell, of each network
 _PUBLISHED = {"hourglass": dve_networks.DescriptorHourglass, "smallnet": dve_networks.SmallNet}
 #: Sides that each network takes are multiples of this.
-_MULTIPLE: Mapping[Network, int] = {"hourglass": 32, "smallnet": 2, "unet": 8}
+_MULTIPLE: Mapping[Network, int] = {"hourglass": 32, "smallnet": 2, "unet": unet.MULTIPLE}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ import tensorflow as tf
 from tf_landmarks.augment import augmentation, frame_pairs, warped_pairs
 from tf_landmarks.data import samplers
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import frozen_network, soft_argmax
+from tf_landmarks.layers import blocks, frozen_network, soft_argmax, unet
 from tf_landmarks.losses import perceptual
 from tf_landmarks.methods import base, imm_networks, optimizers
 from tf_landmarks.methods.imm_options import ImmOptions
@@ -56,11 +56,15 @@ class Imm(base.LandmarkModel):
     def __init__(self, spec: base.ModelSpec, options: ImmOptions, frozen=None, **kwargs):
         super().__init__(spec, options, frozen, **kwargs)
         self.loss_network = (frozen or {}).get("loss_network")
-        halvings, sync = (
-            imm_networks.num_halvings(spec.image_size, options.grid),
-            spec.sync_batch_norm,
-        )
-        self.detector = imm_networks.Body(halvings, options, sync, name="detector")
+        sync, self._drawn_size = spec.sync_batch_norm, options.drawn_size or spec.image_size
+        if options.detector == "unet":
+            self.detector = imm_networks.CentredUNet(
+                weight_decay=options.weight_decay, sync_batch_norm=sync, name="detector"
+            )
+        else:
+            seen = imm_networks.num_halvings(spec.image_size, options.grid)
+            self.detector = imm_networks.Body(seen, options, sync, name="detector")
+        halvings = imm_networks.num_halvings(self._drawn_size, options.grid)
         self.bottleneck = imm_networks.BOTTLENECKS[options.bottleneck](
             spec.num_landmarks, options, name="bottleneck"
         )
@@ -71,13 +75,15 @@ class Imm(base.LandmarkModel):
 
     @classmethod
     def check(cls, spec: base.ModelSpec, options: ImmOptions) -> None:
-        """IMM takes its grid times a power of two: 32, 64, 128 or 256 px with 16 cells."""
-        sizes = [options.grid * 2**n for n in range(1, 5)]
-        if spec.image_size not in sizes:
-            raise UserError(
-                f"--image_size={spec.image_size} does not fit --imm_grid={options.grid} cells; "
-                f"IMM then takes {', '.join(map(str, sizes))}"
-            )
+        """IMM takes its grid times a power of two: 32, 64, 128 or 256 px with 16 cells; a U-Net sees any multiple of 8."""
+        size, drawn = spec.image_size, options.drawn_size
+        if drawn and size % drawn:
+            raise UserError(f"--imm_drawn_size={drawn} does not divide --image_size={size}")
+        if options.detector == "unet":
+            unet.check_size(size, "--imm_detector=unet")
+        else:
+            _check_fits_grid("image_size", size, options.grid)
+        _check_fits_grid("imm_drawn_size" if drawn else "image_size", drawn or size, options.grid)
 
     @property
     def stages(self) -> list[base.Stage]:
@@ -99,7 +105,7 @@ class Imm(base.LandmarkModel):
     def build_variables(self, for_training: bool = True) -> None:
         """See the base class."""
         if for_training and self.options.loss == "balanced":
-            network, size = self.loss_network, self.options.loss_zoom * self.spec.image_size
+            network, size = self.loss_network, self.options.loss_zoom * self._drawn_size
             levels = ("input", *(network.levels(size) if network else ()))
             self.balance = perceptual.RunningBalance(
                 levels, self.options.loss_stop_gradient, self.options.loss_start
@@ -109,6 +115,7 @@ class Imm(base.LandmarkModel):
     def compute_losses(self, batch: dict[str, tf.Tensor], training: bool) -> base.Losses:
         """Rebuilds the target; terms: `m_<level>` (masked mean squared errors), `mse` of pixels."""
         landmarks = self._detect(batch["target"], training).landmarks
+        batch = {name: self._shrink(batch[name]) for name in ("target", "source", "mask")}
         features = self.encoder(batch["source"], training=training)
         output = self._generate(features, landmarks, training)
         total, terms, progress = self._reconstruction(batch, output, training)
@@ -165,15 +172,24 @@ class Imm(base.LandmarkModel):
 
     def render(self, images: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """See the base class."""
-        output = self._generate(self.encoder(images, training=False), landmarks, training=False)
-        return tf.clip_by_value(output, 0.0, 1.0)
+        look = self.encoder(self._shrink(images), training=False)
+        return self._finished(self._generate(look, landmarks, training=False))
 
     def render_parts(self, images: tf.Tensor) -> base.Parts:
         """See the base class."""
-        look = self.encoder(images, training=False)
+        look = self.encoder(self._shrink(images), training=False)
         maps = self.bottleneck.maps(self.represent(images).points)
         inputs = ((look, tf.zeros_like(maps)), (tf.zeros_like(look), maps))
-        return base.Parts(*(tf.clip_by_value(self._draw(*i, False), 0.0, 1.0) for i in inputs))
+        return base.Parts(*(self._finished(self._draw(*i, training=False)) for i in inputs))
+
+    def _shrink(self, images: tf.Tensor) -> tf.Tensor:
+        """Images as encoder and renderer have them: means over blocks of pixels."""
+        times = self.spec.image_size // self._drawn_size
+        return tf.nn.avg_pool2d(images, times, times, "VALID") if times > 1 else images
+
+    def _finished(self, drawn: tf.Tensor) -> tf.Tensor:
+        """What was drawn as an image of the model's size, in [0, 1]."""
+        return tf.clip_by_value(blocks.resize(drawn, (self.spec.image_size,) * 2), 0.0, 1.0)
 
     def _detect(self, images: tf.Tensor, training: bool) -> soft_argmax.Detection:
         return self.bottleneck.points(self.detector(images, training=training))
@@ -195,4 +211,13 @@ class Imm(base.LandmarkModel):
         sampler = samplers.FramePairs() if frames else samplers.SingleImages()
         return warped_pairs.WarpedPair(
             options.target_warp, options.source_warp, composed, options.border, sampler
+        )
+
+
+def _check_fits_grid(flag: str, side: int, grid: int) -> None:
+    sizes = [grid * 2**n for n in range(1, 5)]
+    if side not in sizes:
+        raise UserError(
+            f"--{flag}={side} does not fit --imm_grid={grid} cells; IMM then takes "
+            f"{', '.join(map(str, sizes))}"
         )

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from tf_landmarks.layers import blocks, soft_argmax
+from tf_landmarks.layers import blocks, soft_argmax, unet
 from tf_landmarks.methods.imm_options import ImmOptions
 
 
@@ -57,12 +57,24 @@ class Renderer(tf.keras.layers.Layer):
         return tf.cast(self.output_conv(features), tf.float32)  # [B, S, S, 3]
 
 
+class CentredUNet(unet.UNet):
+    """A U-Net of images in [0, 1]."""
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return super().call(inputs - 0.5, training=training)
+
+
 class LandmarkBottleneck(tf.keras.layers.Layer):
     """What crosses from target to output: K landmarks, each redrawn as a blob."""
 
     def __init__(self, num_landmarks: int, options: ImmOptions, **kwargs):
         super().__init__(**kwargs)
-        self.head = blocks.conv(num_landmarks, 1, weight_decay=options.weight_decay)
+        # Behind a U-Net's few channels, weights of 0.01 leave all maps alike, and many points never part.
+        initializer = {"initializer": tf.keras.initializers.GlorotNormal}
+        self.head = blocks.conv(
+            num_landmarks, 1, weight_decay=options.weight_decay,
+            **(initializer if options.detector == "unet" else {}),
+        )  # fmt: skip
         self._options = options
 
     def points(self, features: tf.Tensor) -> soft_argmax.Detection:

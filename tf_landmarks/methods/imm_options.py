@@ -27,6 +27,15 @@ class ImmOptions(optimizers.OptimizerOptions):
     grid: int = base.option(
         16, "cells along a side of the heatmaps; the image is a power of two times it"
     )
+    detector: Literal["body", "unet"] = base.option(
+        "body",
+        "network that finds landmarks: body, as published, with an answer for each cell of the grid; unet: not published, with one "
+        "for every second pixel of the image",
+    )
+    drawn_size: int = base.option(
+        0,
+        "side to which images are shrunk for encoder, renderer and loss, pixels; 0: none, all see what the detector sees",
+    )
     bottleneck: Bottleneck = base.option(
         "landmarks",
         "what crosses from target to output: landmarks; or, for the paper's ablation, a vector of 2K "

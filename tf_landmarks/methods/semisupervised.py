@@ -217,10 +217,7 @@ class Semisupervised(base.LandmarkModel):
             raise UserError(
                 "--semisupervised_guide teaches on unlabelled images, and --semisupervised_agreement=0 takes none: leave one out"
             )
-        if spec.image_size % 2**_HALVINGS:
-            raise UserError(
-                f"--image_size={spec.image_size}: --method=semisupervised takes multiples of {2**_HALVINGS}"
-            )
+        unet.check_size(spec.image_size, "--method=semisupervised")
 
     @property
     def names(self) -> tuple[str, ...]:
