@@ -40,8 +40,9 @@ _PCK_NORMALIZER = flags.DEFINE_string(
 _PROTOCOL = flags.DEFINE_string(
     "protocol",
     "auto",
-    "form of the regressor: linear, or a paper's: imm, ...; auto: none where the model's landmarks have the annotations' "
-    "names (see tf_landmarks.fit), else linear",
+    "form of the regressor: linear; barycentric, weighted means of points, for few labels; nearer, the better one of the two on labelled "
+    "images left out; or a paper's: imm, ...; auto: none where the model's landmarks have the annotations' names (see tf_landmarks.fit), "
+    "else linear",
 )
 _BIAS = flags.DEFINE_bool(
     "bias", None, "whether the regressor has an intercept; default: the protocol's"

@@ -21,7 +21,11 @@ _DATA = flags.DEFINE_string(
     "data", None, "a folder with train/ and test/ and annotations", required=True
 )
 _NORMALIZER = flags.DEFINE_string("normalizer", "edge", "as for tools/evaluate.py")
-_PROTOCOL = flags.DEFINE_string("protocol", "linear", "as for tools/evaluate.py")
+_PROTOCOL = flags.DEFINE_string(
+    "protocol",
+    "nearer",
+    "as for tools/evaluate.py; nearer: weighted means of points, or a linear map",
+)
 _COUNTS = flags.DEFINE_list("counts", ["1", "5", "10", "20", "100", "all"], "numbers of labels")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "draws of each number of labels", lower_bound=1)
 _HEAD = flags.DEFINE_enum(

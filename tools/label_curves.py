@@ -145,7 +145,7 @@ def _measure(cells, one, runs: dict[str, str], counts: list[int | str], seed: in
 
     train, test = labelled.read_splits(os.path.join(_DATA.value, one.name), "test")
     total = int(np.count_nonzero(landmark_errors.labelled_images(train.points)))
-    protocol, geometry = protocols.resolve("linear"), Geometry(UNet.size)
+    protocol, geometry = protocols.resolve("nearer"), Geometry(UNet.size)
     yardstick = make_yardstick(geometry, test, one.normalizer, protocol)
 
     def keep(name: str, repeats: int, measure) -> None:

@@ -232,15 +232,14 @@ def fit_heads(
     found = (model.predict(images.images), model.predict_untrained(images.images))
     points = images.to_network(model.geometry, images.points)
     size, count = model.geometry.size, model.num_landmarks
+    examples = [
+        Examples(images.to_network(model.geometry, each.landmarks), points, size) for each in found
+    ]
+    protocol, reason = protocol.choose(examples[0], seed)
+    if reason:
+        logging.info("--protocol=nearer is %s: %s", protocol.name, reason)
     return tuple(
-        fit.linear_head(
-            protocol.fit(
-                Examples(images.to_network(model.geometry, each.landmarks), points, size), seed
-            ),
-            images.names,
-            count,
-        )
-        for each in found
+        fit.linear_head(protocol.fit(each, seed), images.names, count) for each in examples
     )
 
 

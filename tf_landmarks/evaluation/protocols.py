@@ -1,6 +1,6 @@
-"""How each paper maps discovered landmarks to annotated points, by name.
+"""How each paper maps discovered landmarks to annotated points, by name, and how we do.
 
-All of them fit a linear map; they differ in the bias (intercept), the ridge, the origin of the coordinates,
+All of the papers fit a linear map; they differ in the bias (intercept), the ridge, the origin of the coordinates,
 and in how the map is fitted. Without a bias the origin matters: x W = 0 wherever x = 0, so the origin itself
 is predicted as the origin. Counted from the top-left corner, a landmark that never moves has the constant
 coordinates of a bias and acts as one. Counted from the centre, coordinates average near zero, nothing can
@@ -19,7 +19,7 @@ import numpy as np
 
 from tf_landmarks.data import skeletons
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import flip_ambiguity, regression
+from tf_landmarks.evaluation import barycentric, flip_ambiguity, regression
 from tf_landmarks.metrics import landmark_errors
 
 ORIGINS = ("centre", "top_left")
@@ -135,6 +135,10 @@ class Protocol:
             few: A point may be without any label; it is predicted as NaN.
         """
         raise NotImplementedError
+
+    def choose(self, examples: Examples, seed: int = 0) -> tuple["Protocol", str]:
+        """The protocol that fits these labelled images, and why, in words; itself, and none, but of one that chooses."""
+        return self, ""
 
     def confidences(self, found: np.ndarray) -> np.ndarray | None:
         """Returns how sure the model is of each annotated point; None where a map mixes its landmarks.
@@ -265,6 +269,63 @@ class LinearProtocol(Protocol):
         return FlipAmbiguousProtocol(**fields, words=words, pairs=pairs)
 
 
+class BarycentricProtocol(Protocol):
+    """Each point is a weighted mean of the landmarks, in any coordinates; see barycentric.py. `ridge` is the penalty's strength."""
+
+    fitted = "weights that sum to 1"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.bias:
+            raise UserError(f"bias={self.bias}: protocol {self.name} has none; leave it out")
+
+    def fit(self, examples: Examples, seed: int = 0, few: bool = False) -> Regressor:
+        landmarks = self.to_coordinates(examples.landmarks, examples.size)
+        points = self.to_coordinates(examples.points, examples.size)
+        return Regressor(
+            self, examples.size, barycentric.fit(landmarks, points, self.ridge, allow_missing=few)
+        )
+
+
+class NearerProtocol(Protocol):
+    """Of weighted means and a linear map, the one with less error on labelled images left out; of few, weighted means."""
+
+    fitted = "the nearer of two"
+
+    #: The labelled images below which nothing is asked: a linear map wants more.
+    least_to_choose: ClassVar[int] = 10
+
+    def with_flip_pairs(self, words: str, names: Sequence[str]) -> Protocol:
+        # A linear map alone knows of sides.
+        return PROTOCOLS["linear"].with_flip_pairs(words, names) if words else self
+
+    def fit(self, examples: Examples, seed: int = 0, few: bool = False) -> Regressor:
+        return self.choose(examples, seed)[0].fit(examples, seed, few)
+
+    def choose(self, examples: Examples, seed: int = 0) -> tuple[Protocol, str]:
+        both = [PROTOCOLS[name] for name in ("barycentric", "linear")]
+        count = int(np.count_nonzero(landmark_errors.labelled_images(examples.points)))
+        if count < self.least_to_choose:
+            return both[0], f"{count} labelled images are too few to choose by"
+        rows, errors = np.arange(len(examples.points)), {each.name: [] for each in both}
+        for block in np.array_split(rows, regression.NUM_BLOCKS):
+            others, left_out = (
+                examples.select(np.setdiff1d(rows, block)),
+                examples.select(block),
+            )
+            for each in both:
+                found = each.fit(others, seed, few=True).predict(left_out.landmarks)
+                distances = np.linalg.norm(found - left_out.points, axis=-1)
+                errors[each.name].append(distances.ravel())
+        means = {
+            name: 100 * float(np.nanmean(np.concatenate(each))) / examples.size
+            for name, each in errors.items()
+        }
+        words = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
+        chosen = PROTOCOLS[min(means, key=means.get)]
+        return chosen, f"error on labelled images left out, % of the side: {words}"
+
+
 class GradientProtocol(Protocol):
     """A map by gradient with weight decay, over images warped at random (FSE)."""
 
@@ -322,6 +383,24 @@ class FlipAmbiguousProtocol(LinearProtocol):
 
 
 _ALL = (
+    NearerProtocol(
+        name="nearer",
+        bias=False,
+        ridge="auto",
+        origin="centre",
+        extent=None,
+        description="barycentric or linear, the one with less error on labelled images left out; below 10, barycentric",
+        source="this project",
+    ),
+    BarycentricProtocol(
+        name="barycentric",
+        bias=False,
+        ridge="auto",
+        origin="centre",
+        extent=None,
+        description="each point a weighted mean of the landmarks, near ones first: one labelled image is enough",
+        source="this project",
+    ),
     LinearProtocol(
         name="linear",
         bias=True,

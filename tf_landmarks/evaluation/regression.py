@@ -65,9 +65,9 @@ def fit_linear(x, y, *, bias: bool, ridge: float | str, allow_missing=False) -> 
         ValueError: Shapes do not fit, x is not finite, or a landmark has no label.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    _check(x, y, ridge)
+    check(x, y, ridge)
     present = ~np.isnan(y).any(axis=-1)
-    _check_labelled(~present.any(axis=0), len(x), allow_missing)
+    check_labelled(~present.any(axis=0), len(x), allow_missing)
     weights = np.full((x.shape[1], *y.shape[1:]), np.nan)
     intercept = np.full(y.shape[1:], np.nan)
     ridges = np.full(y.shape[1], np.nan)
@@ -114,10 +114,10 @@ def fit_by_gradient(
     """
     rounds = [tuple(np.asarray(values, np.float64) for values in pair) for pair in rounds]
     for x, y in rounds:
-        _check(x, y, 0.0)
+        check(x, y, 0.0)
     count, (landmarks, _) = len(rounds[0][0]), rounds[0][1].shape[1:]
     never = np.all([np.isnan(y).any(-1).all(0) for _, y in rounds], axis=0)
-    _check_labelled(never, count, allow_missing)
+    check_labelled(never, count, allow_missing)
     if bias:
         rounds = [(np.concatenate([x, np.ones((count, 1))], axis=1), y) for x, y in rounds]
     decays = np.full((rounds[0][0].shape[1], 1), weight_decay)
@@ -297,7 +297,7 @@ def _diagonals(values: np.ndarray) -> np.ndarray:
     return values[..., np.newaxis] * np.eye(values.shape[-1])
 
 
-def _check_labelled(never: np.ndarray, count: int, allow_missing: bool) -> None:
+def check_labelled(never: np.ndarray, count: int, allow_missing: bool) -> None:
     """Raises ValueError if a landmark is never labelled, `never [A]`, unless that is allowed."""
     if never.any() and not allow_missing:
         raise ValueError(
@@ -305,7 +305,8 @@ def _check_labelled(never: np.ndarray, count: int, allow_missing: bool) -> None:
         )
 
 
-def _check(x: np.ndarray, y: np.ndarray, ridge: float | str) -> None:
+def check(x: np.ndarray, y: np.ndarray, ridge: float | str) -> None:
+    """Raises ValueError if features `x`, labels `y` or `ridge` are not what `fit_linear` takes."""
     if x.ndim != 2 or y.ndim != 3 or y.shape[2] != 2 or len(x) != len(y):
         raise ValueError(f"x {x.shape} and y {y.shape} must be [N, F] and [N, A, 2].")
     if not np.isfinite(x).all():
