@@ -69,8 +69,9 @@ def test_a_model_is_fitted_and_answers_with_names(method, tmp_path):
     assert json.loads(facts)["names"] == colour_blobs.NAMES
     guided[2] = f"--guide={tmp_path}/run"
     if method == "fse":  # which finds points
-        said = run(*guided, f"--output={tmp_path}/other", code=2)
-        assert "has no names for what it finds; python -m tf_landmarks.fit --model=RUN" in said
+        said = run(*guided, f"--output={tmp_path}/other")
+        assert "--protocol=nearer is barycentric: 3 labelled images are too few" in said
+        assert "linear head, fitted to 3 labelled images" in said and "  guided " in said
     else:
         guided += ["--rotation=120", f"--output={tmp_path}/other"]
         said = run(*guided)

@@ -11,7 +11,7 @@
 labels, by all images of `--unlabelled`, or of `--data` (where all of these have labels, by labels alone); the same command again resumes. A small animal in a large picture is
 cut out first: `--crop=auto`. With `--features` it sees what a run has learned without labels, or
 ImageNet's features (docs/semisupervised.md), beside the images. With `--guide`, what another export finds in the unlabelled images teaches it
-at first, or prototypes of the same labels by what a run has learned of places. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
+at first, or what a run that learned without labels finds, named by the same labels. With `--finetune` it begins as the network of an earlier fit, `--model`. Given a run that yields features, a head is fitted to it (see `--head`), one that finds points, a
 linear map; the run itself stays as it was learned.
 """
 
@@ -106,9 +106,9 @@ _BOXES = flags.DEFINE_string(
 _GUIDE = flags.DEFINE_string(
     "guide",
     "",
-    "an export that finds the same landmarks, or a run that describes every place (dve, contrastlandmark; ImageNet's features), to "
-    "which prototypes of these labels are fitted, looked for in 12 directions where --rotation is 90 or more: what is found in "
-    "unlabelled images teaches the network at first. For one label, or a few",
+    "an export that finds the same landmarks, or a run that learned without labels, which these name first: of points (fse, imm, ...) by "
+    "weighted means, of what describes every place (dve, contrastlandmark; ImageNet's features) by prototypes, looked for in 12 directions "
+    "where --rotation is 90 or more. What is found in unlabelled images teaches the network at first. For one label, or a few",
 )
 _FEATURES = flags.DEFINE_string(
     "features",
@@ -187,7 +187,7 @@ def _train_network() -> None:
         naming.check_same_landmarks(_MODEL.value, options)
         run = dataclasses.replace(run, init_from=_MODEL.value)
     run = cli.with_defaults(run)
-    guide, is_fitted_here = _GUIDE.value, _describes_places(_GUIDE.value)
+    guide, is_fitted_here = _GUIDE.value, _is_nameless(_GUIDE.value)
     if is_fitted_here:
         guide = _guide_folder(run.run_dir, guide)
     options = dataclasses.replace(options, guide=guide)
@@ -206,7 +206,7 @@ def _train_network() -> None:
 
 
 def _fit_guide(run: "RunOptions", folder: str) -> None:
-    """Fits prototypes of the labels to the run of --guide, for a run that has not begun."""
+    """Names what the run of --guide has learned by the labels, for a run that has not begun."""
     from tf_landmarks import run_directory
     from tf_landmarks.evaluation import head_fitting
     from tf_landmarks.inference.exported import ExportedModel
@@ -217,23 +217,24 @@ def _fit_guide(run: "RunOptions", folder: str) -> None:
     run_directory.make_folder(run.run_dir)
     # What a command left that was cut off may be by other labels.
     shutil.rmtree(folder, ignore_errors=True)
-    turns = head_fitting.turns_of_guide(_ROTATION.value)
+    describes = model.yields == "features"
+    turns = head_fitting.turns_of_guide(_ROTATION.value) if describes else 1
     _name_by_head(_GUIDE.value, model, folder, run.cropping, "prototype", turns)
 
 
 def _guide_folder(run_dir: str, guide: str) -> str:
-    """Where prototypes of a run are kept: another one has another folder, of the same name too."""
+    """Where a run is kept with names: another one has another folder, of the same name too."""
     guide = os.path.abspath(guide)
     name = f"guide_{os.path.basename(guide)}_{zlib.crc32(os.fsencode(guide)):08x}"
     return os.path.join(os.path.abspath(run_dir), name)
 
 
-def _describes_places(path: str) -> bool:
-    """Whether an export yields features; what is wrong with it is said later."""
+def _is_nameless(path: str) -> bool:
+    """Whether an export finds no landmarks that labels have named; what else is wrong with it is said later."""
     from tf_landmarks import run_directory
 
     try:
-        return bool(path) and run_directory.read_facts(path).get("yields") == "features"
+        return bool(path) and not run_directory.read_facts(path).get("names")
     except UserError:
         return False
 
