@@ -266,7 +266,7 @@ def test_a_dry_run_measures_and_writes_nothing(few_faces, tmp_path):
     lines = dry_run.estimate(run, options)
     assert time.monotonic() - began < 60
     assert len(lines) == 5 and not os.listdir(tmp_path)
-    assert lines[0] == "imm: 5,408 parameters, float32, 1 replica(s) of 4 images"
+    assert lines[0] == "imm: 252,988 parameters, float32, 1 replica(s) of 4 images"
     seconds = lines[1].split()[3]
     rounding = 0.5 * 10.0 ** -len(seconds.partition(".")[2])
     hours = int(lines[2].split(" take ")[1].split(" h")[0])
