@@ -292,7 +292,7 @@ class NearerProtocol(Protocol):
 
     fitted = "the nearer of two"
 
-    #: The labelled images below which nothing is asked: a linear map wants more.
+    #: The labelled images below which nothing is asked, as of heads on features; from five on is as good.
     least_to_choose: ClassVar[int] = 10
 
     def with_flip_pairs(self, words: str, names: Sequence[str]) -> Protocol:
@@ -308,7 +308,7 @@ class NearerProtocol(Protocol):
         if count < self.least_to_choose:
             return both[0], f"{count} labelled images are too few to choose by"
         rows, errors = np.arange(len(examples.points)), {each.name: [] for each in both}
-        for block in np.array_split(rows, regression.NUM_BLOCKS):
+        for block in np.array_split(rows, min(regression.NUM_BLOCKS, len(rows))):
             others, left_out = (
                 examples.select(np.setdiff1d(rows, block)),
                 examples.select(block),
