@@ -149,6 +149,18 @@ def test_protocols_take_the_nearer_map():
         assert np.abs(fitted.predict(others) - wanted).mean() < error
 
 
-def test_a_bias_is_refused():
+def test_what_a_protocol_has_no_use_for_is_refused():
     with pytest.raises(ValueError, match="barycentric has none"):
         protocols.resolve("barycentric", bias=True)
+    for given in ({"bias": True}, {"ridge": "3"}):
+        with pytest.raises(ValueError, match="nearer has neither to give; name linear or"):
+            protocols.resolve("nearer", **given)
+    assert protocols.resolve("barycentric", ridge="3").ridge == 3
+
+
+def test_where_sides_cannot_be_told_apart_a_linear_map_is_taken():
+    names = ["left", "right", "nose"]
+    assert protocols.resolve("nearer").with_flip_pairs("", names).name == "nearer"
+    assert protocols.resolve("nearer").with_flip_pairs("left:right", names).name == "linear"
+    with pytest.raises(ValueError, match="protocol barycentric is by weights that sum to 1"):
+        protocols.resolve("barycentric").with_flip_pairs("left:right", names)

@@ -295,6 +295,13 @@ class NearerProtocol(Protocol):
     #: The labelled images below which nothing is asked, as of heads on features; from five on is as good.
     least_to_choose: ClassVar[int] = 10
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.bias or self.ridge != "auto":
+            raise UserError(
+                f"bias={self.bias}, ridge={self.ridge}: protocol {self.name} has neither to give; name linear or barycentric"
+            )
+
     def with_flip_pairs(self, words: str, names: Sequence[str]) -> Protocol:
         # A linear map alone knows of sides.
         return PROTOCOLS["linear"].with_flip_pairs(words, names) if words else self
