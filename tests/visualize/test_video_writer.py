@@ -127,7 +127,9 @@ def test_a_browser_plays_it(tmp_path):
         "--virtual-time-budget=20000",
     ]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    # How far it comes in the time it is given depends on the machine.
-    seen = re.search(r'<p id="seen">64 ([0-9.]+)</p>', shown)
+    # How far it comes in the time it is given depends on the machine; on a busy one, it may not begin.
+    for _ in range(3):
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+        if seen := re.search(r'<p id="seen">64 ([0-9.]+)</p>', shown):
+            break
     assert seen and 0 < float(seen[1]) <= 2, shown
