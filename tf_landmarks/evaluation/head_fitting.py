@@ -19,16 +19,15 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import feature_ridge, fit, protocols, rivals
+from tf_landmarks.evaluation import feature_ridge, fit, left_out, protocols, rivals
 from tf_landmarks.evaluation.head_kinds import KINDS
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import exported_points, heads
 
-#: What `auto` chooses from, and the labelled images below which it does not ask: a ridge wants more.
-AUTO, LEAST_TO_CHOOSE = ("prototype", "ridge"), 10
+#: What `auto` chooses from; of few labelled images the first.
+AUTO = ("prototype", "ridge")
 #: Prototypes that guide are looked for in so many directions, where objects lie in any.
 _TURNS = 12
-_BLOCKS = 5  # of neighbours, each left out in turn
 _HIDDEN = {"hidden": 64, "hidden_kernel": 3}
 
 
@@ -61,30 +60,16 @@ def choose(
         raise UserError(f"--head={kind} is unknown; it takes {', '.join(KINDS)}")
     if kind != "auto":
         return Choice(kind)
-    if len(inputs) < LEAST_TO_CHOOSE:
-        return Choice(AUTO[0], f"{len(inputs)} labelled images are too few to choose by")
-    rows, errors = np.arange(len(inputs)), {each: [] for each in AUTO}
-    for block in np.array_split(rows, _BLOCKS):
-        others = np.setdiff1d(rows, block)
+
+    def distances(each: str, others: np.ndarray, block: np.ndarray) -> np.ndarray:
         known = np.flatnonzero(np.isfinite(points[others]).all(axis=-1).any(axis=0))
-        names = tuple(map(str, known))
-        for each in AUTO:
-            head = fit_head(
-                each,
-                features,
-                matched,
-                names,
-                inputs[others],
-                points[others][:, known],
-                turns=turns,
-            )
-            found = fit.predict(head, features, inputs[block])
-            errors[each].append(np.linalg.norm(found - points[block][:, known], axis=-1).ravel())
-    # The side of the input is 2 units; landmarks that are missing have no error.
-    means = {each: 50 * float(np.nanmean(np.concatenate(e))) for each, e in errors.items()}
-    best = min(means, key=means.get)
-    words = ", ".join(f"{each} {mean:.2f}" for each, mean in means.items())
-    return Choice(best, f"error on labelled images left out, % of the side: {words}")
+        names, given = tuple(map(str, known)), points[others][:, known]
+        head = fit_head(each, features, matched, names, inputs[others], given, turns=turns)
+        found = fit.predict(head, features, inputs[block])
+        return np.linalg.norm(found - points[block][:, known], axis=-1)
+
+    # The side of the input is 2 units.
+    return Choice(*left_out.choose(AUTO, len(inputs), 2.0, distances))
 
 
 def fit_head(

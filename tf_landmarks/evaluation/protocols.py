@@ -19,7 +19,7 @@ import numpy as np
 
 from tf_landmarks.data import skeletons
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import barycentric, flip_ambiguity, regression
+from tf_landmarks.evaluation import barycentric, flip_ambiguity, left_out, regression
 from tf_landmarks.metrics import landmark_errors
 
 ORIGINS = ("centre", "top_left")
@@ -292,9 +292,6 @@ class NearerProtocol(Protocol):
 
     fitted = "the nearer of two"
 
-    #: The labelled images below which nothing is asked, as of heads on features; from five on is as good.
-    least_to_choose: ClassVar[int] = 10
-
     def __post_init__(self):
         super().__post_init__()
         if self.bias or self.ridge != "auto":
@@ -310,27 +307,17 @@ class NearerProtocol(Protocol):
         return self.choose(examples, seed)[0].fit(examples, seed, few)
 
     def choose(self, examples: Examples, seed: int = 0) -> tuple[Protocol, str]:
-        both = [PROTOCOLS[name] for name in ("barycentric", "linear")]
-        count = int(np.count_nonzero(landmark_errors.labelled_images(examples.points)))
-        if count < self.least_to_choose:
-            return both[0], f"{count} labelled images are too few to choose by"
-        rows, errors = np.arange(len(examples.points)), {each.name: [] for each in both}
-        for block in np.array_split(rows, min(regression.NUM_BLOCKS, len(rows))):
-            others, left_out = (
-                examples.select(np.setdiff1d(rows, block)),
-                examples.select(block),
-            )
-            for each in both:
-                found = each.fit(others, seed, few=True).predict(left_out.landmarks)
-                distances = np.linalg.norm(found - left_out.points, axis=-1)
-                errors[each.name].append(distances.ravel())
-        means = {
-            name: 100 * float(np.nanmean(np.concatenate(each))) / examples.size
-            for name, each in errors.items()
-        }
-        words = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
-        chosen = PROTOCOLS[min(means, key=means.get)]
-        return chosen, f"error on labelled images left out, % of the side: {words}"
+        examples = examples.select(landmark_errors.labelled_images(examples.points))
+
+        def distances(name: str, others: np.ndarray, block: np.ndarray) -> np.ndarray:
+            fitted = PROTOCOLS[name].fit(examples.select(others), seed, few=True)
+            found = fitted.predict(examples.landmarks[block])
+            return np.linalg.norm(found - examples.points[block], axis=-1)
+
+        chosen, reason = left_out.choose(
+            ("barycentric", "linear"), len(examples.points), examples.size, distances
+        )
+        return PROTOCOLS[chosen], reason
 
 
 class GradientProtocol(Protocol):

@@ -15,7 +15,7 @@ PairKind = Literal["composed", "independent", "frames", "warped_frames"]
 
 @dataclasses.dataclass(frozen=True)
 class ImmOptions(optimizers.OptimizerOptions):
-    """Options of IMM; the defaults are the released code's, but for what the head of this file names."""
+    """Options of IMM; the defaults are the released code's, but for what the head of imm.py names."""
 
     width: int = base.option(
         32, "channels of the first block of detector and encoder; each later block doubles them"
