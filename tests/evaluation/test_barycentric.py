@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_landmarks.evaluation import barycentric, protocols, regression
-from tf_landmarks.evaluation.protocols import Examples
+from tf_landmarks.evaluation.protocol_kinds import Examples
 
 pytestmark = pytest.mark.core
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_landmarks.data import labelled
-from tf_landmarks.evaluation import few_labels, protocols, regression
+from tf_landmarks.evaluation import few_labels, protocol_kinds, protocols, regression
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
 
@@ -25,7 +25,7 @@ def data(n=12, features=6, landmarks=3, seed=0, noise=1.0):
 
 def curve(x, y, x_test, y_test, **options):
     protocol = options.pop("protocol", PROTOCOL)
-    train = protocols.Examples(x.reshape(len(x), -1, 2), y, 64)
+    train = protocol_kinds.Examples(x.reshape(len(x), -1, 2), y, 64)
     yardstick = Yardstick(protocol, y_test, np.full(len(y_test), 50.0))
     test = x_test.reshape(len(x_test), -1, 2)
     return few_labels.curve(protocol, train, test, yardstick, **{"seed": 5, **options})
@@ -135,7 +135,7 @@ def test_a_curve_by_gradient_is_fitted_on_the_warped_images_of_each_draw():
 
     nowhere = np.full_like(landmarks, np.nan)  # what is not warped is not looked at
     protocol = protocols.PROTOCOLS["fse_gradient"]
-    train = protocols.Examples(nowhere, landmarks[:, ::-1], 64, warped)
+    train = protocol_kinds.Examples(nowhere, landmarks[:, ::-1], 64, warped)
     yardstick = Yardstick(protocol, landmarks[:, ::-1], np.full(40, 64.0))
     scores = few_labels.curve(protocol, train, landmarks, yardstick, (20,), repeats=2, seed=3)
     assert asked == [3, 3] and scores[0].mean < 3

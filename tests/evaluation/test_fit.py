@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated, tps
-from tf_landmarks.evaluation import fit, protocols
+from tf_landmarks.evaluation import fit, protocol_kinds, protocols
 from tf_landmarks.evaluation.fit import RECIPES, Recipe
 from tf_landmarks.layers import heads
 
@@ -210,7 +210,7 @@ def test_a_linear_head_maps_as_the_regressor_of_a_protocol(name):
     random = np.random.default_rng(0)
     landmarks = random.uniform(0, 31, [30, 4, 2])
     points = landmarks[:, :3] * [0.9, 1.1] + random.normal(size=[30, 3, 2]) + 2.0
-    regressor = protocols.PROTOCOLS[name].fit(protocols.Examples(landmarks, points, SIZE))
+    regressor = protocols.PROTOCOLS[name].fit(protocol_kinds.Examples(landmarks, points, SIZE))
     head = fit.linear_head(regressor, ("a", "b", "c"), 4)
     corner = coordinates.corner_from_pixels(coordinates.swap_xy(landmarks), (SIZE, SIZE))
     found = head(tf.constant(corner, tf.float32), tf.ones([30, 4])).points

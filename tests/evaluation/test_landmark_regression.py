@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation import toy_data
 from tf_landmarks.data import fingerprints, image_files, labelled
-from tf_landmarks.evaluation import landmark_regression, protocols, regression
+from tf_landmarks.evaluation import landmark_regression, protocol_kinds, protocols, regression
 from tf_landmarks.report import text
 
 pytestmark = pytest.mark.core
@@ -50,7 +50,7 @@ def test_a_perfect_detector_has_no_error(folder, protocol):
 
 
 def test_a_map_fitted_by_gradient_over_warped_images_finds_the_points(folder, monkeypatch):
-    monkeypatch.setattr(protocols, "FEW_STEPS", 20)
+    monkeypatch.setattr(protocol_kinds, "FEW_STEPS", 20)
     monkeypatch.setattr(regression, "MAX_STEPS", 8000)
     scores = measure(
         toy_data.DotModel(), folder, protocol=protocols.PROTOCOLS["fse_gradient"]
@@ -316,7 +316,7 @@ def test_images_are_never_held_together(tmp_path, monkeypatch):
         return image
 
     monkeypatch.setattr(image_files, "read_image", count)
-    monkeypatch.setattr(protocols, "FEW_STEPS", 20)
+    monkeypatch.setattr(protocol_kinds, "FEW_STEPS", 20)
     monkeypatch.setattr(regression, "MAX_STEPS", 20)
     for protocol in ("linear", "fse_gradient"):
         measure(toy_data.DotModel(), tmp_path, protocol=protocols.PROTOCOLS[protocol])

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluation import named_points, protocols
+from tf_landmarks.evaluation import named_points, protocol_kinds, protocols
 
 
 def test_points_are_those_of_the_same_names_whatever_the_labels_are():
     draw = np.random.default_rng(0)
     landmarks, points = 64 * draw.random((5, 3, 2)), 64 * draw.random((5, 2, 2))
     protocol = named_points.protocol_for(["nose", "ear", "tail"], ["tail", "nose"])
-    regressor = protocol.fit(protocols.Examples(landmarks, points, 64))
+    regressor = protocol.fit(protocol_kinds.Examples(landmarks, points, 64))
     np.testing.assert_allclose(regressor.predict(landmarks), landmarks[:, [2, 0]], atol=1e-9)
     assert regressor.ridges == [] and not protocol.learns
     confidence = draw.random((5, 3))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf_landmarks.evaluation import protocols
+from tf_landmarks.evaluation import protocol_kinds, protocols
 
 
 @pytest.mark.core
@@ -67,7 +67,7 @@ def test_coordinates_of_each_protocol(name, expected):
 
 def regress(name, landmarks, annotated, **changes):
     protocol = protocols.resolve(name, **changes)
-    return protocol.fit(protocols.Examples(landmarks, annotated, 128)).predict(landmarks)
+    return protocol.fit(protocol_kinds.Examples(landmarks, annotated, 128)).predict(landmarks)
 
 
 @pytest.mark.core
@@ -131,9 +131,9 @@ def test_a_fit_by_gradient_sees_warped_examples_only():
             moved = landmarks + random.normal(0, 2, landmarks.shape)
             yield moved, moved[:, ::-1]  # the points are the landmarks, exchanged
 
-    examples = protocols.Examples(np.full_like(landmarks, np.nan), landmarks, 64, warped)
+    examples = protocol_kinds.Examples(np.full_like(landmarks, np.nan), landmarks, 64, warped)
     fitted = protocols.PROTOCOLS["fse_gradient"].fit(examples, seed=3)
-    assert asked == [(protocols.GRADIENT_ROUNDS, 3)] and fitted.ridges == []
+    assert asked == [(protocol_kinds.GRADIENT_ROUNDS, 3)] and fitted.ridges == []
     np.testing.assert_allclose(fitted.predict(landmarks), landmarks[:, ::-1], atol=1.0)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import named_points, protocols
+from tf_landmarks.evaluation import named_points, protocol_kinds
 from tf_landmarks.inference.exported import ExportedModel
 
 #: Blocks of neighbours, each left out in turn.
@@ -49,14 +49,14 @@ def predict(model: ExportedModel, images: LabelledImages) -> np.ndarray:
     landmarks, points = (images.to_network(model.geometry, p) for p in (found, images.points))
     size, rows = model.geometry.size, np.arange(len(images))
     if not protocol.learns:
-        regressor = protocol.fit(protocols.Examples(landmarks, points, size))
+        regressor = protocol.fit(protocol_kinds.Examples(landmarks, points, size))
         return images.to_image(model.geometry, regressor.predict(landmarks))
     if len(rows) < 2:
         raise UserError("a map to these labels needs two labelled images at least; there is one")
     said = np.full(points.shape, np.nan)
     for block in np.array_split(rows, min(BLOCKS, len(rows))):
         others = np.setdiff1d(rows, block)
-        examples = protocols.Examples(landmarks[others], points[others], size)
+        examples = protocol_kinds.Examples(landmarks[others], points[others], size)
         said[block] = protocol.fit(examples, few=True).predict(landmarks[block])
     return images.to_image(model.geometry, said)
 

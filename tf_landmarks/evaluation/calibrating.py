@@ -7,7 +7,7 @@ import numpy as np
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import named_points
-from tf_landmarks.evaluation.protocols import Examples
+from tf_landmarks.evaluation.protocol_kinds import Examples
 from tf_landmarks.evaluation.yardstick import make_yardstick
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.metrics import calibration

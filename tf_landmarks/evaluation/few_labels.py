@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_landmarks.data import labelled as labelled_
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation.protocols import Examples, Protocol
+from tf_landmarks.evaluation.protocol_kinds import Examples, Protocol
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tf_landmarks import coordinates
 from tf_landmarks.augment import annotated, tps
 from tf_landmarks.evaluation import turned_references
-from tf_landmarks.evaluation.protocols import Regressor
+from tf_landmarks.evaluation.protocol_kinds import Regressor
 from tf_landmarks.layers import heads
 from tf_landmarks.layers import levels as levels_
 from tf_landmarks.layers.levels import Levels

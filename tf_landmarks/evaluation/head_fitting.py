@@ -19,7 +19,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.augment import tps
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import feature_ridge, fit, left_out, protocols, rivals
+from tf_landmarks.evaluation import feature_ridge, fit, left_out, protocol_kinds, rivals
 from tf_landmarks.evaluation.head_kinds import KINDS
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import exported_points, heads
@@ -159,7 +159,11 @@ class HeadLearner(rivals.Rival):
         return f"{self.model_title}, {self.kind} head{turned}"
 
     def learner(
-        self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        protocol: protocol_kinds.Protocol,
+        seed: int,
     ) -> rivals.Learner:
         features, fitted = self._fitting(train)
         shown = self.model.to_inputs(test.images)

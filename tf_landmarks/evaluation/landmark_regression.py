@@ -29,7 +29,7 @@ from tf_landmarks.evaluation import (
     pck_scores,
     rivals,
 )
-from tf_landmarks.evaluation.protocols import Examples, Pairs, Protocol, Regressor
+from tf_landmarks.evaluation.protocol_kinds import Examples, Pairs, Protocol, Regressor
 from tf_landmarks.evaluation.scores import Scores, Setting
 from tf_landmarks.evaluation.yardstick import Yardstick, make_yardstick, normalizer_lengths
 from tf_landmarks.inference.exported import ExportedModel

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_landmarks.evaluation import protocols, regression
+from tf_landmarks.evaluation import protocol_kinds, protocols, regression
 
 
 @dataclasses.dataclass(frozen=True)
-class NamedProtocol(protocols.Protocol):
+class NamedProtocol(protocol_kinds.Protocol):
     """Takes the landmarks of the annotations' names, in their order.
 
     Attributes:
@@ -22,8 +22,8 @@ class NamedProtocol(protocols.Protocol):
     learns = False
 
     def fit(
-        self, examples: protocols.Examples, seed: int = 0, few: bool = False
-    ) -> protocols.Regressor:
+        self, examples: protocol_kinds.Examples, seed: int = 0, few: bool = False
+    ) -> protocol_kinds.Regressor:
         """See the base class; the map is a selection, whatever the labels are."""
         count, points = examples.landmarks.shape[1], len(self.order)
         weights = np.zeros([count, 2, points, 2])
@@ -31,14 +31,14 @@ class NamedProtocol(protocols.Protocol):
         linear = regression.LinearRegressor(
             weights.reshape(2 * count, points, 2), np.zeros([points, 2]), np.full(points, np.nan)
         )
-        return protocols.Regressor(self, examples.size, linear)
+        return protocol_kinds.Regressor(self, examples.size, linear)
 
     def confidences(self, found: np.ndarray) -> np.ndarray:
         """See the base class; each point is one of the model's landmarks."""
         return found[:, self.order]
 
 
-def protocol_for(found: Sequence[str], annotated: Sequence[str]) -> protocols.Protocol:
+def protocol_for(found: Sequence[str], annotated: Sequence[str]) -> protocol_kinds.Protocol:
     """The protocol that a model is measured by where none is asked for.
 
     Args:

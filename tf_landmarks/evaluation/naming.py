@@ -11,7 +11,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import fit, head_fitting
-from tf_landmarks.evaluation.protocols import Examples, Protocol
+from tf_landmarks.evaluation.protocol_kinds import Examples, Protocol
 from tf_landmarks.inference.exported import ExportedModel
 from tf_landmarks.layers import heads
 from tf_landmarks.methods.semisupervised import SemisupervisedOptions, usual_steps

@@ -23,7 +23,7 @@ from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.data.labelled_inputs import LabelledInputs
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import few_labels, protocols
+from tf_landmarks.evaluation import few_labels, protocol_kinds, protocols
 from tf_landmarks.evaluation.yardstick import Yardstick
 from tf_landmarks.metrics import landmark_errors
 
@@ -54,7 +54,11 @@ class Rival:
     counts: ClassVar[Sequence[int | str]] = few_labels.COUNTS
 
     def learner(
-        self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        protocol: protocol_kinds.Protocol,
+        seed: int,
     ) -> Learner:
         """Prepares to learn.
 
@@ -107,7 +111,11 @@ class RidgeRival(Rival):
     describe: Callable[[np.ndarray], np.ndarray]
 
     def learner(
-        self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        protocol: protocol_kinds.Protocol,
+        seed: int,
     ) -> Learner:
         geometry = Geometry(self.size)
         basis = self._basis(train)

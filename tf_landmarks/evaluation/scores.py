@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_landmarks.evaluation.few_labels import FewLabelScore
 from tf_landmarks.evaluation.pck_scores import Pck
-from tf_landmarks.evaluation.protocols import Protocol
+from tf_landmarks.evaluation.protocol_kinds import Protocol
 from tf_landmarks.evaluation.rivals import RivalScore
 from tf_landmarks.metrics import calibration, landmark_errors
 

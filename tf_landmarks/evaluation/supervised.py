@@ -13,7 +13,7 @@ from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation import protocols, rivals, taught
+from tf_landmarks.evaluation import protocol_kinds, rivals, taught
 from tf_landmarks.evaluation.supervised_networks import NETWORKS, Recipe, SupervisedNetwork
 
 
@@ -40,7 +40,11 @@ class SupervisedRival(rivals.Rival):
         return f"supervised {self.name}"
 
     def learner(
-        self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        protocol: protocol_kinds.Protocol,
+        seed: int,
     ) -> rivals.Learner:
         geometry = Geometry(self.size)
         known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))

@@ -10,7 +10,7 @@ from tf_landmarks import coordinates
 from tf_landmarks.data import labelled_inputs
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
-from tf_landmarks.evaluation import head_fitting, protocols, rivals
+from tf_landmarks.evaluation import head_fitting, protocol_kinds, rivals
 from tf_landmarks.evaluation.supervised_networks import UNet
 from tf_landmarks.methods import ModelSpec, semisupervised
 from tf_landmarks.training import models
@@ -51,7 +51,11 @@ class Taught(rivals.Rival):
         return f"U-Net{seen}, {taught}{by}"
 
     def learner(
-        self, train: LabelledImages, test: LabelledImages, protocol: protocols.Protocol, seed: int
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        protocol: protocol_kinds.Protocol,
+        seed: int,
     ) -> rivals.Learner:
         geometry = Geometry(UNet.size)
         known, measured = (labelled_inputs.of(images, geometry) for images in (train, test))

@@ -8,7 +8,7 @@ import numpy as np
 from tf_landmarks.data.geometry import Geometry
 from tf_landmarks.data.labelled import LabelledImages
 from tf_landmarks.errors import UserError
-from tf_landmarks.evaluation.protocols import Protocol
+from tf_landmarks.evaluation.protocol_kinds import Protocol
 from tf_landmarks.metrics import landmark_errors
 
 
