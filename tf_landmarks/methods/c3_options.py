@@ -26,8 +26,8 @@ class C3Options(optimizers.OptimizerOptions):
     )
     weights: str = base.option(
         "",
-        "weights that the backbone starts from, .npz: of ImageNet, or what another training left of the same network; "
-        "imagenet: those of resnet50_keras that Keras downloads",
+        "weights that the backbone starts from, .npz or .pth: of ImageNet, or what another training left of the same network; "
+        "imagenet: those of resnet50_keras that Keras downloads, or of efficientnet_lite0 that a package holds",
     )
     width: int = base.option(
         32, "channels of the first block of the small backbone; each later block doubles them"

