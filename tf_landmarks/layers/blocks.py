@@ -7,7 +7,8 @@ import tensorflow as tf
 
 # Each kernel is drawn by an initializer of its own: one for several would draw them alike.
 MakeInitializer = Callable[[], tf.keras.initializers.Initializer]
-_TRUNCATED = functools.partial(tf.keras.initializers.TruncatedNormal, stddev=0.01)
+#: Draws kernels where nothing else is said.
+TRUNCATED = functools.partial(tf.keras.initializers.TruncatedNormal, stddev=0.01)
 
 
 class ConvBlock(tf.keras.layers.Layer):
@@ -35,7 +36,7 @@ class ConvBlock(tf.keras.layers.Layer):
         weight_decay: float = 0.0,
         sync_batch_norm: bool = False,
         dilation: int = 1,
-        initializer: MakeInitializer = _TRUNCATED,
+        initializer: MakeInitializer = TRUNCATED,
         momentum: float = 0.99,
         leak: float = 0.0,
         **kwargs,
@@ -58,7 +59,7 @@ def conv(
     strides: int = 1,
     weight_decay: float = 0.0,
     dilation: int = 1,
-    initializer: MakeInitializer = _TRUNCATED,
+    initializer: MakeInitializer = TRUNCATED,
 ) -> tf.keras.layers.Conv2D:
     """A zero-padded convolution with bias; see `ConvBlock` for the arguments.
 

@@ -70,10 +70,10 @@ class LandmarkBottleneck(tf.keras.layers.Layer):
     def __init__(self, num_landmarks: int, options: ImmOptions, **kwargs):
         super().__init__(**kwargs)
         # Behind a U-Net's few channels, weights of 0.01 leave all maps alike, and many points never part.
-        initializer = {"initializer": tf.keras.initializers.GlorotNormal}
+        narrow = options.detector == "unet"
         self.head = blocks.conv(
             num_landmarks, 1, weight_decay=options.weight_decay,
-            **(initializer if options.detector == "unet" else {}),
+            initializer=tf.keras.initializers.GlorotNormal if narrow else blocks.TRUNCATED,
         )  # fmt: skip
         self._options = options
 
