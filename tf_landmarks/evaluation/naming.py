@@ -143,7 +143,7 @@ def run_of_labels(
 
 
 def run_of_imagenet(run: RunOptions, run_dir: str) -> tuple[RunOptions, ContrastlandmarkOptions]:
-    """The run of no steps that describes every place by ImageNet's features; `configs/imagenet.cfg` is the same.
+    """The run of no steps that describes every place by ImageNet's features; `configs/cpu_imagenet.cfg` is the same.
 
     Args:
         run: What sees the same part of the same images.
