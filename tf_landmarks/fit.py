@@ -250,7 +250,8 @@ def _fit_guide(run: "RunOptions", guide: str, folder: str) -> None:
 
 def _guide_folder(run_dir: str, guide: str) -> str:
     """Where a run is kept with names: another one has another folder, of the same name too."""
-    guide = os.path.abspath(guide)
+    if guide != _IMAGENET:  # which is no path: the same from any folder
+        guide = os.path.abspath(guide)
     name = f"guide_{os.path.basename(guide)}_{zlib.crc32(os.fsencode(guide)):08x}"
     return os.path.join(os.path.abspath(run_dir), name)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conformance.test_methods import parse
 from tests.evaluation import colour_blobs
 from tf_landmarks import flags, run_directory
 from tf_landmarks.data import labelled
@@ -219,3 +220,14 @@ def test_only_prototypes_are_turned(blobs):
         UserError, match=r"--turns=4 is for --head=prototype .* not for --head=ridge; leave"
     ):
         naming.fit_heads(model, images, "ridge", protocols.resolve("linear"), turns=4)
+
+
+def test_imagenet_s_features_are_those_of_their_preset_whatever_the_network_begins_with():
+    preset, of_preset = parse(
+        ["--flagfile=configs/cpu_imagenet.cfg", "--data=x", "--run_dir=there"]
+    )
+    network = RunOptions(method="semisupervised", data="x", run_dir="run", steps=600, batch_size=12,
+                         image_size=64, init_from="another")  # fmt: skip
+    features, options = naming.run_of_imagenet(network, "there")
+    assert options == of_preset
+    assert dataclasses.replace(features, precision=preset.precision) == preset

@@ -150,7 +150,13 @@ def run_of_imagenet(run: RunOptions, run_dir: str) -> tuple[RunOptions, Contrast
         run_dir: Where it is kept.
     """
     features = dataclasses.replace(
-        run, method="contrastlandmark", run_dir=run_dir, steps=0, batch_size=32, image_size=128
+        run,
+        method="contrastlandmark",
+        run_dir=run_dir,
+        init_from="",  # that of --finetune is of the other network
+        steps=0,
+        batch_size=32,
+        image_size=128,
     )
     return features, ContrastlandmarkOptions(encoder="efficientnet_lite0", weights=weights.IMAGENET)
 
